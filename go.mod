@@ -1,0 +1,3 @@
+module github.com/skepvm/skep
+
+go 1.26

@@ -1,0 +1,34 @@
+package helpers
+
+import (
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/mem"
+	"github.com/skepvm/skep/prog"
+)
+
+// Env is all that a helper may see and touch during a run: one virtual CPU's view of the machine. Nothing in it
+// comes from the host unless its maker put it there, so runs are reproducible.
+type Env struct {
+	Space   *mem.Space
+	Maps    *maps.Table // handle -> map
+	CPU     int         // number of this virtual CPU
+	NumCPUs int
+	Type    prog.Type // of the running program
+	Ctx     uint32    // guest address of the running program's ctx; frame header before it
+
+	// Clock gives monotonic ns. nil means packet time: FrameTime of the ctx.
+	Clock func() uint64
+	// Rand gives bpf_get_prandom_u32's values; deterministic by default.
+	Rand func() uint32
+	// Trace receives each line of bpf_trace_printk; nil drops them.
+	Trace func(line string)
+	// Event receives what bpf_perf_event_output sends; the data is only valid during the call. nil drops it.
+	Event func(m maps.Map, cpu int, data []byte)
+
+	// TailCall is set by bpf_tail_call when it succeeds: the engine continues at that program. 0 is none, else id+1.
+	TailCall uint32
+}
+
+// Func is a helper's implementation: r1..r5 in, R0 out. Guest addresses in them are not to be trusted: access goes
+// through Space, which cannot leave guest memory. A non-nil error stops the guest with a fault (never a host panic).
+type Func func(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error)

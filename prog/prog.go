@@ -1,0 +1,72 @@
+// Package prog says what a program is: its type, its context, the Program value that loaders make and that the
+// verifier and the engines take, and the layout of a packet frame in guest memory.
+package prog
+
+import (
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/maps"
+)
+
+// Program is one loadable program: its instructions with every bpf-to-bpf function appended, and what they refer to.
+// Loaders make it the same on every machine; nothing changes it afterwards.
+type Program struct {
+	Name    string
+	Section string
+	Type    Type
+	License string // "GPL" and the like allow GPL-only helpers
+	Object  string // file it came from, for messages
+
+	// Insns is indexed by slot. Calls of local functions carry the final slot offset in Imm (Src=CallLocalFunc).
+	// 64-bit immediate loads of maps carry Src=PseudoMapIdx or PseudoMapIdxValue and in Imm an index into Maps; of
+	// functions Src=PseudoFunc and in Imm the slot offset, as calls.
+	Insns []asm.Insn
+	Maps  []*maps.Spec
+	Funcs []Func // by ascending Start; Funcs[0] is the entry at slot 0
+	Lines []Line // by ascending PC; a line holds until the next
+	// Kfuncs names the kernel functions that calls with Src=CallKfuncID refer to: Imm is an index into it.
+	Kfuncs []string
+	// Broken says by name why the program cannot be used (unsupported map, unresolved symbol); "" when it can.
+	Broken string
+}
+
+// Func is a function of a program: slots [Start, End).
+type Func struct {
+	Name       string
+	Start, End int
+	Global     bool // not static: the kernel verifies it on its own
+}
+
+// Line ties instructions to C source.
+type Line struct {
+	PC   int
+	File string
+	Line int // from 1
+	Col  int // from 1
+	Text string
+}
+
+// LineAt returns the source line of pc, or nil when the object has none.
+func (p *Program) LineAt(pc int) *Line {
+	lo, hi := 0, len(p.Lines)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if p.Lines[mid].PC <= pc {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == 0 {
+		return nil
+	}
+	return &p.Lines[lo-1]
+}
+
+// GPL reports whether the licence lets the program call GPL-only helpers (kernel: license_is_gpl_compatible).
+func (p *Program) GPL() bool {
+	switch p.License {
+	case "GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL":
+		return true
+	}
+	return false
+}

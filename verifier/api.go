@@ -1,0 +1,63 @@
+// Package verifier proves that a program is safe to run, as the Linux kernel's verifier would, for a chosen kernel.
+package verifier
+
+import (
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/prog"
+)
+
+// Options of Verify. The zero value is the newest kernel's privileged rules.
+type Options struct {
+	// Profile says whose rules; nil is Newest().
+	Profile *Profile
+	// Log receives the verifier's walk, a line a call, in the kernel's format; nil is faster.
+	Log func(line string)
+}
+
+// Verified is the proof that a program may run: only Verify makes one.
+type Verified struct {
+	prog    *prog.Program
+	profile *Profile
+	stats   Stats
+}
+
+// Program returns the program that was proved.
+func (v *Verified) Program() *prog.Program { return v.prog }
+
+// Profile returns the rules that it was proved under.
+func (v *Verified) Profile() *Profile { return v.profile }
+
+// Stats returns what the proof cost.
+func (v *Verified) Stats() Stats { return v.stats }
+
+// Stats counts the work of a verification, as the kernel's log does.
+type Stats struct {
+	Processed   int   // instructions visited, over all paths
+	States      int   // states kept for pruning
+	PeakStates  int   // states kept at one time
+	StackDepth  []int // bytes of stack of each function in the order of prog.Program.Funcs
+	LongestPath int
+}
+
+// Error is a rejection. It is data; Error and the command line make text of it.
+type Error struct {
+	Code   Code
+	Prog   string
+	PC     int        // slot of the offending instruction; -1 when no one instruction is
+	Insn   asm.Insn   // at PC
+	Line   *prog.Line // C source of PC, nil when the object has no line info
+	Kernel string     // what the kernel's log would say
+	Reason string     // what was expected and what was found
+	State  string     // registers and stack that matter, kernel notation
+	Path   []Step     // branches that led to PC, oldest first
+	Hint   string     // what to change
+	Stats  Stats
+}
+
+// Step is a branch on the path to an error.
+type Step struct {
+	PC    int
+	Taken bool
+	Line  *prog.Line
+	Text  string // the instruction
+}
