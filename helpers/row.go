@@ -1,0 +1,126 @@
+package helpers
+
+import (
+	"github.com/skepvm/skep/kver"
+	"github.com/skepvm/skep/prog"
+)
+
+// TypeSet is a set of program types, one bit each.
+type TypeSet uint64
+
+// SetOf makes a set.
+func SetOf(types ...prog.Type) TypeSet {
+	var s TypeSet
+	for _, t := range types {
+		s |= 1 << t
+	}
+	return s
+}
+
+// Has reports whether t is in the set.
+func (s TypeSet) Has(t prog.Type) bool { return s>>t&1 != 0 }
+
+// Row is all that the project knows about a helper.
+type Row struct {
+	ID   int32
+	Name string // "bpf_map_lookup_elem"
+
+	Args      [5]Arg
+	FixedSize [5]uint32 // bytes behind ArgFixedMem arguments
+	BTFType   [5]string // kernel type that ArgBTF arguments point to; several are joined by "|"
+	Ret       Ret
+	RetSize   uint32 // bytes behind RetMem
+	RetBTF    string // kernel type that RetBTF points to
+
+	Since     kver.Version
+	Types     TypeSet     // program types that may call it
+	TypeSince []TypeSince // types that could call it only later than max(Since, the type's Since)
+
+	GPL           bool // only for GPL-compatible programs
+	ChangesPacket bool // packet pointers are invalid after it
+	Acquires      bool // R0 is a reference that must be released
+	MightSleep    bool // only for sleepable programs
+
+	// Variants are prototypes that differ for some program types.
+	Variants []Variant
+
+	// Fn is the implementation. nil with Engine set: engines do it themselves (calls back into the program, or
+	// changes the program). nil without: known to the verifier, missing at run time.
+	Fn     Func
+	Engine bool
+}
+
+// TypeSince says since when a program type may call a helper.
+type TypeSince struct {
+	Type  prog.Type
+	Since kver.Version
+}
+
+// Variant is another prototype of the same helper.
+type Variant struct {
+	Types   TypeSet
+	Args    [5]Arg
+	BTFType [5]string
+	Ret     Ret
+	RetBTF  string
+}
+
+// Implemented reports whether a run can call the helper.
+func (r *Row) Implemented() bool { return r.Fn != nil || r.Engine }
+
+// For returns the row as programs of type t see it: r itself, or a copy with the prototype of a variant.
+func (r *Row) For(t prog.Type) *Row {
+	for i := range r.Variants {
+		v := &r.Variants[i]
+		if v.Types.Has(t) {
+			row := *r
+			row.Args, row.BTFType, row.Ret, row.RetBTF = v.Args, v.BTFType, v.Ret, v.RetBTF
+			return &row
+		}
+	}
+	return r
+}
+
+// NumArgs counts the argument registers that the helper looks at.
+func (r *Row) NumArgs() int {
+	n := 0
+	for n < len(r.Args) && r.Args[n] != ArgNone {
+		n++
+	}
+	return n
+}
+
+// Allowed reports whether a program of type t may call r on kernel k.
+func Allowed(r *Row, t prog.Type, k kver.Version) bool {
+	if !r.Types.Has(t) || !k.AtLeast(r.Since) || !k.AtLeast(t.Row().Since) {
+		return false
+	}
+	for _, s := range r.TypeSince {
+		if s.Type == t {
+			return k.AtLeast(s.Since)
+		}
+	}
+	return true
+}
+
+var byName = func() map[string]*Row {
+	m := make(map[string]*Row, len(Table))
+	for i := range Table {
+		m[Table[i].Name] = &Table[i]
+	}
+	return m
+}()
+
+// ByName finds a helper by its full name: "bpf_map_lookup_elem".
+func ByName(name string) (*Row, bool) {
+	r, ok := byName[name]
+	return r, ok
+}
+
+// ByID returns a helper's row, or nil when the kernel has none of that id. Id 0, bpf_unspec, has no row either.
+func ByID(id int32) *Row {
+	if id <= 0 || int(id) >= len(Table) || Table[id].Name == "" {
+		return nil
+	}
+	return &Table[id]
+}

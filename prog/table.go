@@ -1,0 +1,185 @@
+package prog
+
+import (
+	"strings"
+
+	"github.com/skepvm/skep/kver"
+)
+
+// Field lists that several types share. Access is what the least restricted type may do; rows deny from it.
+var (
+	xdpFields = []CtxField{
+		{Name: "data", Off: 0, Size: 4, Access: Read, Yields: PktData},
+		{Name: "data_end", Off: 4, Size: 4, Access: Read, Yields: PktEnd},
+		{Name: "data_meta", Off: 8, Size: 4, Access: Read, Yields: PktMeta, Since: kver.V(4, 15)},
+		{Name: "ingress_ifindex", Off: 12, Size: 4, Access: Read, Since: kver.V(4, 16)},
+		{Name: "rx_queue_index", Off: 16, Size: 4, Access: Read, Since: kver.V(4, 16)},
+		{Name: "egress_ifindex", Off: 20, Size: 4, Access: Read, Since: kver.V(5, 8), Only: []Attach{AttachXDPDevmap}},
+	}
+
+	// skbFields is struct __sk_buff (kernel: bpf_skb_is_valid_access). Stores are given by each row.
+	skbFields = []CtxField{
+		{Name: "len", Off: 0, Size: 4, Access: Read | Narrow},
+		{Name: "pkt_type", Off: 4, Size: 4, Access: Read | Narrow},
+		{Name: "mark", Off: 8, Size: 4, Access: Read | Narrow},
+		{Name: "queue_mapping", Off: 12, Size: 4, Access: Read | Narrow},
+		{Name: "protocol", Off: 16, Size: 4, Access: Read | Narrow},
+		{Name: "vlan_present", Off: 20, Size: 4, Access: Read | Narrow},
+		{Name: "vlan_tci", Off: 24, Size: 4, Access: Read | Narrow},
+		{Name: "vlan_proto", Off: 28, Size: 4, Access: Read | Narrow},
+		{Name: "priority", Off: 32, Size: 4, Access: Read | Narrow},
+		{Name: "ingress_ifindex", Off: 36, Size: 4, Access: Read | Narrow},
+		{Name: "ifindex", Off: 40, Size: 4, Access: Read | Narrow},
+		{Name: "tc_index", Off: 44, Size: 4, Access: Read | Narrow},
+		{Name: "cb", Off: 48, Size: 20, Unit: 4, Access: Read | Any},
+		{Name: "hash", Off: 68, Size: 4, Access: Read | Narrow, Since: kver.V(4, 3)},
+		{Name: "tc_classid", Off: 72, Size: 4, Access: Read | Narrow, Since: kver.V(4, 3)},
+		{Name: "data", Off: 76, Size: 4, Access: Read, Yields: PktData, Since: kver.V(4, 7)},
+		{Name: "data_end", Off: 80, Size: 4, Access: Read, Yields: PktEnd, Since: kver.V(4, 7)},
+		{Name: "napi_id", Off: 84, Size: 4, Access: Read | Narrow, Since: kver.V(4, 12)},
+		{Name: "family", Off: 88, Size: 4, Access: Read | Narrow, Since: kver.V(4, 14)},
+		{Name: "remote_ip4", Off: 92, Size: 4, Access: Read | Narrow, Since: kver.V(4, 14)},
+		{Name: "local_ip4", Off: 96, Size: 4, Access: Read | Narrow, Since: kver.V(4, 14)},
+		{Name: "remote_ip6", Off: 100, Size: 16, Unit: 4, Access: Read | Narrow, Since: kver.V(4, 14)},
+		{Name: "local_ip6", Off: 116, Size: 16, Unit: 4, Access: Read | Narrow, Since: kver.V(4, 14)},
+		{Name: "remote_port", Off: 132, Size: 4, Access: Read | Narrow, Since: kver.V(4, 14)},
+		{Name: "local_port", Off: 136, Size: 4, Access: Read | Narrow, Since: kver.V(4, 14)},
+		{Name: "data_meta", Off: 140, Size: 4, Access: Read, Yields: PktMeta, Since: kver.V(4, 15)},
+		{Name: "flow_keys", Off: 144, Size: 8, Yields: FlowKeys, Since: kver.V(4, 20)},
+		{Name: "tstamp", Off: 152, Size: 8, Access: Read, Since: kver.V(5, 0)},
+		{Name: "wire_len", Off: 160, Size: 4, Access: Read | Narrow, Since: kver.V(5, 0)},
+		{Name: "gso_segs", Off: 164, Size: 4, Access: Read | Narrow, Since: kver.V(5, 1)},
+		{Name: "sk", Off: 168, Size: 8, Access: Read, Yields: SockCommonOrNull, Since: kver.V(5, 1)},
+		{Name: "gso_size", Off: 176, Size: 4, Access: Read | Narrow, Since: kver.V(5, 7)},
+		{Name: "tstamp_type", Off: 180, Size: 1, Since: kver.V(5, 18)},
+		{Name: "hwtstamp", Off: 184, Size: 8, Access: Read, Since: kver.V(5, 16)},
+	}
+)
+
+// skb derives the __sk_buff of a program type from the common one: the fields in deny are forbidden, those in
+// write may be stored to as well.
+func skb(deny, write string) []CtxField { return derive(skbFields, deny, write) }
+
+func derive(base []CtxField, deny, write string) []CtxField {
+	out := append([]CtxField(nil), base...)
+	for i := range out {
+		f := &out[i]
+		if f.Unit == 0 {
+			f.Unit = f.Size
+		}
+		if listed(deny, f.Name) {
+			f.Access = 0
+		}
+		if listed(write, f.Name) {
+			f.Access |= Write
+		}
+	}
+	return out
+}
+
+// listed reports whether list, words between blanks, has name.
+func listed(list, name string) bool {
+	for _, w := range strings.Fields(list) {
+		if w == name {
+			return true
+		}
+	}
+	return false
+}
+
+// only keeps the named fields of base and gives them the access acc.
+func only(base []CtxField, names string, acc Access) []CtxField {
+	var out []CtxField
+	for _, f := range derive(base, "", "") {
+		if listed(names, f.Name) {
+			f.Access = acc
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// sockTuple is the range family..local_port of struct __sk_buff, which only types with a socket at hand may read.
+const sockTuple = "family remote_ip4 local_ip4 remote_ip6 local_ip6 remote_port local_port"
+
+var (
+	tcFields = func() []CtxField {
+		f := skb(sockTuple, "mark tc_index priority cb tc_classid tstamp queue_mapping")
+		for i := range f {
+			if f[i].Name == "tstamp_type" {
+				f[i].Access = Read
+			}
+		}
+		return f
+	}()
+	lwtFields = skb(sockTuple+" tc_classid data_meta tstamp wire_len hwtstamp", "mark priority cb")
+
+	xdpVerdicts = []Verdict{{0, "XDP_ABORTED"}, {1, "XDP_DROP"}, {2, "XDP_PASS"}, {3, "XDP_TX"}, {4, "XDP_REDIRECT"}}
+	tcVerdicts  = []Verdict{{-1, "TC_ACT_UNSPEC"}, {0, "TC_ACT_OK"}, {1, "TC_ACT_RECLASSIFY"}, {2, "TC_ACT_SHOT"},
+		{3, "TC_ACT_PIPE"}, {4, "TC_ACT_STOLEN"}, {5, "TC_ACT_QUEUED"}, {6, "TC_ACT_REPEAT"}, {7, "TC_ACT_REDIRECT"},
+		{8, "TC_ACT_TRAP"}}
+	lwtVerdicts  = []Verdict{{0, "BPF_OK"}, {2, "BPF_DROP"}, {7, "BPF_REDIRECT"}, {128, "BPF_LWT_REROUTE"}}
+	skVerdicts   = []Verdict{{0, "SK_DROP"}, {1, "SK_PASS"}}
+	allowVerdict = []Verdict{{0, "DENY"}, {1, "ALLOW"}}
+)
+
+// Types is the table of program types, indexed by Type.
+var Types = [NumTypes]TypeRow{
+	{Type: Unspec, Name: "unspec"},
+	{Type: SocketFilter, Name: "socket_filter", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true,
+		Fields:   skb(sockTuple+" tc_classid data data_end data_meta tstamp wire_len hwtstamp", "cb"),
+		Verdicts: []Verdict{{0, "DROP"}}, Since: kver.V(3, 19)},
+	{Type: Kprobe, Name: "kprobe", CtxName: "pt_regs", Since: kver.V(4, 1)},
+	{Type: SchedCLS, Name: "sched_cls", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true,
+		PktRead: true, PktWrite: true, Fields: tcFields, Verdicts: tcVerdicts, Since: kver.V(4, 1)},
+	{Type: SchedACT, Name: "sched_act", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true,
+		PktRead: true, PktWrite: true, Fields: tcFields, Verdicts: tcVerdicts, Since: kver.V(4, 1)},
+	{Type: Tracepoint, Name: "tracepoint", Since: kver.V(4, 7)},
+	{Type: XDP, Name: "xdp", CtxName: "xdp_md", CtxSize: 24, Packet: true, Supported: true, PktRead: true, PktWrite: true,
+		Fields: derive(xdpFields, "", ""), Verdicts: xdpVerdicts, Since: kver.V(4, 8)},
+	{Type: PerfEvent, Name: "perf_event", CtxName: "bpf_perf_event_data", Since: kver.V(4, 9)},
+	{Type: CgroupSKB, Name: "cgroup_skb", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,
+		Fields:   skb("tc_classid data_meta wire_len", "mark priority cb tstamp"),
+		Verdicts: []Verdict{{0, "DROP"}, {1, "PASS"}, {2, "DROP_CN"}, {3, "PASS_CN"}}, Ret: ret01, Since: kver.V(4, 10)},
+	{Type: CgroupSock, Name: "cgroup_sock", CtxName: "bpf_sock", CtxSize: 80, Verdicts: allowVerdict, Ret: ret01,
+		Since: kver.V(4, 10)},
+	{Type: LWTIn, Name: "lwt_in", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,
+		Fields: lwtFields, Verdicts: lwtVerdicts, Since: kver.V(4, 10)},
+	{Type: LWTOut, Name: "lwt_out", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,
+		Fields: lwtFields, Verdicts: lwtVerdicts, Since: kver.V(4, 10)},
+	{Type: LWTXmit, Name: "lwt_xmit", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,
+		PktWrite: true, Fields: lwtFields, Verdicts: lwtVerdicts, Since: kver.V(4, 10)},
+	{Type: SockOps, Name: "sock_ops", CtxName: "bpf_sock_ops", CtxSize: 224, Since: kver.V(4, 13)},
+	{Type: SkSKB, Name: "sk_skb", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,
+		PktWrite: true, Fields: skb("tc_classid data_meta tstamp wire_len hwtstamp mark", "tc_index priority cb"),
+		Verdicts: skVerdicts, Since: kver.V(4, 14)},
+	{Type: CgroupDevice, Name: "cgroup_device", CtxName: "bpf_cgroup_dev_ctx", CtxSize: 12, Verdicts: allowVerdict,
+		Ret: ret01, Since: kver.V(4, 15)},
+	{Type: SkMsg, Name: "sk_msg", CtxName: "sk_msg_md", CtxSize: 80, Verdicts: skVerdicts, PktRead: true, PktWrite: true,
+		Since: kver.V(4, 17)},
+	{Type: RawTracepoint, Name: "raw_tracepoint", CtxName: "bpf_raw_tracepoint_args", Since: kver.V(4, 17)},
+	{Type: CgroupSockAddr, Name: "cgroup_sock_addr", CtxName: "bpf_sock_addr", CtxSize: 72, Verdicts: allowVerdict,
+		Ret: ret01, Since: kver.V(4, 17)},
+	{Type: LWTSeg6Local, Name: "lwt_seg6local", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true,
+		PktRead: true, Fields: lwtFields, Verdicts: lwtVerdicts, Since: kver.V(4, 18)},
+	{Type: LircMode2, Name: "lirc_mode2", CtxName: "u32", CtxSize: 4, Since: kver.V(4, 18)},
+	{Type: SkReuseport, Name: "sk_reuseport", CtxName: "sk_reuseport_md", CtxSize: 56, Verdicts: skVerdicts, PktRead: true,
+		Since: kver.V(4, 19)},
+	{Type: FlowDissector, Name: "flow_dissector", CtxName: "__sk_buff", CtxSize: 192, Packet: true, PktRead: true,
+		Fields:   only(skbFields, "data data_end flow_keys", Read),
+		Verdicts: []Verdict{{0, "BPF_OK"}, {2, "BPF_DROP"}, {129, "BPF_FLOW_DISSECTOR_CONTINUE"}}, Since: kver.V(4, 20)},
+	{Type: CgroupSysctl, Name: "cgroup_sysctl", CtxName: "bpf_sysctl", CtxSize: 8, Verdicts: allowVerdict, Ret: ret01,
+		Since: kver.V(5, 2)},
+	{Type: RawTracepointWritable, Name: "raw_tracepoint_writable", CtxName: "bpf_raw_tracepoint_args", Since: kver.V(5, 2)},
+	{Type: CgroupSockopt, Name: "cgroup_sockopt", CtxName: "bpf_sockopt", CtxSize: 40, Verdicts: allowVerdict, Ret: ret01,
+		Since: kver.V(5, 3)},
+	{Type: Tracing, Name: "tracing", Since: kver.V(5, 5)},
+	{Type: StructOps, Name: "struct_ops", Since: kver.V(5, 6)},
+	{Type: Ext, Name: "ext", Since: kver.V(5, 6)},
+	{Type: LSM, Name: "lsm", Since: kver.V(5, 7)},
+	{Type: SkLookup, Name: "sk_lookup", CtxName: "bpf_sk_lookup", CtxSize: 72, Verdicts: skVerdicts, Ret: ret01,
+		Since: kver.V(5, 9)},
+	{Type: Syscall, Name: "syscall", Since: kver.V(5, 14)},
+	{Type: Netfilter, Name: "netfilter", CtxName: "bpf_nf_ctx", CtxSize: 16,
+		Verdicts: []Verdict{{0, "NF_DROP"}, {1, "NF_ACCEPT"}}, Ret: ret01, Since: kver.V(6, 4)},
+}

@@ -1,0 +1,223 @@
+package prog
+
+import (
+	"strconv"
+
+	"github.com/skepvm/skep/kver"
+)
+
+// Type is a kernel program type, with the kernel's number (enum bpf_prog_type).
+type Type uint16
+
+// The program types.
+const (
+	Unspec Type = iota
+	SocketFilter
+	Kprobe
+	SchedCLS
+	SchedACT
+	Tracepoint
+	XDP
+	PerfEvent
+	CgroupSKB
+	CgroupSock
+	LWTIn
+	LWTOut
+	LWTXmit
+	SockOps
+	SkSKB
+	CgroupDevice
+	SkMsg
+	RawTracepoint
+	CgroupSockAddr
+	LWTSeg6Local
+	LircMode2
+	SkReuseport
+	FlowDissector
+	CgroupSysctl
+	RawTracepointWritable
+	CgroupSockopt
+	Tracing
+	StructOps
+	Ext
+	LSM
+	SkLookup
+	Syscall
+	Netfilter
+	NumTypes
+)
+
+// TypeRow is all that the project knows about a program type.
+type TypeRow struct {
+	Type     Type
+	Name     string // "sched_cls": the kernel's constant without BPF_PROG_TYPE_, in lower case
+	CtxName  string // C type of the ctx: "__sk_buff"; "" when it is raw memory
+	CtxSize  int    // bytes of ctx; 0 when it depends on the attach point
+	Fields   []CtxField
+	Verdicts []Verdict
+	// Ret is the range that the verifier demands of R0 at exit; nil when any value will do. Attach points that
+	// demand something else are in Section.Ret.
+	Ret       *Range
+	Since     kver.Version
+	Packet    bool // the ctx describes a packet, and a frame (see SetFrame) carries it
+	Supported bool // this project can run it; the others can only be verified
+	// PktRead and PktWrite say whether the packet may be read and written through pointers.
+	PktRead, PktWrite bool
+}
+
+// Verdict names a return value.
+type Verdict struct {
+	Value int32
+	Name  string
+}
+
+// Range is an inclusive range of return values, as signed 32-bit numbers.
+type Range struct{ Min, Max int32 }
+
+// Access says what a program may do with a ctx field.
+type Access uint8
+
+// Bits of Access.
+const (
+	Read   Access = 1 << iota
+	Write         // store of the full unit
+	Narrow        // load of a naturally aligned part of the unit
+	Wide          // 8-byte access across two 4-byte units
+	Any           // access of any size, naturally aligned, that stays within the field
+)
+
+// Yield says what a load of a ctx field gives.
+type Yield uint8
+
+// Values of Yield.
+const (
+	Scalar             Yield = iota
+	PktData                  // pointer to the packet's first byte
+	PktEnd                   // pointer one past its last byte
+	PktMeta                  // pointer to the metadata before it
+	SockCommonOrNull         // struct sock_common, may be NULL
+	SockOrNull               // struct bpf_sock, may be NULL
+	Sock                     // struct bpf_sock
+	FlowKeys                 // struct bpf_flow_keys
+	MemData                  // start of a buffer whose end is a PktEnd: sockopt's optval
+	TrustedBTF               // kernel object of the type in CtxField.BTF
+	ReadOnlySockOrNull       // socket that may not be passed on
+)
+
+// CtxField is a field of a ctx.
+type CtxField struct {
+	Name string
+	Off  int
+	Size int // bytes of the whole field, arrays included
+	Unit int // bytes of an element: Size when it is no array
+	// Access is what the program type allows; 0 marks a field that exists but is forbidden to it.
+	Access Access
+	Yields Yield
+	BTF    string       // kernel type for TrustedBTF
+	Since  kver.Version // zero when as old as the ctx
+	Only   []Attach     // attach types that may use it; nil is all
+}
+
+// end is one past the field's last byte.
+func (f *CtxField) end() int { return f.Off + f.Size }
+
+// Allows reports whether an access of size bytes at off (relative to the ctx) is legal for the field. The caller has
+// checked that it lies within.
+func (f *CtxField) Allows(off, size int, write bool) bool {
+	need := Read
+	if write {
+		need = Write
+	}
+	switch {
+	case f.Access&need == 0, off%size != 0:
+		return false
+	case f.Access&Any != 0, size == f.Unit:
+		return true
+	case size == 8 && f.Unit == 4:
+		return f.Access&Wide != 0
+	}
+	return !write && f.Access&Narrow != 0 && size < f.Unit
+}
+
+// FieldAt returns the field that [off, off+size) lies in, whatever its access.
+func (r *TypeRow) FieldAt(off, size int) (*CtxField, bool) {
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		if off >= f.Off && off+size <= f.end() {
+			return f, true
+		}
+	}
+	return nil, false
+}
+
+// Field returns the field of a name.
+func (r *TypeRow) Field(name string) (*CtxField, bool) {
+	for i := range r.Fields {
+		if r.Fields[i].Name == name {
+			return &r.Fields[i], true
+		}
+	}
+	return nil, false
+}
+
+// Access returns the field that an access of size bytes (1, 2, 4 or 8) at off uses, and whether it is legal for a
+// program of this type attached as at on kernel k (the kernel's *_is_valid_access functions).
+func (r *TypeRow) Access(off, size int, write bool, at Attach, k kver.Version) (*CtxField, bool) {
+	if off < 0 || size <= 0 {
+		return nil, false
+	}
+	f, ok := r.FieldAt(off, size)
+	if !ok || !f.Allows(off, size, write) || !k.AtLeast(f.Since) {
+		return f, false
+	}
+	if f.Only == nil {
+		return f, true
+	}
+	for _, a := range f.Only {
+		if a == at {
+			return f, true
+		}
+	}
+	return f, false
+}
+
+// Row returns the type's row; that of Unspec when t is not a program type.
+func (t Type) Row() *TypeRow {
+	if t >= NumTypes {
+		t = Unspec
+	}
+	return &Types[t]
+}
+
+func (t Type) String() string {
+	if t >= NumTypes {
+		return "prog_type(" + strconv.Itoa(int(t)) + ")"
+	}
+	return Types[t].Name
+}
+
+// TypeOf finds a type by its name, or by the name of a section that makes it: "sched_cls", "tc", "xdp".
+func TypeOf(name string) (Type, bool) {
+	for t := Unspec + 1; t < NumTypes; t++ {
+		if Types[t].Name == name {
+			return t, true
+		}
+	}
+	if s := strictSection(name); s != nil {
+		return s.Type, true
+	}
+	return Unspec, false
+}
+
+// Verdict names the return value ret of a program of type t. Values without a name come back as a number.
+func (t Type) Verdict(ret uint32) string {
+	for _, v := range t.Row().Verdicts {
+		if uint32(v.Value) == ret {
+			return v.Name
+		}
+	}
+	if t == SocketFilter {
+		return "ACCEPT " + strconv.FormatUint(uint64(ret), 10)
+	}
+	return strconv.FormatInt(int64(int32(ret)), 10)
+}
