@@ -1,0 +1,283 @@
+package pcap
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"os"
+)
+
+// MinBuffer is the smallest buffer that NewReader takes. A record must fit the buffer; 1 MiB is never too small for
+// what libpcap writes.
+const MinBuffer = 256
+
+// Reader reads the packets of one capture.
+type Reader struct {
+	src    io.Reader
+	file   string
+	closer io.Closer
+
+	buf      []byte
+	pos, end int   // unparsed bytes are buf[pos:end]
+	base     int64 // offset in the file of buf[0]
+	skip     int64 // bytes to drop before the next record
+	eof      bool
+	srcErr   error // what the source failed with
+	err      error // what ReadBatch returns from now on
+
+	format Format
+	swap   bool // the file is big-endian
+	ifaces []Interface
+	parse  func(r *Reader, recs []Record) (int, error)
+
+	classic classicState
+	ng      ngState
+}
+
+// errMore says that the buffer ends before the record does.
+var errMore = errors.New("incomplete record")
+
+// Open opens a capture file; "-" is standard input. Gzip is recognised. buf is as in NewReader.
+func Open(name string, buf []byte) (*Reader, error) {
+	if name == "-" {
+		return NewReader(os.Stdin, buf)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, &Error{File: name, Reason: "cannot open", Err: errors.Unwrap(err)}
+	}
+	r, err := NewReader(f, buf)
+	if err != nil {
+		_ = f.Close() // err says more
+		return nil, err
+	}
+	r.closer = f
+	return r, nil
+}
+
+// NewReader reads the file header of a capture. Packets will lie in buf, nil being a buffer of 1 MiB of its own.
+// Errors are *Error.
+func NewReader(src io.Reader, buf []byte) (*Reader, error) {
+	r := &Reader{src: src, buf: buf}
+	if f, ok := src.(interface{ Name() string }); ok {
+		r.file = f.Name()
+	}
+	if buf == nil {
+		r.buf = make([]byte, defaultBufferSize)
+	}
+	if len(r.buf) < MinBuffer {
+		return nil, r.fail(0, fmt.Sprintf("buffer of %d bytes is below the minimum of %d", len(r.buf), MinBuffer))
+	}
+	if err := r.start(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Reader) start() error {
+	if err := r.need(4); err != nil {
+		return r.shortHeader(err)
+	}
+	if r.buf[0] == 0x1f && r.buf[1] == 0x8b {
+		if err := r.gunzip(); err != nil {
+			return err
+		}
+	}
+	if binary.LittleEndian.Uint32(r.buf) == blockSection {
+		r.format, r.parse = PCAPNG, (*Reader).parseNG
+		return r.startNG()
+	}
+	r.format, r.parse = PCAP, (*Reader).parseClassic
+	return r.startClassic()
+}
+
+// gunzip puts a decompressor between the source and the buffer, and refills the buffer.
+func (r *Reader) gunzip() error {
+	head := bytes.Clone(r.buf[:r.end])
+	src := r.src
+	if r.eof {
+		src = bytes.NewReader(nil)
+	}
+	z, err := gzip.NewReader(io.MultiReader(bytes.NewReader(head), src))
+	if err != nil {
+		return &Error{File: r.file, Reason: "bad gzip header", Err: err}
+	}
+	r.src, r.pos, r.end, r.eof = z, 0, 0, false
+	if err := r.need(4); err != nil {
+		return r.shortHeader(err)
+	}
+	return nil
+}
+
+// Close closes the file that Open opened.
+func (r *Reader) Close() error {
+	if r.closer == nil {
+		return nil
+	}
+	return r.closer.Close()
+}
+
+// Format returns the file's format.
+func (r *Reader) Format() Format { return r.format }
+
+// Interfaces returns the interfaces met so far, over all sections. Record.Iface is an index into it.
+func (r *Reader) Interfaces() []Interface { return r.ifaces }
+
+// Buffer returns the buffer that Record.Off refers to.
+func (r *Reader) Buffer() []byte { return r.buf }
+
+// Data returns the captured bytes of a record of the last batch: a view, not a copy.
+func (r *Reader) Data(rec *Record) []byte {
+	end := rec.Off + rec.CapLen
+	return r.buf[rec.Off:end:end]
+}
+
+// ReadBatch fills recs with the next packets and returns how many there are, at least one when the error is nil.
+// They are valid until the next call. At the end of the file the error is io.EOF; a damaged file gives *Error after all
+// records before the damage were delivered. The error stays.
+func (r *Reader) ReadBatch(recs []Record) (int, error) {
+	if len(recs) == 0 {
+		return 0, nil
+	}
+	for r.err == nil {
+		if r.skip > 0 && !r.drop() {
+			break
+		}
+		n, err := r.parse(r, recs)
+		if err != nil && err != errMore {
+			r.err = err
+		}
+		if n > 0 {
+			return n, nil
+		}
+		if err == errMore && r.skip == 0 {
+			r.refill()
+		}
+	}
+	return 0, r.err
+}
+
+// refill makes room, reads once, and sets r.err when the source has nothing more.
+func (r *Reader) refill() {
+	switch {
+	case r.eof && r.srcErr != nil:
+		r.err = &Error{File: r.file, Offset: r.base + int64(r.end), Reason: "read failed", Err: r.srcErr}
+		return
+	case r.eof && r.pos == r.end:
+		r.err = io.EOF
+		return
+	case r.eof:
+		r.err = r.fail(r.offset(), "file ends within a record")
+		return
+	}
+	r.compact()
+	if r.end == len(r.buf) {
+		r.err = r.fail(r.offset(), fmt.Sprintf("record does not fit the buffer of %d bytes", len(r.buf)))
+		return
+	}
+	r.fill()
+}
+
+// compact moves the unparsed bytes to the front.
+func (r *Reader) compact() {
+	if r.pos == 0 {
+		return
+	}
+	copy(r.buf, r.buf[r.pos:r.end])
+	r.base += int64(r.pos)
+	r.end -= r.pos
+	r.pos = 0
+}
+
+// fill reads once. A source that never gives anything counts as failed.
+func (r *Reader) fill() {
+	for range 100 {
+		n, err := r.src.Read(r.buf[r.end:])
+		if n < 0 || n > len(r.buf)-r.end {
+			n, err = 0, errors.New("source returned an impossible count")
+		}
+		r.end += n
+		if err != nil {
+			r.eof = true
+			if err != io.EOF {
+				r.srcErr = err
+			}
+		}
+		if n > 0 || err != nil {
+			return
+		}
+	}
+	r.eof, r.srcErr = true, io.ErrNoProgress
+}
+
+// drop passes over r.skip bytes. It reports false, with r.err set, when the file ends first.
+func (r *Reader) drop() bool {
+	for {
+		n := min(r.skip, int64(r.end-r.pos))
+		r.pos += int(n)
+		r.skip -= n
+		if r.skip == 0 {
+			return true
+		}
+		if r.eof {
+			if r.srcErr != nil {
+				r.refill()
+			} else {
+				r.err = r.fail(r.offset(), "file ends within a record")
+			}
+			return false
+		}
+		r.compact()
+		r.fill()
+	}
+}
+
+// need reads until n bytes are unparsed. Only for headers; n must be below MinBuffer.
+func (r *Reader) need(n int) error {
+	for r.end-r.pos < n {
+		if r.eof {
+			return errMore
+		}
+		r.compact()
+		r.fill()
+	}
+	return nil
+}
+
+// shortHeader names the reason for a file that ends in its header.
+func (r *Reader) shortHeader(err error) error {
+	if r.srcErr != nil {
+		return &Error{File: r.file, Offset: r.base + int64(r.end), Reason: "read failed", Err: r.srcErr}
+	}
+	if err == errMore {
+		return r.fail(r.base+int64(r.end), "file ends within its header")
+	}
+	return err
+}
+
+func (r *Reader) offset() int64 { return r.base + int64(r.pos) }
+
+func (r *Reader) fail(off int64, reason string) error {
+	return &Error{File: r.file, Offset: off, Reason: reason}
+}
+
+// u32 reads a 32-bit field in the file's byte order.
+func (r *Reader) u32(b []byte) uint32 {
+	v := binary.LittleEndian.Uint32(b)
+	if r.swap {
+		v = bits.ReverseBytes32(v)
+	}
+	return v
+}
+
+func (r *Reader) u16(b []byte) uint16 {
+	v := binary.LittleEndian.Uint16(b)
+	if r.swap {
+		v = bits.ReverseBytes16(v)
+	}
+	return v
+}
