@@ -1,0 +1,9 @@
+//go:build !linux && !darwin && !windows
+
+package execmem
+
+func alloc(int) ([]byte, error) { return nil, ErrUnsupported }
+
+func protect([]byte) error { return ErrUnsupported }
+
+func free([]byte) error { return ErrUnsupported }
