@@ -303,20 +303,17 @@ func (r *Reader) enhanced(b []byte, rec *Record) string {
 		return reason
 	}
 	if rest := b[min(len(b), 20+pad4(int(capLen))):]; len(rest) >= 4 {
-		return r.packetOptions(rest, rec)
+		r.packetOptions(rest, rec)
 	}
 	return ""
 }
 
-// packetOptions reads flags, queue and packet id.
-func (r *Reader) packetOptions(b []byte, rec *Record) string {
+// packetOptions reads flags, queue and packet id. A damaged list ends there: the packet itself is fine.
+func (r *Reader) packetOptions(b []byte, rec *Record) {
 	for len(b) >= 4 {
 		code, n := r.u16(b), int(r.u16(b[2:]))
-		if code == optEnd {
-			break
-		}
-		if len(b) < 4+n {
-			return "option is longer than its block"
+		if code == optEnd || len(b) < 4+n {
+			return
 		}
 		switch v := b[4 : 4+n]; {
 		case code == optFlags && n == 4:
@@ -331,7 +328,6 @@ func (r *Reader) packetOptions(b []byte, rec *Record) string {
 		}
 		b = b[min(len(b), 4+pad4(n)):]
 	}
-	return ""
 }
 
 // simple reads a simple packet block: no time, interface 0, the captured length follows from the original one.

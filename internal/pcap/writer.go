@@ -63,7 +63,7 @@ const (
 	directWrite   = 16 << 10       // packets from this size on are not copied to the buffer
 	packetRoom    = 128            // all of an enhanced packet block but data and comment
 	maxComment    = math.MaxUint16 // bytes
-	maxPacketData = math.MaxUint32 - (1 << 20)
+	maxPacketData = 1 << 30
 )
 
 // NewWriter writes the header of a capture to w. A pcapng file needs AddInterface before its first packet.
