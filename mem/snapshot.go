@@ -1,0 +1,131 @@
+package mem
+
+import (
+	"maps"
+	"slices"
+)
+
+// Snapshot is a copy of a space's state: what is allocated, its contents and its shadow. It does not change and may
+// be restored any number of times.
+type Snapshot struct {
+	size    uint64
+	heap    heap
+	content sparse
+	states  []uint32 // of the shadow, nil without one
+	planes  [2]sparse
+}
+
+// sparse is the pages of a memory area that are not all zero.
+type sparse struct {
+	offsets []uint64
+	data    []byte // pageSize bytes an offset
+}
+
+// Snapshot copies the whole state. No guest may run and nothing may be allocated meanwhile.
+func (s *Space) Snapshot() *Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap := &Snapshot{size: s.size, heap: s.heap.clone()}
+	for _, r := range s.heap.ranges() {
+		snap.content.save(s.mem, Margin+r.start, Margin+r.end)
+	}
+	if sh := s.shadow; sh != nil {
+		snap.states = make([]uint32, len(sh.states))
+		for i := range sh.states {
+			state := sh.states[i].Load()
+			snap.states[i] = state
+			if state != stateMixed {
+				continue
+			}
+			for p := range sh.planes {
+				snap.planes[p].save(sh.planes[p], uint64(i)*granule/8, uint64(i+1)*granule/8)
+			}
+		}
+	}
+	return snap
+}
+
+// Restore makes the state what it was when the snapshot was taken, of this space or of one of the same size and
+// kind; else it fails with an *Error. No guest may run meanwhile. What was allocated since is gone.
+func (s *Space) Restore(snap *Snapshot) error {
+	if snap.size != s.size || (snap.states != nil) != (s.shadow != nil) {
+		return &Error{Op: "restore", Size: snap.size, Reason: Foreign}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.heap.ranges() {
+		s.zero(r.start, r.end-r.start)
+	}
+	for _, r := range snap.heap.ranges() {
+		s.zero(r.start, r.end-r.start)
+	}
+	s.heap = snap.heap.clone()
+	snap.content.load(s.mem)
+	if sh := s.shadow; sh != nil {
+		for i, state := range snap.states {
+			if state == stateMixed {
+				for p := range sh.planes {
+					clear(sh.planes[p][i*granule/8 : (i+1)*granule/8])
+				}
+			}
+			sh.states[i].Store(state)
+		}
+		for p := range sh.planes {
+			snap.planes[p].load(sh.planes[p])
+		}
+	}
+	return nil
+}
+
+// save adds the pages of b[from:to] that are not zero.
+func (p *sparse) save(b []byte, from, to uint64) {
+	for at := from; at < to; at += pageSize {
+		page := b[at : at+pageSize]
+		if !isZero(page) {
+			p.offsets = append(p.offsets, at)
+			p.data = append(p.data, page...)
+		}
+	}
+}
+
+// load writes the pages back; the others must be zero already.
+func (p *sparse) load(b []byte) {
+	for i, at := range p.offsets {
+		copy(b[at:at+pageSize], p.data[i*pageSize:])
+	}
+}
+
+func isZero(page []byte) bool {
+	return [pageSize]byte(page) == [pageSize]byte{}
+}
+
+// ranges returns the page ranges that hold allocations.
+func (h *heap) ranges() []run {
+	var rs []run
+	for addr, n := range h.large {
+		rs = append(rs, run{uint64(addr), uint64(addr) + uint64(n)})
+	}
+	for _, sp := range h.spans {
+		if sp.bytes != 0 {
+			rs = append(rs, run{uint64(sp.start), uint64(sp.start) + uint64(sp.bytes)})
+		}
+	}
+	slices.SortFunc(rs, func(a, b run) int { return int(int64(a.start) - int64(b.start)) })
+	return rs
+}
+
+func (h *heap) clone() heap {
+	c := *h
+	c.free = slices.Clone(h.free)
+	c.large = maps.Clone(h.large)
+	c.spans = slices.Clone(h.spans)
+	for i := range c.spans {
+		c.spans[i].taken = slices.Clone(h.spans[i].taken)
+	}
+	c.dead = slices.Clone(h.dead)
+	c.chunks = slices.Clone(h.chunks)
+	for i := range c.partial {
+		c.partial[i] = slices.Clone(h.partial[i])
+	}
+	return c
+}
