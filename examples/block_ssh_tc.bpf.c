@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* The rule of block_ssh_xdp as a traffic control classifier, on either direction. */
 #include "block_ssh.h"

@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* Drops TCP segments to port 22 over IPv4 and IPv6 before the stack sees them. */
 #include "block_ssh.h"

@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * Two socket filters that count packets by IP protocol number. One copies the byte out with bpf_skb_load_bytes, the

@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * Drops sources that send too much. Each IPv4 source has a counter for the current window; one that goes over the

@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* Drops every frame, but reads its EtherType first: the cheapest program that touches the packet. */
 #include "skep_bpf.h"

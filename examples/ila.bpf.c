@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * Identifier-locator addressing. The lower half of an IPv6 destination names an endpoint and the upper half says

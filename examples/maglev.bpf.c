@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * An L4 load balancer. A packet to a virtual address is given to a backend: the one that its connection already has,

@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * A token bucket for each traffic class. The DSCP of a packet selects the class; a bucket fills at its rate up to its

@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * Functions that are really called. A static one is checked anew at each call, with what the caller knows of its

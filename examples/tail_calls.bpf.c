@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * A parser in stages. The entry program looks at the EtherType and jumps to the stage for that protocol, which jumps

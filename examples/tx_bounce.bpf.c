@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* Sends every frame back where it came from, with the MAC addresses swapped. */
 #include "skep_bpf.h"

@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * Answers UDP over IPv4 in place: swaps MAC and IP addresses, sends to the port that the peer sent from, from a port
