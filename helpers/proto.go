@@ -33,6 +33,7 @@ const (
 	ArgDynptr                // dynptr on the stack
 	ArgPerCPUBTF             // per-CPU kernel variable
 	ArgKptrDst               // as ArgKptr, destination of bpf_kptr_xchg
+	ArgScalar                // a number, no pointer
 	argBaseMask   Arg = 0xff
 )
 
@@ -44,6 +45,7 @@ const (
 	ArgRelease                       // the reference is released
 	ArgWrite                         // the helper writes the memory
 	ArgAligned                       // memory must be aligned to its size
+	ArgRingbuf                       // dynptr over a ring buffer record
 )
 
 // Base strips the flags.

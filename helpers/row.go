@@ -32,14 +32,16 @@ type Row struct {
 	RetSize   uint32 // bytes behind RetMem
 	RetBTF    string // kernel type that RetBTF points to
 
-	Since     kver.Version
-	Types     TypeSet     // program types that may call it
-	TypeSince []TypeSince // types that could call it only later than max(Since, the type's Since)
+	Since  kver.Version
+	Types  TypeSet   // program types that may call it, on the newest kernel
+	Opened []Opening // those among them that could not from the first
 
 	GPL           bool // only for GPL-compatible programs
 	ChangesPacket bool // packet pointers are invalid after it
 	Acquires      bool // R0 is a reference that must be released
 	MightSleep    bool // only for sleepable programs
+	PktAccess     bool // memory arguments may point into the packet
+	FastCall      bool // bpf_fastcall: R1-R5 survive if the program spills them by its rules (6.12)
 
 	// Variants are prototypes that differ for some program types.
 	Variants []Variant
@@ -50,10 +52,10 @@ type Row struct {
 	Engine bool
 }
 
-// TypeSince says since when a program type may call a helper.
-type TypeSince struct {
-	Type  prog.Type
+// Opening says that a helper, older than that, was opened to program types in a kernel release.
+type Opening struct {
 	Since kver.Version
+	Types TypeSet
 }
 
 // Variant is another prototype of the same helper.
@@ -92,15 +94,18 @@ func (r *Row) NumArgs() int {
 
 // Allowed reports whether a program of type t may call r on kernel k.
 func Allowed(r *Row, t prog.Type, k kver.Version) bool {
-	if !r.Types.Has(t) || !k.AtLeast(r.Since) || !k.AtLeast(t.Row().Since) {
+	if !k.AtLeast(r.Since) || !k.AtLeast(t.Row().Since) {
 		return false
 	}
-	for _, s := range r.TypeSince {
-		if s.Type == t {
-			return k.AtLeast(s.Since)
+	if t == prog.Ext {
+		return true // what its target may, which is not known here
+	}
+	for _, o := range r.Opened {
+		if o.Types.Has(t) && !k.AtLeast(o.Since) {
+			return false
 		}
 	}
-	return true
+	return r.Types.Has(t)
 }
 
 var byName = func() map[string]*Row {
