@@ -1,0 +1,177 @@
+package maps
+
+import (
+	"encoding/binary"
+	"sync"
+	"unsafe"
+
+	"github.com/skepvm/skep/mem"
+)
+
+// core is what all map types share.
+type core struct {
+	space  *mem.Space
+	spec   *Spec
+	row    *Row
+	cpus   int
+	handle uint32
+
+	mu    sync.Mutex // guards what updates change, in guest memory too
+	owned []uint32   // guest allocations, for Close
+
+	failMu sync.Mutex
+	fails  map[failure]*Error
+}
+
+type failure struct {
+	op    string
+	errno Errno
+}
+
+// The state after the header: what changes.
+const (
+	stateCount = HeaderSize + 0  // elements in the map
+	stateFree  = HeaderSize + 4  // hashes: head of the free list, element+1
+	stateUsed  = HeaderSize + 8  // hashes: elements that were ever used; the others are fresh
+	stateHand  = HeaderSize + 12 // LRU: where the search for a victim goes on
+	stateHead  = HeaderSize + 16 // queues: u64 elements ever pushed; ring buffers: u64 producer position
+	stateTail  = HeaderSize + 24 // queues: u64 elements ever popped; ring buffers: u64 consumer position
+	stateSize  = HeaderSize + 64
+)
+
+// build allocates the header and lets the type's constructor do the rest.
+func (c *core) build() (Map, error) {
+	var err error
+	if c.handle, err = c.alloc(stateSize, 64); err != nil {
+		return nil, err
+	}
+	c.setHeader(OffType, uint32(c.spec.Type))
+	c.setHeader(OffFlags, c.spec.Flags)
+	c.setHeader(OffKeySize, c.spec.KeySize)
+	c.setHeader(OffValueSize, c.spec.ValueSize)
+	c.setHeader(OffMaxEntries, c.spec.MaxEntries)
+	c.setHeader(OffStride, round8(c.spec.ValueSize))
+	c.setHeader(OffCPUs, uint32(c.cpus))
+	return c.row.make(c)
+}
+
+func (c *core) setHeader(off, v uint32) { c.space.Store32(c.handle+off, v) }
+
+// alloc gets guest memory that belongs to the map.
+func (c *core) alloc(size uint64, align uint32) (uint32, error) {
+	if size >= mem.MaxSize {
+		return 0, c.fail("create", ENOMEM)
+	}
+	addr, err := c.space.Alloc(uint32(size), align)
+	if err != nil {
+		return 0, &Error{Op: "create", Map: c.spec.Name, Errno: ENOMEM, Reason: err.Error()}
+	}
+	c.owned = append(c.owned, addr)
+	return addr, nil
+}
+
+// view is guest memory that alloc gave.
+func (c *core) view(addr uint32, n uint64) []byte {
+	b, ok := c.space.Bytes(addr, uint32(n))
+	if !ok {
+		panic("maps: an allocation leaves the space")
+	}
+	return b
+}
+
+// words32 and words64 are guest memory as host-order words, for atomic access.
+func (c *core) words32(addr uint32, n uint64) []uint32 {
+	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(c.view(addr, n*4)))), int(n))
+}
+
+func (c *core) words64(addr uint32, n uint64) []uint64 {
+	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(c.view(addr, n*8)))), int(n))
+}
+
+func (c *core) state(off uint32) *uint32 { return (*uint32)(c.space.Pointer(c.handle + off)) }
+
+func (c *core) state64(off uint32) *uint64 { return (*uint64)(c.space.Pointer(c.handle + off)) }
+
+// fail returns the error for a failed operation; each is made once, as programs may cause many.
+func (c *core) fail(op string, errno Errno) error {
+	c.failMu.Lock()
+	defer c.failMu.Unlock()
+	key := failure{op, errno}
+	err := c.fails[key]
+	if err == nil {
+		if c.fails == nil {
+			c.fails = make(map[failure]*Error)
+		}
+		err = &Error{Op: op, Map: c.spec.Name, Errno: errno}
+		c.fails[key] = err
+	}
+	return err
+}
+
+func (c *core) Spec() *Spec    { return c.spec }
+func (c *core) Handle() uint32 { return c.handle }
+
+func (c *core) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, addr := range c.owned {
+		c.space.Free(addr)
+	}
+	c.owned = nil
+}
+
+// checkFlags applies the rules on Update's flags that most maps share (Linux: array_map_update_elem, htab_map_update_elem).
+func (c *core) checkFlags(flags uint64) Errno {
+	if flags&^Lock > Exist {
+		return EINVAL
+	}
+	if flags&Lock != 0 {
+		if _, ok := c.spec.Lock(); !ok {
+			return EINVAL
+		}
+	}
+	return 0
+}
+
+// Sizes of the kernel's special value fields in bytes.
+const (
+	sizeofLock  = 4
+	sizeofTimer = 16
+)
+
+// clearSpecial zeroes the lock and the timer in a copy of a value (Linux: check_and_init_map_value).
+func (c *core) clearSpecial(value []byte) {
+	if off, ok := c.spec.Lock(); ok && off+sizeofLock <= len(value) {
+		clear(value[off : off+sizeofLock])
+	}
+	if off, ok := c.spec.Timer(); ok && off+sizeofTimer <= len(value) {
+		clear(value[off : off+sizeofTimer])
+	}
+}
+
+// copyValue overwrites a value that is in use, except for its lock and timer (Linux: copy_map_value).
+func (c *core) copyValue(dst, src []byte) {
+	var lock [sizeofLock]byte
+	var timer [sizeofTimer]byte
+	lockOff, hasLock := c.spec.Lock()
+	timerOff, hasTimer := c.spec.Timer()
+	hasLock = hasLock && lockOff+sizeofLock <= len(dst)
+	hasTimer = hasTimer && timerOff+sizeofTimer <= len(dst)
+	if hasLock {
+		copy(lock[:], dst[lockOff:])
+	}
+	if hasTimer {
+		copy(timer[:], dst[timerOff:])
+	}
+	copy(dst, src)
+	if hasLock {
+		copy(dst[lockOff:], lock[:])
+	}
+	if hasTimer {
+		copy(dst[timerOff:], timer[:])
+	}
+}
+
+func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
+
+func appendLE32(v uint32) []byte { return binary.LittleEndian.AppendUint32(nil, v) }

@@ -1,0 +1,79 @@
+package maps
+
+// rules are the kernel's demands on a Spec, as data (Linux: the map types' map_alloc_check and map_alloc).
+type rules struct {
+	key, value sizes
+	flags      uint32 // that may be given
+	need       uint32 // that must be given
+	refused    uint32 // that are known but give ENOTSUPP
+	noEntries  bool   // max_entries may be 0
+	maxEntries uint32 // 0 is no limit; more gives E2BIG
+	pages      bool   // max_entries is a power of two and a multiple of the page size
+	noAccess   bool   // ReadOnlyProg and WriteOnlyProg give EINVAL
+}
+
+// sizes is an inclusive range.
+type sizes struct{ min, max uint32 }
+
+const (
+	anySize       = 1<<31 - 1
+	kmallocMax    = 4 << 20  // KMALLOC_MAX_SIZE with 4 KiB pages
+	htabElem      = 48       // sizeof(struct htab_elem)
+	perCPUUnit    = 32 << 10 // PCPU_MIN_UNIT_SIZE
+	kernelPage    = 4096
+	maxCPUs       = 8192 // NR_CPUS of distributions' kernels
+	lpmKeyMin     = 5
+	lpmKeyMax     = 260
+	cpuMapQueue   = 16384
+	lpmNode       = 40 // sizeof(struct lpm_trie_node)
+	lpmDataMax    = 256
+	lpmValueMax   = kmallocMax - lpmDataMax - lpmNode
+	bloomHashMask = 0xf
+)
+
+// check returns what creation fails with, 0 when the Spec is fine.
+func (r *rules) check(s *Spec, row *Row) (Errno, string) {
+	flags, need := s.Flags, r.need
+	switch {
+	case flags&r.refused != 0:
+		return ENOTSUPP, "flags that this map type does not support"
+	case flags&^r.flags != 0:
+		return EINVAL, "flags that this map type does not have"
+	case flags&need != need:
+		return EINVAL, "flags that this map type needs are missing"
+	case flags&ReadOnlyProg != 0 && flags&WriteOnlyProg != 0:
+		return EINVAL, "neither readable nor writable by programs"
+	case r.noAccess && flags&(ReadOnlyProg|WriteOnlyProg) != 0:
+		return EINVAL, "read-only and write-only are not for this map type"
+	case flags&NUMANode != 0 && row.PerCPU:
+		return EINVAL, "a NUMA node for a per-CPU map"
+	case !r.key.has(s.KeySize):
+		return EINVAL, "key size out of range"
+	case s.MaxEntries == 0 && !r.noEntries:
+		return EINVAL, "max_entries is 0"
+	case r.pages && (s.MaxEntries&(s.MaxEntries-1) != 0 || s.MaxEntries%kernelPage != 0):
+		return EINVAL, "max_entries is not a power of two of whole pages"
+	case s.ValueSize < r.value.min:
+		return EINVAL, "value size out of range"
+	case s.ValueSize > r.value.max && r.value.max < kmallocMax/2:
+		return EINVAL, "value size out of range"
+	}
+	return r.checkLimits(s, row)
+}
+
+// checkLimits is the part of check that gives E2BIG.
+func (r *rules) checkLimits(s *Spec, row *Row) (Errno, string) {
+	switch {
+	case s.ValueSize > r.value.max:
+		return E2BIG, "value too large"
+	case row.Hashed && uint64(s.KeySize)+uint64(s.ValueSize) >= kmallocMax-htabElem:
+		return E2BIG, "key and value too large"
+	case row.PerCPU && s.ValueSize > perCPUUnit:
+		return E2BIG, "value too large for a per-CPU map"
+	case r.maxEntries != 0 && s.MaxEntries > r.maxEntries:
+		return E2BIG, "max_entries too large"
+	}
+	return 0, ""
+}
+
+func (s sizes) has(n uint32) bool { return s.min <= n && n <= s.max }

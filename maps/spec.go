@@ -1,0 +1,87 @@
+package maps
+
+// Spec describes a map before it exists: what an object file or a caller wants. It is plain data; New makes a Map of it.
+type Spec struct {
+	Name       string
+	Type       Type
+	KeySize    uint32 // bytes
+	ValueSize  uint32 // bytes, of one CPU's value
+	MaxEntries uint32
+	Flags      uint32 // NoPrealloc, ReadOnlyProg, ... (Linux: BPF_F_*)
+	NUMANode   uint32 // meaningful with the flag NUMANode only; remembered, without effect
+	Pinned     bool   // LIBBPF_PIN_BY_NAME
+
+	Inner    *Spec   // what the inner maps of a map-in-map look like
+	Contents []Entry // what it holds at first: see Fill
+
+	// Key and Value describe the C types for output; nil when the object has no BTF.
+	Key, Value *Layout
+
+	Frozen      bool // constant for the program's life (.rodata): the verifier may read its contents
+	DataSection bool // .data, .bss, .rodata and the like: one value, addressed directly
+
+	// LockOff and TimerOff are the offsets in the value of a struct bpf_spin_lock and a struct bpf_timer, -1 for
+	// none. Like the kernel, which finds them by BTF, skep looks at them only when Value is set: see Lock and Timer.
+	LockOff, TimerOff int
+
+	Extra  uint64 // map_extra: hash functions of a bloom filter
+	Broken string // why the map cannot be made, for messages; "" when it can
+}
+
+// Entry is one element of a Spec's initial contents. Exactly one of Value, ProgName and MapName is set.
+type Entry struct {
+	Key      []byte
+	Value    []byte
+	ProgName string // for a program array: the program of that name
+	MapName  string // for a map-in-map: the map of that name
+}
+
+// Flags of a Spec (Linux: BPF_F_*, include/uapi/linux/bpf.h).
+const (
+	NoPrealloc    uint32 = 1 << 0
+	NoCommonLRU   uint32 = 1 << 1
+	NUMANode      uint32 = 1 << 2
+	ReadOnly      uint32 = 1 << 3 // for user space
+	WriteOnly     uint32 = 1 << 4 // for user space
+	StackBuildID  uint32 = 1 << 5
+	ZeroSeed      uint32 = 1 << 6
+	ReadOnlyProg  uint32 = 1 << 7 // programs may not write
+	WriteOnlyProg uint32 = 1 << 8 // programs may not read
+	Clone         uint32 = 1 << 9
+	Mmapable      uint32 = 1 << 10
+	PreserveElems uint32 = 1 << 11
+	InnerMap      uint32 = 1 << 12
+
+	accessMask = ReadOnly | WriteOnly | ReadOnlyProg | WriteOnlyProg
+)
+
+// Flags of Update (Linux: BPF_ANY, BPF_NOEXIST, BPF_EXIST, BPF_F_LOCK).
+const (
+	Any     uint64 = 0 // create or replace
+	NoExist uint64 = 1 // create only
+	Exist   uint64 = 2 // replace only
+	Lock    uint64 = 4 // under the value's spin lock; may be added to the others
+)
+
+// Lock returns the offset of the value's spin lock, false when it has none.
+func (s *Spec) Lock() (off int, ok bool) { return s.LockOff, s.Value != nil && s.LockOff >= 0 }
+
+// Timer returns the offset of the value's timer, false when it has none.
+func (s *Spec) Timer() (off int, ok bool) { return s.TimerOff, s.Value != nil && s.TimerOff >= 0 }
+
+// HostValueSize returns the bytes of a value as HostLookup and HostUpdate have it: for a per-CPU map one value a CPU,
+// each rounded up to 8 bytes (Linux: bpf_map_value_size).
+func (s *Spec) HostValueSize(cpus int) int {
+	if s.Type.Row().PerCPU {
+		return cpus * int(round8(s.ValueSize))
+	}
+	return int(s.ValueSize)
+}
+
+// ProgWrites reports whether programs may change the map's values.
+func (s *Spec) ProgWrites() bool { return s.Flags&ReadOnlyProg == 0 }
+
+// ProgReads reports whether programs may read the map's values.
+func (s *Spec) ProgReads() bool { return s.Flags&WriteOnlyProg == 0 }
+
+func round8(n uint32) uint32 { return (n + 7) &^ 7 }
