@@ -1,6 +1,7 @@
 package prog
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/skepvm/skep/kver"
@@ -82,6 +83,7 @@ const (
 	Read   Access = 1 << iota
 	Write         // store of the full unit
 	Narrow        // load of a naturally aligned part of the unit
+	Half          // as Narrow, of 2 bytes at least
 	Wide          // 8-byte access across two 4-byte units
 	Any           // access of any size, naturally aligned, that stays within the field
 )
@@ -91,17 +93,15 @@ type Yield uint8
 
 // Values of Yield.
 const (
-	Scalar             Yield = iota
-	PktData                  // pointer to the packet's first byte
-	PktEnd                   // pointer one past its last byte
-	PktMeta                  // pointer to the metadata before it
-	SockCommonOrNull         // struct sock_common, may be NULL
-	SockOrNull               // struct bpf_sock, may be NULL
-	Sock                     // struct bpf_sock
-	FlowKeys                 // struct bpf_flow_keys
-	MemData                  // start of a buffer whose end is a PktEnd: sockopt's optval
-	TrustedBTF               // kernel object of the type in CtxField.BTF
-	ReadOnlySockOrNull       // socket that may not be passed on
+	Scalar           Yield = iota
+	PktData                // pointer to the packet's first byte
+	PktEnd                 // pointer one past its last byte
+	PktMeta                // pointer to the metadata before it
+	SockCommonOrNull       // struct sock_common, may be NULL
+	SockOrNull             // struct bpf_sock, may be NULL
+	Sock                   // struct bpf_sock
+	FlowKeys               // struct bpf_flow_keys
+	TrustedBTF             // kernel object of the type in CtxField.BTF
 )
 
 // CtxField is a field of a ctx.
@@ -116,6 +116,8 @@ type CtxField struct {
 	BTF    string       // kernel type for TrustedBTF
 	Since  kver.Version // zero when as old as the ctx
 	Only   []Attach     // attach types that may use it; nil is all
+	// OnlyWrite is Only for stores, where they differ.
+	OnlyWrite []Attach
 }
 
 // end is one past the field's last byte.
@@ -136,19 +138,23 @@ func (f *CtxField) Allows(off, size int, write bool) bool {
 	case size == 8 && f.Unit == 4:
 		return f.Access&Wide != 0
 	}
-	return !write && f.Access&Narrow != 0 && size < f.Unit
+	if write || size > f.Unit {
+		return false
+	}
+	return f.Access&Narrow != 0 || f.Access&Half != 0 && size >= 2
 }
 
-// FieldAt returns the field that [off, off+size) lies in, whatever its access.
+// FieldAt returns the first field that [off, off+size) lies in, whatever its access.
 func (r *TypeRow) FieldAt(off, size int) (*CtxField, bool) {
 	for i := range r.Fields {
-		f := &r.Fields[i]
-		if off >= f.Off && off+size <= f.end() {
-			return f, true
+		if r.Fields[i].covers(off, size) {
+			return &r.Fields[i], true
 		}
 	}
 	return nil, false
 }
+
+func (f *CtxField) covers(off, size int) bool { return off >= f.Off && off+size <= f.end() }
 
 // Field returns the field of a name.
 func (r *TypeRow) Field(name string) (*CtxField, bool) {
@@ -163,22 +169,33 @@ func (r *TypeRow) Field(name string) (*CtxField, bool) {
 // Access returns the field that an access of size bytes (1, 2, 4 or 8) at off uses, and whether it is legal for a
 // program of this type attached as at on kernel k (the kernel's *_is_valid_access functions).
 func (r *TypeRow) Access(off, size int, write bool, at Attach, k kver.Version) (*CtxField, bool) {
+	return access(r.Fields, off, size, write, at, k)
+}
+
+func access(fields []CtxField, off, size int, write bool, at Attach, k kver.Version) (*CtxField, bool) {
 	if off < 0 || size <= 0 {
 		return nil, false
 	}
-	f, ok := r.FieldAt(off, size)
-	if !ok || !f.Allows(off, size, write) || !k.AtLeast(f.Since) {
-		return f, false
-	}
-	if f.Only == nil {
-		return f, true
-	}
-	for _, a := range f.Only {
-		if a == at {
+	var seen *CtxField
+	for i := range fields {
+		f := &fields[i]
+		if !f.covers(off, size) {
+			continue
+		}
+		seen = f
+		if f.Allows(off, size, write) && f.allowsAttach(at, write) && k.AtLeast(f.Since) {
 			return f, true
 		}
 	}
-	return f, false
+	return seen, false
+}
+
+func (f *CtxField) allowsAttach(at Attach, write bool) bool {
+	list := f.Only
+	if write && f.OnlyWrite != nil {
+		list = f.OnlyWrite
+	}
+	return list == nil || slices.Contains(list, at)
 }
 
 // Row returns the type's row; that of Unspec when t is not a program type.
