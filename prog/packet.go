@@ -1,0 +1,367 @@
+package prog
+
+import (
+	"fmt"
+
+	"github.com/skepvm/skep/mem"
+)
+
+// Room around a packet, as the kernel's own test run (BPF_PROG_TEST_RUN) and most drivers give it.
+const (
+	XDPHeadroom  = 256                      // XDP_PACKET_HEADROOM
+	XDPFrameSize = 40                       // sizeof(struct xdp_frame), kept at the start of the headroom
+	XDPTailroom  = 320                      // struct skb_shared_info, kept at the end of the buffer
+	XDPBuffer    = 4096                     // one page
+	SKBHeadroom  = 256                      // ours: the kernel would reallocate to grow
+	SKBBuffer    = SKBHeadroom + 65536 + 64 // room for the longest packet that helpers make
+)
+
+// ethHLen is the length of an Ethernet header.
+const ethHLen = 14
+
+// Ethertypes, host order, that a frame's protocol is derived from.
+const (
+	etherIPv4  = 0x0800
+	etherIPv6  = 0x86dd
+	ether8023  = 0x0001 // ETH_P_802_3: raw IPX frames
+	ether8022  = 0x0004 // ETH_P_802_2: length field, LLC
+	etherMinII = 0x0600 // below it the field is a length
+)
+
+// Offsets of ctx fields that this package and the helpers use. TestFieldOffsets checks them against the tables.
+const (
+	XDPData         = 0
+	XDPDataEnd      = 4
+	XDPDataMeta     = 8
+	XDPIngress      = 12
+	XDPRxQueue      = 16
+	XDPEgress       = 20
+	SKBLen          = 0
+	SKBPktType      = 4
+	SKBMark         = 8
+	SKBQueueMapping = 12
+	SKBProtocol     = 16
+	SKBVlanPresent  = 20
+	SKBVlanTCI      = 24
+	SKBVlanProto    = 28
+	SKBPriority     = 32
+	SKBIngress      = 36
+	SKBIfindex      = 40
+	SKBTCIndex      = 44
+	SKBCB           = 48
+	SKBHash         = 68
+	SKBTCClassid    = 72
+	SKBData         = 76
+	SKBDataEnd      = 80
+	SKBNapiID       = 84
+	SKBFamily       = 88
+	SKBDataMeta     = 140
+	SKBFlowKeys     = 144
+	SKBTstamp       = 152
+	SKBWireLen      = 160
+	SKBGSOSegs      = 164
+	SKBSk           = 168
+	SKBGSOSize      = 176
+	SKBTstampType   = 180
+	SKBHwtstamp     = 184
+)
+
+// DataOffsets returns where in the ctx of a packet type data, data_end and data_meta are.
+func (t Type) DataOffsets() (data, end, meta uint32) {
+	if t == XDP {
+		return XDPData, XDPDataEnd, XDPDataMeta
+	}
+	return SKBData, SKBDataEnd, SKBDataMeta
+}
+
+// MACLen is the length of the link-layer header in front of the network header, as programs of type t see packets:
+// Ethernet, or none for types that run in the IP layer. A socket filter sees what a packet socket does, Ethernet
+// (the kernel's BPF_PROG_TEST_RUN, which starts at the network header, is the exception).
+func (t Type) MACLen() uint32 {
+	switch t {
+	case CgroupSKB, LWTIn, LWTOut, LWTXmit, LWTSeg6Local, SkSKB:
+		return 0
+	}
+	return ethHLen
+}
+
+// Input is what a program sees of a packet besides its bytes. The zero value is a plain packet.
+type Input struct {
+	Time    uint64 // ns; bpf_ktime_get_ns under the packet clock
+	Number  uint64 // of the packet, from 1
+	WireLen uint32 // length on the wire; 0 is the length of the data
+
+	Ifindex       uint32 // interface that the packet came in by
+	RxQueue       uint32 // rx_queue_index; queue_mapping of an skb is this + 1 when QueueMapping is 0 and it is not
+	EgressIfindex uint32 // xdp_md, for programs in a devmap
+
+	// For struct __sk_buff.
+	Protocol     uint16 // ethertype, host order; 0 takes it from the packet
+	VlanProto    uint16 // ethertype of the tag that was taken out of the packet, host order
+	VlanTCI      uint16
+	VlanPresent  bool
+	PktType      uint32 // PACKET_HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, OUTGOING 4
+	Mark         uint32
+	Priority     uint32
+	QueueMapping uint32
+	TCIndex      uint32
+	TCClassid    uint32
+	Hash         uint32
+	NapiID       uint32
+	GSOSegs      uint32
+	GSOSize      uint32
+	CB           [5]uint32
+	Tstamp       uint64 // ns
+	Hwtstamp     uint64 // ns
+}
+
+// SetFrame makes a frame at ctx (see FrameHeader) for a program of packet type t: the packet is [data, dataEnd), data
+// may move down to head and dataEnd up to limit. It does not look at the addresses: its callers made them.
+func SetFrame(s *mem.Space, ctx uint32, t Type, head, data, dataEnd, limit uint32, in *Input) {
+	wire := in.WireLen
+	if wire == 0 {
+		wire = dataEnd - data
+	}
+	at := func(field int32) uint32 { return ctx + uint32(field) }
+	s.Store32(at(FrameHead), head)
+	s.Store32(at(FrameEnd), limit)
+	s.Store32(at(FrameWireLen), wire)
+	s.Store32(at(FrameFlags), 0)
+	s.Store64(at(FrameTime), in.Time)
+	s.Store64(at(FrameNumber), in.Number)
+	s.Store64(at(FrameRedirKind), 0) // and FrameRedirTo
+	s.Store64(at(FrameRedirMap), 0)  // and FrameRedirKey
+	if t == XDP {
+		s.Store32(ctx+XDPData, data)
+		s.Store32(ctx+XDPDataEnd, dataEnd)
+		s.Store32(ctx+XDPDataMeta, data)
+		s.Store32(ctx+XDPIngress, in.Ifindex)
+		s.Store32(ctx+XDPRxQueue, in.RxQueue)
+		s.Store32(ctx+XDPEgress, in.EgressIfindex)
+		return
+	}
+	setSKB(s, ctx, t, data, dataEnd, wire, in)
+}
+
+// setSKB writes every field of struct __sk_buff.
+func setSKB(s *mem.Space, ctx uint32, t Type, data, dataEnd, wire uint32, in *Input) {
+	s.Store32(ctx+SKBLen, dataEnd-data)
+	s.Store32(ctx+SKBPktType, in.PktType)
+	s.Store32(ctx+SKBMark, in.Mark)
+	s.Store32(ctx+SKBQueueMapping, in.queueMapping())
+	s.Store32(ctx+SKBProtocol, in.protocol(s, t, data, dataEnd))
+	s.Store32(ctx+SKBVlanPresent, 0)
+	s.Store32(ctx+SKBVlanTCI, 0)
+	s.Store32(ctx+SKBVlanProto, 0)
+	if in.VlanPresent {
+		s.Store32(ctx+SKBVlanPresent, 1)
+		s.Store32(ctx+SKBVlanTCI, uint32(in.VlanTCI))
+		s.Store32(ctx+SKBVlanProto, swap16(in.VlanProto))
+	}
+	s.Store32(ctx+SKBPriority, in.Priority)
+	s.Store32(ctx+SKBIngress, in.Ifindex)
+	s.Store32(ctx+SKBIfindex, in.Ifindex)
+	s.Store32(ctx+SKBTCIndex, in.TCIndex)
+	for i, v := range in.CB {
+		s.Store32(ctx+SKBCB+4*uint32(i), v)
+	}
+	s.Store32(ctx+SKBHash, in.Hash)
+	s.Store32(ctx+SKBTCClassid, in.TCClassid)
+	s.Store32(ctx+SKBData, data)
+	s.Store32(ctx+SKBDataEnd, dataEnd)
+	s.Store32(ctx+SKBNapiID, in.NapiID)
+	for off := uint32(SKBFamily); off < SKBDataMeta; off += 4 {
+		s.Store32(ctx+off, 0)
+	}
+	s.Store32(ctx+SKBDataMeta, data)
+	s.Store64(ctx+SKBFlowKeys, 0)
+	s.Store64(ctx+SKBTstamp, in.Tstamp)
+	s.Store32(ctx+SKBWireLen, wire)
+	s.Store32(ctx+SKBGSOSegs, in.GSOSegs)
+	s.Store64(ctx+SKBSk, 0)
+	s.Store32(ctx+SKBGSOSize, in.GSOSize)
+	s.Store32(ctx+SKBTstampType, 0)
+	s.Store64(ctx+SKBHwtstamp, in.Hwtstamp)
+}
+
+func (in *Input) queueMapping() uint32 {
+	if in.QueueMapping == 0 && in.RxQueue != 0 {
+		return in.RxQueue + 1 // skb_record_rx_queue
+	}
+	return in.QueueMapping
+}
+
+// protocol is skb->protocol as the ctx shows it: a network-order u16 in a u32 (kernel: eth_type_trans).
+func (in *Input) protocol(s *mem.Space, t Type, data, dataEnd uint32) uint32 {
+	switch n := dataEnd - data; {
+	case in.Protocol != 0:
+		return swap16(in.Protocol)
+	case t.MACLen() == ethHLen:
+		if n < ethHLen {
+			return 0
+		}
+		p := uint16(swap16(s.Load16(data + 12)))
+		if p >= etherMinII {
+			return swap16(p)
+		}
+		if n >= ethHLen+2 && s.Load16(data+ethHLen) == 0xffff {
+			return swap16(ether8023)
+		}
+		return swap16(ether8022)
+	case n > 0:
+		switch s.Load8(data) >> 4 {
+		case 4:
+			return swap16(etherIPv4)
+		case 6:
+			return swap16(etherIPv6)
+		}
+	}
+	return 0
+}
+
+func swap16(v uint16) uint32 { return uint32(v>>8 | v<<8) }
+
+// Output is what a run left of a packet.
+type Output struct {
+	Data []byte // [data, data_end), in guest memory: valid until the frame is used again
+	Meta []byte // [data_meta, data)
+	Redirect
+	Time, Number uint64
+	WireLen      uint32
+	Mark         uint32 // and the rest: of struct __sk_buff
+	Priority     uint32
+	TCClassid    uint32
+	QueueMapping uint32
+	CB           [5]uint32
+}
+
+// Redirect is where a helper said that the packet goes; it counts only when the verdict is a redirect.
+type Redirect struct {
+	Kind uint32 // one of the Redirect… values
+	To   uint32 // interface index, else what the map holds
+	Map  uint32 // handle
+	Key  uint32
+}
+
+// ReadFrame reads back the frame at ctx. It reports false, with Data and Meta empty, when the ctx no longer describes
+// a packet, which an unverified program can bring about.
+func ReadFrame(s *mem.Space, ctx uint32, t Type, out *Output) bool {
+	at := func(field int32) uint32 { return ctx + uint32(field) }
+	*out = Output{
+		Time: s.Load64(at(FrameTime)), Number: s.Load64(at(FrameNumber)), WireLen: s.Load32(at(FrameWireLen)),
+		Redirect: Redirect{Kind: s.Load32(at(FrameRedirKind)), To: s.Load32(at(FrameRedirTo)),
+			Map: s.Load32(at(FrameRedirMap)), Key: s.Load32(at(FrameRedirKey))},
+	}
+	if t != XDP {
+		out.Mark, out.Priority = s.Load32(ctx+SKBMark), s.Load32(ctx+SKBPriority)
+		out.TCClassid, out.QueueMapping = s.Load32(ctx+SKBTCClassid), s.Load32(ctx+SKBQueueMapping)
+		for i := range out.CB {
+			out.CB[i] = s.Load32(ctx + SKBCB + 4*uint32(i))
+		}
+	}
+	offData, offEnd, offMeta := t.DataOffsets()
+	data, end, meta := s.Load32(ctx+offData), s.Load32(ctx+offEnd), s.Load32(ctx+offMeta)
+	if end < data {
+		return false
+	}
+	var ok bool
+	if out.Data, ok = s.Bytes(data, end-data); !ok {
+		return false
+	}
+	if meta < data {
+		out.Meta, ok = s.Bytes(meta, data-meta)
+	}
+	return ok
+}
+
+// Buffer is a frame with room for one packet of any length up to its size, used again for packet after packet.
+type Buffer struct {
+	space *mem.Space
+	typ   Type
+	ctx   uint32
+	base  uint32 // of the packet buffer
+	size  uint32
+}
+
+// NewBuffer allocates a buffer for programs of packet type t. size is that of the packet buffer with head- and
+// tailroom; 0 is what the kernel would have, XDPBuffer or SKBBuffer. It fails when guest memory is short.
+func NewBuffer(s *mem.Space, t Type, size uint32) (*Buffer, error) {
+	row := t.Row()
+	if !row.Packet {
+		return nil, fmt.Errorf("program type %s has no packets", t)
+	}
+	head, tail := roomOf(t)
+	if size == 0 {
+		size = SKBBuffer
+		if t == XDP {
+			size = XDPBuffer
+		}
+	}
+	if size < head+tail {
+		return nil, fmt.Errorf("packet buffer of %d bytes: %s needs more than %d", size, t, head+tail)
+	}
+	hdr, err := s.Alloc(FrameStride(row.CtxSize), 64)
+	if err != nil {
+		return nil, err
+	}
+	base, err := s.Alloc(size, 64)
+	if err != nil {
+		s.Free(hdr)
+		return nil, err
+	}
+	b := &Buffer{space: s, typ: t, ctx: hdr + FrameHeader, base: base, size: size}
+	s.Allow(b.ctx, uint32(row.CtxSize), true)
+	return b, nil
+}
+
+func roomOf(t Type) (head, tail uint32) {
+	if t == XDP {
+		return XDPHeadroom, XDPTailroom
+	}
+	return SKBHeadroom, 0
+}
+
+// Ctx is the guest address to run a program with.
+func (b *Buffer) Ctx() uint32 { return b.ctx }
+
+// Type is the program type that the buffer is for.
+func (b *Buffer) Type() Type { return b.typ }
+
+// MaxLen is the length of the longest packet that fits.
+func (b *Buffer) MaxLen() int {
+	head, tail := roomOf(b.typ)
+	return int(b.size - head - tail)
+}
+
+// Set copies a packet into the buffer and makes the frame. It does not allocate.
+func (b *Buffer) Set(packet []byte, in *Input) error {
+	if len(packet) > b.MaxLen() {
+		return fmt.Errorf("packet of %d bytes: the buffer holds %d", len(packet), b.MaxLen())
+	}
+	head, tail := roomOf(b.typ)
+	data, end := b.base+head, b.base+head+uint32(len(packet))
+	dst, ok := b.space.Bytes(data, uint32(len(packet)))
+	if !ok {
+		return fmt.Errorf("packet buffer at %#x is outside the guest's memory", b.base)
+	}
+	copy(dst, packet)
+	lowest := b.base
+	if b.typ == XDP {
+		lowest += XDPFrameSize
+	}
+	SetFrame(b.space, b.ctx, b.typ, lowest, data, end, b.base+b.size-tail, in)
+	if b.space.Shadowed() {
+		b.space.Forbid(b.base, b.size)
+		b.space.Allow(data, uint32(len(packet)), true)
+	}
+	return nil
+}
+
+// Read is ReadFrame of the buffer's frame.
+func (b *Buffer) Read(out *Output) bool { return ReadFrame(b.space, b.ctx, b.typ, out) }
+
+// Free gives the memory back.
+func (b *Buffer) Free() {
+	b.space.Free(b.ctx - FrameHeader)
+	b.space.Free(b.base)
+}
