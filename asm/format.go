@@ -1,11 +1,127 @@
 package asm
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
-// Format returns the text of in.
-func Format(in Insn, next *Insn) string { return formatRaw(in) }
+// Format returns the text of in, in the syntax of LLVM and of the kernel's log: "r0 = *(u32 *)(r1 + 4)",
+// "if w1 > 7 goto +3", "call 1", "r1 = 0x5 ll". next is the slot behind in, which a 64-bit immediate load needs.
+// What the syntax has no words for (no row, reserved fields in use, registers above 10, half a 64-bit load) is written
+// as its fields, ".insn OPCODE DST SRC OFF IMM", for that slot alone. Parse reads all of it back unchanged.
+func Format(in Insn, next *Insn) string {
+	return string(AppendFormat(make([]byte, 0, 48), in, next))
+}
 
-// formatRaw spells the fields of a slot out: the form of everything that the syntax has no words for.
-func formatRaw(in Insn) string {
-	return fmt.Sprintf(".insn 0x%02x %d %d %d %d", in.Op, in.Dst, in.Src, in.Off, in.Imm)
+// AppendFormat appends what Format returns to b.
+func AppendFormat(b []byte, in Insn, next *Insn) []byte {
+	t := templateFor(in, next)
+	if t == nil {
+		return fmt.Appendf(b, ".insn 0x%02x %d %d %d %d", in.Op, in.Dst, in.Src, in.Off, in.Imm)
+	}
+	for i := range t.parts {
+		if p := &t.parts[i]; p.hole == holeNone {
+			b = append(b, p.text...)
+		} else {
+			b = appendHole(b, p.hole, in, next)
+		}
+	}
+	return b
+}
+
+// FormatProgram returns the text of a whole program, a line an instruction: Parse reads it back unchanged.
+func FormatProgram(prog []Insn) string {
+	var b []byte
+	for pc := 0; pc < len(prog); pc++ {
+		var next *Insn
+		if pc+1 < len(prog) {
+			next = &prog[pc+1]
+		}
+		b = append(AppendFormat(b, prog[pc], next), '\n')
+		if t := templateFor(prog[pc], next); t != nil && t.kind == LdImm64 {
+			pc++
+		}
+	}
+	return string(b)
+}
+
+// templateFor finds the template that shows every field of in, nil when there is none.
+func templateFor(in Insn, next *Insn) *template {
+	k := KindOf(in)
+	if k == Invalid || !expressible(in, &Table[k]) {
+		return nil
+	}
+	if k == LdImm64 && (next == nil || CheckImm64(in, *next) != nil) {
+		return nil
+	}
+	list := templatesOf[k]
+	for i := range list {
+		t := &list[i]
+		switch {
+		case t.fix == FieldSrc && in.Src != Reg(t.fixed), t.fix == FieldImm && in.Imm != t.fixed:
+		case k == LdImm64 && !t.upper && next.Imm != 0:
+		default:
+			return t
+		}
+	}
+	return nil
+}
+
+// expressible reports whether the fields that no template shows are zero, and the registers have names.
+func expressible(in Insn, row *Info) bool {
+	l := &row.Legal
+	silent := func(r Rule) bool { return r == Reserved || r == Unchecked }
+	return !(silent(l.Dst) && in.Dst != 0 || silent(l.Src) && in.Src != 0 || silent(l.Off) && in.Off != 0 || silent(l.Imm) && in.Imm != 0) &&
+		in.Dst < NumRegs && in.Src < NumRegs
+}
+
+func appendHole(b []byte, h hole, in Insn, next *Insn) []byte {
+	switch h {
+	case holeRD:
+		return strconv.AppendUint(append(b, 'r'), uint64(in.Dst), 10)
+	case holeRS:
+		return strconv.AppendUint(append(b, 'r'), uint64(in.Src), 10)
+	case holeWD:
+		return strconv.AppendUint(append(b, 'w'), uint64(in.Dst), 10)
+	case holeWS:
+		return strconv.AppendUint(append(b, 'w'), uint64(in.Src), 10)
+	case holeOff:
+		return appendDisplacement(b, int64(in.Off))
+	case holeIx:
+		return appendDisplacement(b, int64(in.Imm))
+	case holeK, holeHelper, holeKfunc, holeMap:
+		return strconv.AppendInt(b, int64(in.Imm), 10)
+	case holeJ:
+		return appendSigned(b, int64(in.Off))
+	case holeL:
+		return appendSigned(b, int64(in.Imm))
+	case holeFn:
+		return appendSigned(append(b, "pc"...), int64(in.Imm))
+	case holeModule:
+		if in.Off == 0 {
+			return b
+		}
+		return strconv.AppendInt(append(b, " module "...), int64(in.Off), 10)
+	case holeQ:
+		return strconv.AppendUint(append(b, "0x"...), Imm64(in, *next), 16)
+	case holeUp:
+		return strconv.AppendInt(b, int64(next.Imm), 10)
+	}
+	panic("asm: hole without a format")
+}
+
+// appendDisplacement writes " + 4" or " - 4".
+func appendDisplacement(b []byte, v int64) []byte {
+	if v < 0 {
+		return strconv.AppendInt(append(b, " - "...), -v, 10)
+	}
+	return strconv.AppendInt(append(b, " + "...), v, 10)
+}
+
+// appendSigned writes +3 or -3.
+func appendSigned(b []byte, v int64) []byte {
+	if v >= 0 {
+		b = append(b, '+')
+	}
+	return strconv.AppendInt(b, v, 10)
 }
