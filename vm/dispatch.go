@@ -1,0 +1,466 @@
+package vm
+
+import (
+	"math/bits"
+
+	"github.com/skepvm/skep/asm"
+)
+
+// A mode is a variant of the interpreter's loop. Each is a type of its own size, so that Go compiles dispatch once for
+// each and len(mode) is a constant there: the plain loop has no trace of the hook.
+type mode interface{ plain | hooked }
+
+type (
+	plain  [0]byte
+	hooked [1]byte // calls before ahead of each instruction: checks, trace
+)
+
+// dispatch runs x.prog from x.pc until the activation at depth x.base exits, or to a fault. Arms are one line each; what
+// needs more is a method. The only state that lives outside x meanwhile is pc, start and fuel.
+//
+// Instructions are not counted one by one: fuel, what is left of the budget, is brought up to date where control
+// leaves the straight line, by the distance from start.
+func dispatch[M mode](x *Interpreter) *Fault {
+	var (
+		m     M
+		r     = &x.regs
+		mem   = x.space
+		code  = x.prog.code
+		pc    = x.pc
+		start = pc
+		fuel  = x.fuel
+	)
+	for {
+		in := &code[pc]
+		pc++
+		if len(m) != 0 {
+			if f := x.before(in, pc-1); f != nil {
+				x.fuel = fuel - int64(pc-start)
+				return f
+			}
+		}
+		switch in.op {
+		case asm.Add64K:
+			r[in.dst&15] += in.imm
+		case asm.Add64X:
+			r[in.dst&15] += r[in.src&15]
+		case asm.Sub64K:
+			r[in.dst&15] -= in.imm
+		case asm.Sub64X:
+			r[in.dst&15] -= r[in.src&15]
+		case asm.Mul64K:
+			r[in.dst&15] *= in.imm
+		case asm.Mul64X:
+			r[in.dst&15] *= r[in.src&15]
+		case asm.Div64K:
+			r[in.dst&15] = div64(r[in.dst&15], in.imm)
+		case asm.Div64X:
+			r[in.dst&15] = div64(r[in.dst&15], r[in.src&15])
+		case asm.SDiv64K:
+			r[in.dst&15] = sdiv64(r[in.dst&15], in.imm)
+		case asm.SDiv64X:
+			r[in.dst&15] = sdiv64(r[in.dst&15], r[in.src&15])
+		case asm.Or64K:
+			r[in.dst&15] |= in.imm
+		case asm.Or64X:
+			r[in.dst&15] |= r[in.src&15]
+		case asm.And64K:
+			r[in.dst&15] &= in.imm
+		case asm.And64X:
+			r[in.dst&15] &= r[in.src&15]
+		case asm.Lsh64K:
+			r[in.dst&15] <<= in.imm & 63
+		case asm.Lsh64X:
+			r[in.dst&15] <<= r[in.src&15] & 63
+		case asm.Rsh64K:
+			r[in.dst&15] >>= in.imm & 63
+		case asm.Rsh64X:
+			r[in.dst&15] >>= r[in.src&15] & 63
+		case asm.Mod64K:
+			r[in.dst&15] = mod64(r[in.dst&15], in.imm)
+		case asm.Mod64X:
+			r[in.dst&15] = mod64(r[in.dst&15], r[in.src&15])
+		case asm.SMod64K:
+			r[in.dst&15] = smod64(r[in.dst&15], in.imm)
+		case asm.SMod64X:
+			r[in.dst&15] = smod64(r[in.dst&15], r[in.src&15])
+		case asm.Xor64K:
+			r[in.dst&15] ^= in.imm
+		case asm.Xor64X:
+			r[in.dst&15] ^= r[in.src&15]
+		case asm.Mov64K:
+			r[in.dst&15] = in.imm
+		case asm.Mov64X:
+			r[in.dst&15] = r[in.src&15]
+		case asm.Arsh64K:
+			r[in.dst&15] = uint64(int64(r[in.dst&15]) >> (in.imm & 63))
+		case asm.Arsh64X:
+			r[in.dst&15] = uint64(int64(r[in.dst&15]) >> (r[in.src&15] & 63))
+		case asm.Add32K:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] + in.imm))
+		case asm.Add32X:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] + r[in.src&15]))
+		case asm.Sub32K:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] - in.imm))
+		case asm.Sub32X:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] - r[in.src&15]))
+		case asm.Mul32K:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] * in.imm))
+		case asm.Mul32X:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] * r[in.src&15]))
+		case asm.Div32K:
+			r[in.dst&15] = div32(r[in.dst&15], in.imm)
+		case asm.Div32X:
+			r[in.dst&15] = div32(r[in.dst&15], r[in.src&15])
+		case asm.SDiv32K:
+			r[in.dst&15] = sdiv32(r[in.dst&15], in.imm)
+		case asm.SDiv32X:
+			r[in.dst&15] = sdiv32(r[in.dst&15], r[in.src&15])
+		case asm.Or32K:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] | in.imm))
+		case asm.Or32X:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] | r[in.src&15]))
+		case asm.And32K:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] & in.imm))
+		case asm.And32X:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] & r[in.src&15]))
+		case asm.Lsh32K:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15]) << (in.imm & 31))
+		case asm.Lsh32X:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15]) << (r[in.src&15] & 31))
+		case asm.Rsh32K:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15]) >> (in.imm & 31))
+		case asm.Rsh32X:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15]) >> (r[in.src&15] & 31))
+		case asm.Mod32K:
+			r[in.dst&15] = mod32(r[in.dst&15], in.imm)
+		case asm.Mod32X:
+			r[in.dst&15] = mod32(r[in.dst&15], r[in.src&15])
+		case asm.SMod32K:
+			r[in.dst&15] = smod32(r[in.dst&15], in.imm)
+		case asm.SMod32X:
+			r[in.dst&15] = smod32(r[in.dst&15], r[in.src&15])
+		case asm.Xor32K:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] ^ in.imm))
+		case asm.Xor32X:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15] ^ r[in.src&15]))
+		case asm.Mov32K:
+			r[in.dst&15] = uint64(uint32(in.imm))
+		case asm.Mov32X:
+			r[in.dst&15] = uint64(uint32(r[in.src&15]))
+		case asm.Arsh32K:
+			r[in.dst&15] = uint64(uint32(int32(r[in.dst&15]) >> (in.imm & 31)))
+		case asm.Arsh32X:
+			r[in.dst&15] = uint64(uint32(int32(r[in.dst&15]) >> (r[in.src&15] & 31)))
+		case asm.Neg64:
+			r[in.dst&15] = -r[in.dst&15]
+		case asm.Neg32:
+			r[in.dst&15] = uint64(uint32(-r[in.dst&15]))
+		case asm.Movsx64B:
+			r[in.dst&15] = uint64(int8(r[in.src&15]))
+		case asm.Movsx64H:
+			r[in.dst&15] = uint64(int16(r[in.src&15]))
+		case asm.Movsx64W:
+			r[in.dst&15] = uint64(int32(r[in.src&15]))
+		case asm.Movsx32B:
+			r[in.dst&15] = uint64(uint32(int8(r[in.src&15])))
+		case asm.Movsx32H:
+			r[in.dst&15] = uint64(uint32(int16(r[in.src&15])))
+		case asm.Le16:
+			r[in.dst&15] = uint64(uint16(r[in.dst&15]))
+		case asm.Le32:
+			r[in.dst&15] = uint64(uint32(r[in.dst&15]))
+		case asm.Le64:
+			// the guest is little-endian: nothing to swap
+		case asm.Be16, asm.Bswap16:
+			r[in.dst&15] = uint64(bits.ReverseBytes16(uint16(r[in.dst&15])))
+		case asm.Be32, asm.Bswap32:
+			r[in.dst&15] = uint64(bits.ReverseBytes32(uint32(r[in.dst&15])))
+		case asm.Be64, asm.Bswap64:
+			r[in.dst&15] = bits.ReverseBytes64(r[in.dst&15])
+		case asm.AddrCast:
+			r[in.dst&15] = uint64(uint32(r[in.src&15])) // both address spaces are the guest's
+
+		case asm.Ja:
+			goto taken
+		case asm.Jeq64K:
+			if r[in.dst&15] == in.imm {
+				goto taken
+			}
+		case asm.Jeq64X:
+			if r[in.dst&15] == r[in.src&15] {
+				goto taken
+			}
+		case asm.Jgt64K:
+			if r[in.dst&15] > in.imm {
+				goto taken
+			}
+		case asm.Jgt64X:
+			if r[in.dst&15] > r[in.src&15] {
+				goto taken
+			}
+		case asm.Jge64K:
+			if r[in.dst&15] >= in.imm {
+				goto taken
+			}
+		case asm.Jge64X:
+			if r[in.dst&15] >= r[in.src&15] {
+				goto taken
+			}
+		case asm.Jset64K:
+			if r[in.dst&15]&in.imm != 0 {
+				goto taken
+			}
+		case asm.Jset64X:
+			if r[in.dst&15]&r[in.src&15] != 0 {
+				goto taken
+			}
+		case asm.Jne64K:
+			if r[in.dst&15] != in.imm {
+				goto taken
+			}
+		case asm.Jne64X:
+			if r[in.dst&15] != r[in.src&15] {
+				goto taken
+			}
+		case asm.Jsgt64K:
+			if int64(r[in.dst&15]) > int64(in.imm) {
+				goto taken
+			}
+		case asm.Jsgt64X:
+			if int64(r[in.dst&15]) > int64(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jsge64K:
+			if int64(r[in.dst&15]) >= int64(in.imm) {
+				goto taken
+			}
+		case asm.Jsge64X:
+			if int64(r[in.dst&15]) >= int64(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jlt64K:
+			if r[in.dst&15] < in.imm {
+				goto taken
+			}
+		case asm.Jlt64X:
+			if r[in.dst&15] < r[in.src&15] {
+				goto taken
+			}
+		case asm.Jle64K:
+			if r[in.dst&15] <= in.imm {
+				goto taken
+			}
+		case asm.Jle64X:
+			if r[in.dst&15] <= r[in.src&15] {
+				goto taken
+			}
+		case asm.Jslt64K:
+			if int64(r[in.dst&15]) < int64(in.imm) {
+				goto taken
+			}
+		case asm.Jslt64X:
+			if int64(r[in.dst&15]) < int64(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jsle64K:
+			if int64(r[in.dst&15]) <= int64(in.imm) {
+				goto taken
+			}
+		case asm.Jsle64X:
+			if int64(r[in.dst&15]) <= int64(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jeq32K:
+			if uint32(r[in.dst&15]) == uint32(in.imm) {
+				goto taken
+			}
+		case asm.Jeq32X:
+			if uint32(r[in.dst&15]) == uint32(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jgt32K:
+			if uint32(r[in.dst&15]) > uint32(in.imm) {
+				goto taken
+			}
+		case asm.Jgt32X:
+			if uint32(r[in.dst&15]) > uint32(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jge32K:
+			if uint32(r[in.dst&15]) >= uint32(in.imm) {
+				goto taken
+			}
+		case asm.Jge32X:
+			if uint32(r[in.dst&15]) >= uint32(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jset32K:
+			if uint32(r[in.dst&15]&in.imm) != 0 {
+				goto taken
+			}
+		case asm.Jset32X:
+			if uint32(r[in.dst&15]&r[in.src&15]) != 0 {
+				goto taken
+			}
+		case asm.Jne32K:
+			if uint32(r[in.dst&15]) != uint32(in.imm) {
+				goto taken
+			}
+		case asm.Jne32X:
+			if uint32(r[in.dst&15]) != uint32(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jsgt32K:
+			if int32(r[in.dst&15]) > int32(in.imm) {
+				goto taken
+			}
+		case asm.Jsgt32X:
+			if int32(r[in.dst&15]) > int32(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jsge32K:
+			if int32(r[in.dst&15]) >= int32(in.imm) {
+				goto taken
+			}
+		case asm.Jsge32X:
+			if int32(r[in.dst&15]) >= int32(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jlt32K:
+			if uint32(r[in.dst&15]) < uint32(in.imm) {
+				goto taken
+			}
+		case asm.Jlt32X:
+			if uint32(r[in.dst&15]) < uint32(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jle32K:
+			if uint32(r[in.dst&15]) <= uint32(in.imm) {
+				goto taken
+			}
+		case asm.Jle32X:
+			if uint32(r[in.dst&15]) <= uint32(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jslt32K:
+			if int32(r[in.dst&15]) < int32(in.imm) {
+				goto taken
+			}
+		case asm.Jslt32X:
+			if int32(r[in.dst&15]) < int32(r[in.src&15]) {
+				goto taken
+			}
+		case asm.Jsle32K:
+			if int32(r[in.dst&15]) <= int32(in.imm) {
+				goto taken
+			}
+		case asm.Jsle32X:
+			if int32(r[in.dst&15]) <= int32(r[in.src&15]) {
+				goto taken
+			}
+
+		case asm.Ldx8:
+			r[in.dst&15] = uint64(mem.Load8(uint32(r[in.src&15] + uint64(in.off))))
+		case asm.Ldx16:
+			r[in.dst&15] = uint64(mem.Load16(uint32(r[in.src&15] + uint64(in.off))))
+		case asm.Ldx32:
+			r[in.dst&15] = uint64(mem.Load32(uint32(r[in.src&15] + uint64(in.off))))
+		case asm.Ldx64:
+			r[in.dst&15] = mem.Load64(uint32(r[in.src&15] + uint64(in.off)))
+		case asm.Ldsx8:
+			r[in.dst&15] = uint64(int8(mem.Load8(uint32(r[in.src&15] + uint64(in.off)))))
+		case asm.Ldsx16:
+			r[in.dst&15] = uint64(int16(mem.Load16(uint32(r[in.src&15] + uint64(in.off)))))
+		case asm.Ldsx32:
+			r[in.dst&15] = uint64(int32(mem.Load32(uint32(r[in.src&15] + uint64(in.off)))))
+		case asm.St8:
+			mem.Store8(uint32(r[in.dst&15]+uint64(in.off)), uint8(in.imm))
+		case asm.St16:
+			mem.Store16(uint32(r[in.dst&15]+uint64(in.off)), uint16(in.imm))
+		case asm.St32:
+			mem.Store32(uint32(r[in.dst&15]+uint64(in.off)), uint32(in.imm))
+		case asm.St64:
+			mem.Store64(uint32(r[in.dst&15]+uint64(in.off)), in.imm)
+		case asm.Stx8:
+			mem.Store8(uint32(r[in.dst&15]+uint64(in.off)), uint8(r[in.src&15]))
+		case asm.Stx16:
+			mem.Store16(uint32(r[in.dst&15]+uint64(in.off)), uint16(r[in.src&15]))
+		case asm.Stx32:
+			mem.Store32(uint32(r[in.dst&15]+uint64(in.off)), uint32(r[in.src&15]))
+		case asm.Stx64:
+			mem.Store64(uint32(r[in.dst&15]+uint64(in.off)), r[in.src&15])
+		case asm.LoadAcq8, asm.LoadAcq16, asm.LoadAcq32, asm.LoadAcq64:
+			x.loadAcquire(in)
+		case asm.StoreRel8, asm.StoreRel16, asm.StoreRel32, asm.StoreRel64:
+			x.storeRelease(in)
+		case asm.AtomicAdd32, asm.AtomicOr32, asm.AtomicAnd32, asm.AtomicXor32, asm.AtomicFetchAdd32, asm.AtomicFetchOr32,
+			asm.AtomicFetchAnd32, asm.AtomicFetchXor32, asm.AtomicXchg32, asm.AtomicCmpxchg32:
+			x.atomic32(in)
+		case asm.AtomicAdd64, asm.AtomicOr64, asm.AtomicAnd64, asm.AtomicXor64, asm.AtomicFetchAdd64, asm.AtomicFetchOr64,
+			asm.AtomicFetchAnd64, asm.AtomicFetchXor64, asm.AtomicXchg64, asm.AtomicCmpxchg64:
+			x.atomic64(in)
+		case asm.LdImm64:
+			r[in.dst&15] = in.imm
+
+		case asm.LdAbs8, asm.LdAbs16, asm.LdAbs32:
+			if !x.loadPacket(in, int32(in.imm)) {
+				goto exit
+			}
+		case asm.LdInd8, asm.LdInd16, asm.LdInd32:
+			if !x.loadPacket(in, int32(r[in.src&15]+in.imm)) {
+				goto exit
+			}
+		case asm.MayGoto:
+			if !x.passLoop() {
+				goto taken
+			}
+		case asm.CallHelper:
+			x.fuel = fuel - int64(pc-start)
+			if f := x.callHelper(in, pc-1); f != nil {
+				return f
+			}
+			fuel, start = x.fuel, pc
+		case asm.CallLocal:
+			x.fuel = fuel - int64(pc-start)
+			if f := x.enter(pc, pc+int(in.off)); f != nil {
+				return f
+			}
+			fuel, pc = x.fuel, x.pc
+			start = pc
+		case opTailCall:
+			x.fuel = fuel - int64(pc-start)
+			if f := x.tailCall(pc); f != nil {
+				return f
+			}
+			fuel, pc, code = x.fuel, x.pc, x.prog.code
+			start = pc
+		case asm.Exit:
+			goto exit
+		default:
+			x.fuel = fuel - int64(pc-start)
+			return x.cannotRun(in, pc-1)
+		}
+		continue
+
+	taken:
+		fuel -= int64(pc - start)
+		pc += int(in.off)
+		start = pc
+		if in.off < 0 && fuel < 0 {
+			x.fuel = fuel
+			return x.fault(BudgetExceeded, pc-1-int(in.off))
+		}
+		continue
+
+	exit:
+		fuel -= int64(pc - start)
+		if x.depth == x.base {
+			x.fuel = fuel
+			return nil
+		}
+		x.leave()
+		pc, code = x.pc, x.prog.code
+		start = pc
+	}
+}

@@ -1,0 +1,266 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/mem"
+	"github.com/skepvm/skep/prog"
+)
+
+// InterpOptions of NewInterpreter. The zero value is the plain, fast interpreter.
+type InterpOptions struct {
+	// Checked finds every access outside what the program may touch. It needs a machine with a shadow. The shadow is
+	// the machine's, so only one checked run at a time.
+	Checked bool
+	// CtxSize is the size of the ctx for checked mode when the program type doesn't fix it (prog.TypeRow.CtxSize is 0).
+	CtxSize uint32
+	// Trace is called ahead of every instruction with its slot and the registers, valid during the call.
+	Trace func(pc int, regs *[asm.NumRegs]uint64)
+}
+
+// Interpreter is the Engine that reads instructions one by one. It takes any linked program: what was not verified
+// still cannot leave guest memory, and stops when the budget is spent.
+type Interpreter struct {
+	// regs are the registers. 16 of them, so that an index &15 needs no check.
+	regs  [16]uint64
+	pc    int   // where dispatch starts and continues, in prog.code
+	fuel  int64 // budget left, when dispatch does not hold it
+	depth int   // of the running activation, from 0
+	base  int   // depth of the activation whose exit ends dispatch
+	prog  *Linked
+	space *mem.Space
+
+	frames [MaxFrames]frame
+	loops  [MaxFrames]uint32 // may_gotos left to each activation
+	entry  *Linked
+	cpu    *CPU
+	env    *helpers.Env
+	budget int64
+	check  *checker // nil unless Checked
+	trace  func(pc int, regs *[asm.NumRegs]uint64)
+}
+
+// frame is what a local call saves.
+type frame struct {
+	prog  *Linked // of the caller
+	pc    int     // where it continues
+	saved [4]uint64
+}
+
+// NewInterpreter makes an interpreter of l on c. l must be of c's machine.
+func NewInterpreter(c *CPU, l *Linked, o InterpOptions) (*Interpreter, error) {
+	if c.machine.Program(l.id) != l {
+		return nil, fmt.Errorf("program %s is linked on another machine", l.prog.Name)
+	}
+	x := &Interpreter{
+		entry: l, cpu: c, env: c.Env, space: c.machine.space, trace: o.Trace,
+		budget: int64(min(c.machine.config.Budget, math.MaxInt64)),
+	}
+	if o.Checked {
+		if !x.space.Shadowed() {
+			return nil, errNoShadow
+		}
+		x.check = newChecker(x.space, l.prog.Type, o.CtxSize)
+	}
+	return x, nil
+}
+
+// Name is "checked" for a checked interpreter, "interp" otherwise.
+func (x *Interpreter) Name() string {
+	if x.check != nil {
+		return "checked"
+	}
+	return "interp"
+}
+
+// Run implements Engine. It allocates nothing unless the program faults.
+func (x *Interpreter) Run(ctx uint32) (Result, error) {
+	f := x.run(ctx)
+	res := Result{R0: x.regs[0], Insns: uint64(x.budget - x.fuel)}
+	if f != nil {
+		return res, f
+	}
+	return res, nil
+}
+
+// RunBatch implements Engine.
+func (x *Interpreter) RunBatch(first, stride uint32, n int) (int, error) {
+	ctx := first
+	for i := range n {
+		if f := x.run(ctx); f != nil {
+			return i, f
+		}
+		x.space.Store64(ctx+frameOffset(prog.FrameRet), x.regs[0])
+		x.space.Store64(ctx+frameOffset(prog.FrameInsns), uint64(x.budget-x.fuel))
+		ctx += stride
+	}
+	return n, nil
+}
+
+// frameOffset makes a distance from the ctx an address increment.
+func frameOffset(off int32) uint32 { return uint32(off) }
+
+func (x *Interpreter) run(ctx uint32) *Fault {
+	x.cpu.Begin(x.entry, ctx)
+	x.regs = [16]uint64{1: uint64(ctx), 10: uint64(x.cpu.StackTop)}
+	x.prog, x.pc, x.fuel, x.depth, x.base = x.entry, 0, x.budget, 0, 0
+	x.loops[0] = MaxLoops
+	if x.check != nil {
+		x.check.begin(x)
+		f := dispatch[hooked](x)
+		x.check.end(x.cpu)
+		return f
+	}
+	return x.resume()
+}
+
+// resume runs dispatch in the mode that the options ask for.
+func (x *Interpreter) resume() *Fault {
+	if x.check != nil || x.trace != nil {
+		return dispatch[hooked](x)
+	}
+	return dispatch[plain](x)
+}
+
+// before is the hook of the hooked mode. i is the instruction's index in x.prog.code.
+func (x *Interpreter) before(in *insn, i int) *Fault {
+	if x.trace != nil {
+		x.trace(int(x.prog.slots[i]), (*[asm.NumRegs]uint64)(x.regs[:asm.NumRegs]))
+	}
+	if x.check == nil {
+		return nil
+	}
+	return x.checkInsn(in, i)
+}
+
+// fault makes a Fault at instruction i of the running program.
+func (x *Interpreter) fault(kind FaultKind, i int) *Fault {
+	f := &Fault{Kind: kind, PC: int(x.prog.slots[i]), Prog: x.prog.prog.Name}
+	copy(f.Regs[:], x.regs[:])
+	return f
+}
+
+// cannotRun is the fault of an instruction that dispatch has no arm for.
+func (x *Interpreter) cannotRun(in *insn, i int) *Fault {
+	f := x.fault(BadInsn, i)
+	switch in.op {
+	case asm.CallKfunc:
+		name := fmt.Sprintf("BTF id %d", int32(in.imm))
+		if k := x.prog.prog.Kfuncs; in.imm < uint64(len(k)) {
+			name = k[in.imm]
+		}
+		f.Err = fmt.Errorf("kernel function %s is not implemented", name)
+	case asm.CallReg:
+		f.Err = errors.New("call of a function by register is not implemented")
+	default:
+		f.Err = fmt.Errorf("%s", in.op)
+	}
+	return f
+}
+
+// enter starts the activation of a local function at code[target]; its exit continues at code[ret].
+func (x *Interpreter) enter(ret, target int) *Fault {
+	if x.fuel < 0 {
+		return x.fault(BudgetExceeded, ret-1)
+	}
+	if x.depth+1 >= MaxFrames {
+		return x.fault(CallDepth, ret-1)
+	}
+	f := &x.frames[x.depth]
+	f.prog, f.pc = x.prog, ret
+	copy(f.saved[:], x.regs[6:10])
+	x.depth++
+	x.loops[x.depth] = MaxLoops
+	x.regs[10] = uint64(x.cpu.FrameTop(x.depth))
+	x.pc = target
+	if x.check != nil {
+		x.check.allowFrame(x.cpu, x.depth)
+	}
+	return nil
+}
+
+// leave undoes enter. R0-R5 stay.
+func (x *Interpreter) leave() {
+	if x.check != nil {
+		x.check.forbidFrame(x.cpu, x.depth)
+	}
+	x.depth--
+	f := &x.frames[x.depth]
+	x.prog, x.pc = f.prog, f.pc
+	copy(x.regs[6:10], f.saved[:])
+	x.regs[10] = uint64(x.cpu.FrameTop(x.depth))
+}
+
+// passLoop reports whether a may_goto falls through.
+func (x *Interpreter) passLoop() bool {
+	left := &x.loops[x.depth]
+	if *left == 0 {
+		return false
+	}
+	*left--
+	return true
+}
+
+// TailCallFailed is R0 after a tail call that fails. (The kernel leaves whatever was there.)
+const TailCallFailed = math.MaxUint64
+
+// tailCall does helper 12, called at code[ret-1].
+func (x *Interpreter) tailCall(ret int) *Fault {
+	next := x.cpu.TailCall(uint32(x.regs[2]), uint32(x.regs[3]))
+	if next == nil {
+		x.regs[0], x.pc = TailCallFailed, ret
+		return nil
+	}
+	if x.fuel < 0 {
+		return x.fault(BudgetExceeded, ret-1)
+	}
+	x.prog, x.pc = next, 0
+	x.loops[x.depth] = MaxLoops
+	if x.check != nil {
+		x.check.allowData(next)
+	}
+	return nil
+}
+
+// callHelper runs the helper that code[i] calls.
+func (x *Interpreter) callHelper(in *insn, i int) *Fault {
+	id := int32(in.imm)
+	row := helpers.ByID(id)
+	if row == nil || !row.Implemented() {
+		f := x.fault(HelperError, i)
+		f.Helper, f.Err = helperName(id), errors.New("not implemented")
+		return f
+	}
+	if x.check != nil {
+		if f := x.checkArgs(row, i); f != nil {
+			return f
+		}
+	}
+	r := &x.regs
+	args := [5]uint64(r[1:6])
+	if row.Fn == nil {
+		return x.engineHelper(row, i)
+	}
+	r0, err := row.Fn(x.env, args[0], args[1], args[2], args[3], args[4])
+	if err != nil {
+		f := x.fault(HelperError, i)
+		f.Helper, f.Err = row.Name, err
+		return f
+	}
+	r[0] = r0
+	if x.check != nil {
+		x.check.afterHelper(x, row, args)
+	}
+	return nil
+}
+
+func helperName(id int32) string {
+	if row := helpers.ByID(id); row != nil {
+		return row.Name
+	}
+	return fmt.Sprintf("helper %d", id)
+}

@@ -1,0 +1,231 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/prog"
+)
+
+// Linked is a program on a machine: its form is checked, and its map and function loads hold guest values. It says
+// nothing of what the program does: that is the verifier's or checked mode's matter.
+type Linked struct {
+	prog  *prog.Program
+	insns []asm.Insn
+	id    uint32
+	data  []span // map values that it addresses directly
+
+	code  []insn  // for the interpreter: one an instruction
+	slots []int32 // slot of each of code
+}
+
+// span is a piece of guest memory.
+type span struct {
+	addr, size uint32
+	write      bool
+}
+
+// Prog returns the program.
+func (l *Linked) Prog() *prog.Program { return l.prog }
+
+// Insns returns the instructions by slot. Every 64-bit immediate load is plain: maps have become handles or value
+// addresses, functions slot numbers. Not to be changed.
+func (l *Linked) Insns() []asm.Insn { return l.insns }
+
+// ID is the program's number on its machine, from 0. A program array holds ID()+1.
+func (l *Linked) ID() uint32 { return l.id }
+
+// LinkError says why a program cannot be linked.
+type LinkError struct {
+	Prog   string
+	PC     int // slot; -1 when the whole program is meant
+	Reason string
+	Err    error // cause, may be nil
+}
+
+func (e *LinkError) Error() string {
+	if e.PC < 0 {
+		return fmt.Sprintf("program %s: %s", e.Prog, e.Reason)
+	}
+	return fmt.Sprintf("pc %d: %s (program %s)", e.PC, e.Reason, e.Prog)
+}
+
+// Unwrap returns the cause.
+func (e *LinkError) Unwrap() error { return e.Err }
+
+// Link checks that p has the form of a program (legal fields, jumps to instructions inside, no way off the end),
+// makes the maps that it refers to if the machine has not got them yet, and registers it. Each call makes another
+// Linked. The error is a *LinkError.
+func (m *Machine) Link(p *prog.Program) (*Linked, error) {
+	l := &Linked{prog: p, insns: append([]asm.Insn(nil), p.Insns...)}
+	if p.Broken != "" {
+		return nil, l.failure(-1, "%s", p.Broken)
+	}
+	if err := l.checkForm(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.resolve(l); err != nil {
+		return nil, err
+	}
+	l.decode()
+	l.id = uint32(len(m.linked))
+	m.linked = append(m.linked, l)
+	return l, nil
+}
+
+func (l *Linked) failure(pc int, format string, args ...any) *LinkError {
+	err := fmt.Errorf(format, args...)
+	return &LinkError{Prog: l.prog.Name, PC: pc, Reason: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// checkForm looks at every slot on its own, then at where control can go.
+func (l *Linked) checkForm() error {
+	if n := len(l.insns); n == 0 || n > MaxInsns {
+		return l.failure(-1, "%d instruction slots: want 1 to %d", n, MaxInsns)
+	}
+	starts := make([]bool, len(l.insns)) // an instruction starts at the slot
+	last := 0
+	for pc := 0; pc < len(l.insns); pc++ {
+		starts[pc], last = true, pc
+		in := l.insns[pc]
+		if err := asm.Check(in); err != nil {
+			return l.failure(pc, "%w", err)
+		}
+		kind := asm.KindOf(in)
+		if kind == asm.Invalid {
+			return l.failure(pc, "no such instruction: opcode %#02x", in.Op)
+		}
+		if kind != asm.LdImm64 {
+			continue
+		}
+		pc++
+		if pc == len(l.insns) {
+			return l.failure(pc-1, "64-bit immediate load without its second slot")
+		}
+		if err := asm.CheckImm64(in, l.insns[pc]); err != nil {
+			return l.failure(pc, "%w", err)
+		}
+	}
+	switch asm.KindOf(l.insns[last]) {
+	case asm.Exit, asm.Ja, asm.Ja32:
+	default:
+		return l.failure(last, "control can run off the end: the last instruction is not exit or goto")
+	}
+	return l.checkTargets(starts)
+}
+
+func (l *Linked) checkTargets(starts []bool) error {
+	for pc, in := range l.insns {
+		if !starts[pc] {
+			continue
+		}
+		kind := asm.KindOf(in)
+		var target int
+		switch kind.Info().Class {
+		case asm.ClassJump, asm.ClassBranch, asm.ClassMayGoto:
+			target = in.Target(pc)
+		case asm.ClassCall:
+			if kind != asm.CallLocal {
+				continue
+			}
+			target = in.Target(pc)
+		case asm.ClassImm64:
+			if in.Src != asm.PseudoFunc {
+				continue
+			}
+			target = pc + 1 + int(in.Imm)
+		case asm.ClassAbs, asm.ClassInd:
+			if !isSKB(l.prog.Type) {
+				return l.failure(pc, "packet load in a program of type %s, whose ctx is no __sk_buff", l.prog.Type)
+			}
+			continue
+		default:
+			continue
+		}
+		if target < 0 || target >= len(starts) {
+			return l.failure(pc, "target %d is outside the program", target)
+		}
+		if !starts[target] {
+			return l.failure(pc, "target %d is the second slot of a 64-bit immediate load", target)
+		}
+	}
+	return nil
+}
+
+func isSKB(t prog.Type) bool { return t.Row().CtxName == "__sk_buff" }
+
+// resolve gives every 64-bit immediate load its value. Called with m.mu held.
+func (m *Machine) resolve(l *Linked) error {
+	for pc := 0; pc < len(l.insns); pc++ {
+		in := l.insns[pc]
+		if asm.KindOf(in) != asm.LdImm64 {
+			continue
+		}
+		var value uint64
+		var err error
+		switch in.Src {
+		case asm.PseudoNone:
+			value = asm.Imm64(in, l.insns[pc+1])
+		case asm.PseudoFunc:
+			value = uint64(pc + 1 + int(in.Imm))
+		case asm.PseudoMapIdx, asm.PseudoMapIdxValue:
+			value, err = m.mapLoad(l, pc)
+		case asm.PseudoBTFID:
+			err = l.failure(pc, "address of a kernel variable (BTF id %d): there is no kernel here", in.Imm)
+		case asm.PseudoMapFD, asm.PseudoMapValue:
+			err = l.failure(pc, "map by file descriptor %d: there is no kernel here", in.Imm)
+		default:
+			err = l.failure(pc, "64-bit immediate load of unknown sort %d", in.Src)
+		}
+		if err != nil {
+			return err
+		}
+		in.Src, in.Imm = asm.PseudoNone, int32(uint32(value))
+		l.insns[pc] = in
+		pc++
+		l.insns[pc].Imm = int32(uint32(value >> 32))
+	}
+	return nil
+}
+
+// mapLoad returns the guest value of the map load at pc.
+func (m *Machine) mapLoad(l *Linked, pc int) (uint64, error) {
+	in := l.insns[pc]
+	if in.Imm < 0 || int(in.Imm) >= len(l.prog.Maps) {
+		return 0, l.failure(pc, "map %d of %d", in.Imm, len(l.prog.Maps))
+	}
+	spec := l.prog.Maps[in.Imm]
+	mp, err := m.addMap(spec)
+	if err != nil {
+		return 0, l.failure(pc, "%w", err)
+	}
+	if in.Src == asm.PseudoMapIdx {
+		return uint64(mp.Handle()), nil
+	}
+	off := uint32(l.insns[pc+1].Imm)
+	if spec.Type != maps.Array {
+		return 0, l.failure(pc, "address of a value of map %s, which is no array", spec.Name)
+	}
+	if off >= spec.ValueSize {
+		return 0, l.failure(pc, "offset %d in the %d-byte value of map %s", off, spec.ValueSize, spec.Name)
+	}
+	addr := mp.LookupAddr(0, make([]byte, spec.KeySize))
+	if addr == 0 {
+		return 0, l.failure(pc, "map %s has no value 0", spec.Name)
+	}
+	l.addData(span{addr, spec.ValueSize, !spec.Frozen})
+	return uint64(addr) + uint64(off), nil
+}
+
+func (l *Linked) addData(s span) {
+	for _, have := range l.data {
+		if have == s {
+			return
+		}
+	}
+	l.data = append(l.data, s)
+}

@@ -1,0 +1,184 @@
+package vm
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/mem"
+)
+
+// Config of a Machine. The zero value is one CPU, packet time, seed 0, no shadow.
+type Config struct {
+	Space  mem.Options // Shadow is needed by checked interpreters
+	CPUs   int         // virtual CPUs; 0 is 1
+	Seed   uint64      // of every CPU's random numbers; CPU i has its own sequence
+	Clock  func() uint64
+	Trace  func(line string)                      // lines of bpf_trace_printk; nil drops them
+	Event  func(m maps.Map, cpu int, data []byte) // data of bpf_perf_event_output; nil drops it
+	Budget uint64                                 // instructions a run may take; 0 is DefaultBudget
+}
+
+// Machine is all that a set of programs shares: guest memory, maps, and the programs themselves, which tail calls
+// find by id. Link and AddMap may be called from any goroutine, runs included; a CPU belongs to one goroutine at
+// a time.
+type Machine struct {
+	config Config
+	space  *mem.Space
+	table  *maps.Table
+	cpus   []*CPU
+
+	mu      sync.RWMutex // guards what follows
+	specs   map[*maps.Spec]maps.Map
+	pending []pendingEntry
+	linked  []*Linked // by id
+}
+
+// pendingEntry is an initial element of a map whose value is the name of a program or of another map.
+type pendingEntry struct {
+	m     maps.Map
+	entry maps.Entry
+}
+
+// NewMachine reserves guest memory and makes the CPUs. The caller must Close the machine.
+func NewMachine(c Config) (*Machine, error) {
+	if c.CPUs == 0 {
+		c.CPUs = 1
+	}
+	if c.CPUs < 0 || c.CPUs > MaxCPUs {
+		return nil, fmt.Errorf("machine with %d CPUs: want 1 to %d", c.CPUs, MaxCPUs)
+	}
+	if c.Budget == 0 {
+		c.Budget = DefaultBudget
+	}
+	space, err := mem.New(c.Space)
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{config: c, space: space, table: maps.NewTable(space), specs: map[*maps.Spec]maps.Map{}}
+	for i := range c.CPUs {
+		cpu, err := newCPU(m, i)
+		if err != nil {
+			return nil, errors.Join(err, space.Close())
+		}
+		m.cpus = append(m.cpus, cpu)
+	}
+	return m, nil
+}
+
+// MaxCPUs is the most virtual CPUs of a machine.
+const MaxCPUs = 1024
+
+// Close closes the maps and gives the guest memory back. No engine of the machine may be used afterwards.
+func (m *Machine) Close() error {
+	for _, mp := range m.table.All() {
+		mp.Close()
+	}
+	return m.space.Close()
+}
+
+// Space returns the guest memory.
+func (m *Machine) Space() *mem.Space { return m.space }
+
+// Maps returns the maps by handle.
+func (m *Machine) Maps() *maps.Table { return m.table }
+
+// NumCPUs returns the number of virtual CPUs.
+func (m *Machine) NumCPUs() int { return len(m.cpus) }
+
+// CPU returns virtual CPU i; it panics when there is none.
+func (m *Machine) CPU(i int) *CPU { return m.cpus[i] }
+
+// Budget returns the most instructions that a run may take.
+func (m *Machine) Budget() uint64 { return m.config.Budget }
+
+// Program returns the linked program of an id, or nil.
+func (m *Machine) Program(id uint32) *Linked {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if uint64(id) >= uint64(len(m.linked)) {
+		return nil
+	}
+	return m.linked[id]
+}
+
+// Programs returns the linked programs in order of their ids.
+func (m *Machine) Programs() []*Linked {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return append([]*Linked(nil), m.linked...)
+}
+
+// AddMap makes the map of spec, or returns the one it made before for the same *Spec. The initial contents are filled
+// in, except for values that name programs or maps: see SetProgs.
+func (m *Machine) AddMap(spec *maps.Spec) (maps.Map, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.addMap(spec)
+}
+
+func (m *Machine) addMap(spec *maps.Spec) (maps.Map, error) {
+	if mp := m.specs[spec]; mp != nil {
+		return mp, nil
+	}
+	if spec.Broken != "" {
+		return nil, fmt.Errorf("map %s: %s", spec.Name, spec.Broken)
+	}
+	mp, err := maps.New(m.space, spec, maps.Options{CPUs: len(m.cpus)})
+	if err != nil {
+		return nil, fmt.Errorf("map %s: %w", spec.Name, err)
+	}
+	if err := maps.Fill(mp); err != nil {
+		mp.Close()
+		return nil, fmt.Errorf("map %s: initial contents: %w", spec.Name, err)
+	}
+	for _, e := range spec.Contents {
+		if e.ProgName != "" || e.MapName != "" {
+			m.pending = append(m.pending, pendingEntry{mp, e})
+		}
+	}
+	m.table.Add(mp)
+	m.specs[spec] = mp
+	return mp, nil
+}
+
+// SetProgs fills in the initial elements of maps that name programs or other maps, for all maps added since the
+// last call. byName gives the programs' ids; nil is every linked program by its own name, the newest first.
+func (m *Machine) SetProgs(byName map[string]uint32) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if byName == nil {
+		byName = make(map[string]uint32, len(m.linked))
+		for id, l := range m.linked {
+			byName[l.prog.Name] = uint32(id)
+		}
+	}
+	var failed []error
+	for _, p := range m.pending {
+		if err := m.setPending(p, byName); err != nil {
+			failed = append(failed, fmt.Errorf("map %s: initial contents: %w", p.m.Spec().Name, err))
+		}
+	}
+	m.pending = nil
+	return errors.Join(failed...)
+}
+
+func (m *Machine) setPending(p pendingEntry, byName map[string]uint32) error {
+	var value uint32
+	if name := p.entry.ProgName; name != "" {
+		id, ok := byName[name]
+		if !ok {
+			return fmt.Errorf("no program %s", name)
+		}
+		value = id + 1
+	} else {
+		inner := m.table.ByName(p.entry.MapName)
+		if inner == nil {
+			return fmt.Errorf("no map %s", p.entry.MapName)
+		}
+		value = inner.Handle()
+	}
+	return p.m.HostUpdate(p.entry.Key, binary.LittleEndian.AppendUint32(nil, value), 0)
+}
