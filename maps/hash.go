@@ -168,10 +168,18 @@ func (m *hash) Update(cpu int, key, value []byte, flags uint64) error {
 }
 
 func (m *hash) HostUpdate(key, value []byte, flags uint64) error {
+	return m.hostUpdate(key, value, flags, nil)
+}
+
+// hostUpdate is HostUpdate; created, when not nil, is called under the lock for a new element.
+func (m *hash) hostUpdate(key, value []byte, flags uint64, created func()) error {
 	if len(value) != m.spec.HostValueSize(m.cpus) {
 		return m.fail("update", EINVAL)
 	}
 	return m.update(key, flags, func(elem uint32, fresh bool) {
+		if fresh && created != nil {
+			created()
+		}
 		switch {
 		case m.cpuStride != 0:
 			for cpu := range m.cpus {
@@ -397,31 +405,4 @@ func (m *hash) All() iter.Seq2[[]byte, []byte] {
 			from = elem + 1
 		}
 	}
-}
-
-// evict makes room by removing the first element, from where the last search ended, that was not used since then:
-// approximate LRU with one reference bit (the kernel has two lists with the same bit). False when there is nothing to remove.
-func (m *hash) evict() bool {
-	hand := m.state(stateHand)
-	for range 2 * uint64(m.max) {
-		elem := *hand
-		if elem >= m.max {
-			elem = 0
-		}
-		*hand = elem + 1
-		if m.meta[elem] != metaLive {
-			continue
-		}
-		if m.refs[elem] != 0 {
-			m.refs[elem] = 0
-			continue
-		}
-		slot, found, ok := m.probe(HashKey(m.key(elem)), m.key(elem))
-		if ok && found == elem {
-			m.unlink(slot)
-		}
-		m.give(elem)
-		return true
-	}
-	return false
 }

@@ -6,6 +6,8 @@ type rules struct {
 	flags      uint32 // that may be given
 	need       uint32 // that must be given
 	refused    uint32 // that are known but give ENOTSUPP
+	valueStep  uint32 // value size is a multiple of it; 0 is any
+	valueLimit uint32 // a larger value gives E2BIG; 0 is no limit
 	noEntries  bool   // max_entries may be 0
 	maxEntries uint32 // 0 is no limit; more gives E2BIG
 	pages      bool   // max_entries is a power of two and a multiple of the page size
@@ -16,7 +18,8 @@ type rules struct {
 type sizes struct{ min, max uint32 }
 
 const (
-	anySize       = 1<<31 - 1
+	anySize       = 1<<32 - 1
+	intMax        = 1<<31 - 1
 	kmallocMax    = 4 << 20  // KMALLOC_MAX_SIZE with 4 KiB pages
 	htabElem      = 48       // sizeof(struct htab_elem)
 	perCPUUnit    = 32 << 10 // PCPU_MIN_UNIT_SIZE
@@ -53,9 +56,7 @@ func (r *rules) check(s *Spec, row *Row) (Errno, string) {
 		return EINVAL, "max_entries is 0"
 	case r.pages && (s.MaxEntries&(s.MaxEntries-1) != 0 || s.MaxEntries%kernelPage != 0):
 		return EINVAL, "max_entries is not a power of two of whole pages"
-	case s.ValueSize < r.value.min:
-		return EINVAL, "value size out of range"
-	case s.ValueSize > r.value.max && r.value.max < kmallocMax/2:
+	case !r.value.has(s.ValueSize), r.valueStep != 0 && s.ValueSize%r.valueStep != 0:
 		return EINVAL, "value size out of range"
 	}
 	return r.checkLimits(s, row)
@@ -64,7 +65,7 @@ func (r *rules) check(s *Spec, row *Row) (Errno, string) {
 // checkLimits is the part of check that gives E2BIG.
 func (r *rules) checkLimits(s *Spec, row *Row) (Errno, string) {
 	switch {
-	case s.ValueSize > r.value.max:
+	case r.valueLimit != 0 && s.ValueSize > r.valueLimit:
 		return E2BIG, "value too large"
 	case row.Hashed && uint64(s.KeySize)+uint64(s.ValueSize) >= kmallocMax-htabElem:
 		return E2BIG, "key and value too large"

@@ -1,0 +1,173 @@
+package maps
+
+import (
+	"math/bits"
+)
+
+// lpm is LPMTrie. A key is {u32 prefix length, data}. It is a hash of the prefixes, their data cut to the length, and
+// a set of the lengths in use: a lookup tries those from the longest on. (The kernel's is a trie. Real tables have
+// few different lengths, and each costs one hash lookup.)
+//
+// Deviations from the kernel: Next gives keys in the order of first use, not longest prefix first, and with the bits beyond the
+// prefix as zeros.
+type lpm struct {
+	*hash
+	counts []uint32 // prefixes of each length, guest memory
+	words  []uint64 // a bit for each length that counts has
+	most   uint32   // longest prefix in bits
+}
+
+func newLPM(c *core) (Map, error) {
+	h, err := makeHash(c)
+	if err != nil {
+		return nil, err
+	}
+	m := &lpm{hash: h, most: 8 * (c.spec.KeySize - 4)}
+	counts, err := c.alloc(uint64(m.most+1)*4, 64)
+	if err != nil {
+		return nil, err
+	}
+	words := uint64(m.most)/64 + 1
+	set, err := c.alloc(words*8, 64)
+	if err != nil {
+		return nil, err
+	}
+	m.counts, m.words = c.words32(counts, uint64(m.most+1)), c.words64(set, words)
+	return m, nil
+}
+
+// prefix is a key in canonical form.
+type prefix [lpmKeyMax]byte
+
+// cut keeps n bits of a prefix of at most from bits.
+func (p *prefix) cut(n, from uint32) {
+	p[0], p[1], p[2], p[3] = byte(n), byte(n>>8), 0, 0
+	at, end := 4+n/8, 4+(from+7)/8
+	if n%8 != 0 {
+		p[at] &= 0xff << (8 - n%8)
+		at++
+	}
+	if at < end {
+		clear(p[at:end])
+	}
+}
+
+// canonical returns the key with the bits beyond its prefix as zeros, false when the key is not legal.
+func (m *lpm) canonical(key []byte) (p prefix, n uint32, ok bool) {
+	if len(key) != m.keySize {
+		return p, 0, false
+	}
+	if n = le32(key); n > m.most {
+		return p, 0, false
+	}
+	copy(p[:], key)
+	p.cut(n, m.most)
+	return p, n, true
+}
+
+func (m *lpm) LookupAddr(_ int, key []byte) uint32 {
+	elem, ok := m.longest(key)
+	if !ok {
+		return 0
+	}
+	return m.data + elem*m.stride + m.valueOff
+}
+
+// longest finds the most specific prefix that covers the key.
+func (m *lpm) longest(key []byte) (uint32, bool) {
+	p, n, ok := m.canonical(key)
+	if !ok {
+		return 0, false
+	}
+	for from := n; ; {
+		length, ok := m.lengthBelow(from)
+		if !ok {
+			return 0, false
+		}
+		p.cut(length, n)
+		n = length
+		if elem, ok := m.find(p[:m.keySize]); ok {
+			return elem, true
+		}
+		if length == 0 {
+			return 0, false
+		}
+		from = length - 1
+	}
+}
+
+// lengthBelow returns the greatest length in use that is at most n.
+func (m *lpm) lengthBelow(n uint32) (uint32, bool) {
+	w := int(n / 64)
+	word := m.words[w] & (^uint64(0) >> (63 - n%64))
+	for word == 0 {
+		if w--; w < 0 {
+			return 0, false
+		}
+		word = m.words[w]
+	}
+	return uint32(w*64 + bits.Len64(word) - 1), true
+}
+
+// Update: see Linux trie_update_elem. A full map gives ENOSPC.
+func (m *lpm) Update(_ int, key, value []byte, flags uint64) error {
+	return m.HostUpdate(key, value, flags)
+}
+
+func (m *lpm) HostUpdate(key, value []byte, flags uint64) error {
+	p, n, ok := m.canonical(key)
+	if !ok || flags > Exist {
+		return m.fail("update", EINVAL)
+	}
+	err := m.hostUpdate(p[:m.keySize], value, flags, func() {
+		m.counts[n]++
+		m.words[n/64] |= 1 << (n % 64)
+	})
+	if ErrnoOf(err) == E2BIG {
+		return m.fail("update", ENOSPC)
+	}
+	return err
+}
+
+func (m *lpm) Delete(key []byte) error {
+	p, n, ok := m.canonical(key)
+	if !ok {
+		return m.fail("delete", EINVAL)
+	}
+	if err := m.hash.Delete(p[:m.keySize]); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.counts[n]--; m.counts[n] == 0 {
+		m.words[n/64] &^= 1 << (n % 64)
+	}
+	return nil
+}
+
+// HostLookup finds the longest prefix too.
+func (m *lpm) HostLookup(key []byte) ([]byte, error) {
+	elem, ok := m.longest(key)
+	if !ok {
+		return nil, m.fail("lookup", ENOENT)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hostValue(elem), nil
+}
+
+func (m *lpm) Next(key []byte) ([]byte, bool) {
+	p, _, ok := m.canonical(key)
+	if !ok {
+		return m.hash.Next(nil)
+	}
+	return m.hash.Next(p[:m.keySize])
+}
+
+func (m *lpm) Clear() {
+	m.hash.Clear()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.counts)
+	clear(m.words)
+}

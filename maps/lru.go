@@ -1,0 +1,48 @@
+package maps
+
+// newLRU makes LRUHash and LRUPerCPUHash: a hash that makes room when it is full. NoCommonLRU (an LRU list of its
+// own for each CPU) is accepted and makes no difference.
+//
+// The kernel approximates LRU with an active and an inactive list and one reference bit an element, set by lookups from
+// programs and by updates that replace. Here the same bit drives a clock: see evict. Which element goes may differ
+// from the kernel, as it does between kernels and CPUs; and here it never goes before the map is full.
+func newLRU(c *core) (Map, error) {
+	m, err := makeHash(c)
+	if err != nil {
+		return nil, err
+	}
+	addr, err := c.alloc(uint64(m.max), 64)
+	if err != nil {
+		return nil, err
+	}
+	m.refs = c.view(addr, uint64(m.max))
+	c.setHeader(OffRefs, addr)
+	return m, nil
+}
+
+// evict makes room by removing the first element, from where the last search ended, that was not used since then:
+// approximate LRU with one reference bit (the kernel has two lists with the same bit). False when there is nothing to remove.
+func (m *hash) evict() bool {
+	hand := m.state(stateHand)
+	for range 2 * uint64(m.max) {
+		elem := *hand
+		if elem >= m.max {
+			elem = 0
+		}
+		*hand = elem + 1
+		if m.meta[elem] != metaLive {
+			continue
+		}
+		if m.refs[elem] != 0 {
+			m.refs[elem] = 0
+			continue
+		}
+		slot, found, ok := m.probe(HashKey(m.key(elem)), m.key(elem))
+		if ok && found == elem {
+			m.unlink(slot)
+		}
+		m.give(elem)
+		return true
+	}
+	return false
+}
