@@ -1,6 +1,9 @@
 package amd64
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Asm assembles one piece of code. The zero value is ready; Reset makes it ready again and keeps its memory.
 //
@@ -66,6 +69,9 @@ func (c Cond) Not() Cond { return c ^ 1 }
 func (a *Asm) Reset() {
 	a.buf, a.labels, a.fixups = a.buf[:0], a.labels[:0], a.fixups[:0]
 }
+
+// Grow makes room for n more bytes of code.
+func (a *Asm) Grow(n int) { a.buf = slices.Grow(a.buf, n) }
 
 // Labels makes n new labels with consecutive numbers and returns the first.
 func (a *Asm) Labels(n int) Label {

@@ -37,8 +37,8 @@ const (
 	Q Width = true
 )
 
-// Mem is the memory operand Base + Index*Scale + Disp. Base is always there; Scale is 1, 2, 4 or 8 and counts only
-// when there is an Index, which cannot be RSP.
+// Mem is the memory operand Base + Index*Scale + Disp. At least one of Base and Index is there; Scale is 1, 2, 4 or 8
+// and counts only when there is an Index, which cannot be RSP.
 type Mem struct {
 	Base, Index Reg
 	Scale       uint8
@@ -185,7 +185,10 @@ func (a *Asm) head(f *form, w Width, reg, index, base Reg, needREX bool) {
 	if f.prefix != 0 {
 		a.buf = append(a.buf, f.prefix)
 	}
-	rex := byte(reg>>3&1)<<2 | byte(base>>3&1)
+	rex := byte(reg>>3&1) << 2
+	if base != None {
+		rex |= byte(base >> 3 & 1)
+	}
 	if index != None {
 		rex |= byte(index>>3&1) << 1
 	}
@@ -209,6 +212,9 @@ func (a *Asm) modrmReg(reg uint8, rm Reg) {
 func (a *Asm) modrmMem(reg uint8, m Mem) {
 	mod, size := byte(0x80), uint8(4)
 	switch {
+	case m.Base == None: // RBP's number in the SIB byte with mod 0: a 32-bit displacement and no base
+		mod = 0
+		m.Base = RBP
 	case m.Disp == 0 && m.Base&7 != RBP:
 		mod, size = 0, 0
 	case FitsInt8(m.Disp):

@@ -1,0 +1,92 @@
+package jit
+
+import (
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/internal/amd64"
+)
+
+func (g *gen) load(info *asm.Info, dst asm.Reg, m amd64.Mem) {
+	if info.Signed {
+		g.a.RM(signExtending[info.Size], amd64.Q, regMap[dst], m)
+		return
+	}
+	g.a.RM(zeroExtending[info.Size], amd64.Width(info.Size == 8), regMap[dst], m)
+}
+
+// storing has the stores of a register and of an immediate by size in bytes.
+var storing = [...]struct{ reg, imm amd64.Op }{
+	1: {amd64.MovBMR, amd64.MovBI8},
+	2: {amd64.MovWMR, amd64.MovWI16},
+	4: {amd64.MovMR, amd64.MovI32},
+	8: {amd64.MovMR, amd64.MovI32},
+}
+
+func (g *gen) store(in asm.Insn, info *asm.Info) {
+	m := g.mem(in.Dst, in.Off)
+	w := amd64.Width(info.Size == 8)
+	if info.UseSrc || info.Class == asm.ClassStoreRel {
+		g.a.MR(storing[info.Size].reg, w, m, regMap[in.Src])
+	} else {
+		g.a.MI(storing[info.Size].imm, w, m, in.Imm)
+	}
+}
+
+// locked has the atomics that are one instruction when nobody wants the old value.
+var locked = [...]amd64.Op{
+	asm.AtomicAdd: amd64.AddMR,
+	asm.AtomicOr:  amd64.OrMR,
+	asm.AtomicAnd: amd64.AndMR,
+	asm.AtomicXor: amd64.XorMR,
+}
+
+// combining has what the compare-and-exchange loops do.
+var combining = [...]amd64.Op{
+	asm.AtomicOr:  amd64.OrRM,
+	asm.AtomicAnd: amd64.AndRM,
+	asm.AtomicXor: amd64.XorRM,
+}
+
+func (g *gen) atomic(in asm.Insn, info *asm.Info) {
+	w := amd64.Width(info.Size == 8)
+	src := regMap[in.Src]
+	switch {
+	case info.Atomic == asm.AtomicXchg:
+		g.a.MR(amd64.XchgMR, w, g.mem(in.Dst, in.Off), src) // locks by itself
+	case info.Atomic == asm.AtomicCmpxchg:
+		g.a.LockMR(amd64.CmpxchgMR, w, g.mem(in.Dst, in.Off), src)
+		g.zeroExtend(w, amd64.RAX) // which a success leaves alone
+	case !info.Fetch:
+		g.a.LockMR(locked[info.Atomic], w, g.mem(in.Dst, in.Off), src)
+	case info.Atomic == asm.AtomicAdd:
+		g.a.LockMR(amd64.XaddMR, w, g.mem(in.Dst, in.Off), src)
+	default:
+		g.fetchLoop(combining[info.Atomic], w, in, src)
+	}
+}
+
+// fetchLoop emits src = *m, *m op= src as a loop around compare-and-exchange, which wants the old value in RAX. The new
+// value is in RDX: its base address moves into scratch, and comes back at the end.
+func (g *gen) fetchLoop(op amd64.Op, w amd64.Width, in asm.Insn, src amd64.Reg) {
+	g.address(regMap[in.Dst], int32(in.Off))
+	g.a.RR(amd64.AddRM, amd64.Q, scratch, baseReg)
+	m := amd64.At(scratch, 0)
+	// R0 as the source has to make room: it borrows the fuel's register.
+	saved, operand := amd64.RAX, src
+	if src == amd64.RAX {
+		saved, operand = fuelReg, fuelReg
+	}
+	g.a.O(amd64.PushO, amd64.Q, saved)
+	if src == amd64.RAX {
+		g.a.RR(amd64.MovRM, amd64.Q, operand, amd64.RAX)
+	}
+	g.a.RM(amd64.MovRM, w, amd64.RAX, m)
+	again := g.a.Labels(1)
+	g.a.Bind(again)
+	g.a.RR(amd64.MovRM, w, amd64.RDX, amd64.RAX)
+	g.a.RR(op, w, amd64.RDX, operand)
+	g.a.LockMR(amd64.CmpxchgMR, w, m, amd64.RDX)
+	g.a.Jcc(amd64.CondNE, again)
+	g.a.RR(amd64.MovRM, w, src, amd64.RAX)
+	g.a.O(amd64.PopO, amd64.Q, saved)
+	g.loadBase()
+}

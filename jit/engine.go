@@ -1,0 +1,258 @@
+package jit
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/internal/execmem"
+	"github.com/skepvm/skep/vm"
+)
+
+const (
+	// slice is the fuel that Go gives at a time: some 10-100 microseconds. Machine code cannot be preempted, so it is
+	// also how long a collection may have to wait for it.
+	slice = 50_000
+
+	// nativeStack is the private stack: a call needs at most 40 bytes, and there are at most vm.MaxFrames of them.
+	nativeStack = 8 << 10
+
+	// maxBatch is how many frames machine code is sent off with at a time.
+	maxBatch = 1 << 30
+)
+
+// engine runs a program's machine code on one CPU.
+type engine struct {
+	compiler *Compiler
+	cpu      *vm.CPU
+	program  *program
+	state    *state
+	data     *execmem.Data // private stack, then the state block
+	budget   int64         // instructions of a run
+	slice    int64         // fuel at the start of a run: at most budget
+
+	current *program // whose site was the last
+	left    uint32   // state.left when the CPU last began a run
+}
+
+var _ vm.Engine = (*engine)(nil)
+
+func newEngine(c *Compiler, cpu *vm.CPU, p *program) (*engine, error) {
+	data, err := execmem.Alloc(nativeStack + int(unsafe.Sizeof(state{})))
+	if err != nil {
+		return nil, err
+	}
+	budget := int64(min(c.machine.Budget(), 1<<63-1))
+	e := &engine{
+		compiler: c, cpu: cpu, program: p, current: p,
+		state:  (*state)(unsafe.Pointer(&data.Bytes()[nativeStack])),
+		data:   data,
+		budget: budget,
+		slice:  min(slice, budget),
+	}
+	s := e.state
+	s.base = uint64(uintptr(c.machine.Space().Base()))
+	s.stackTop = cpu.StackTop
+	s.lastFrame = cpu.FrameTop(vm.MaxFrames - 1)
+	s.cpu = uint32(cpu.Env.CPU)
+	runtime.AddCleanup(e, func(d *execmem.Data) { _ = d.Free() }, data)
+	return e, nil
+}
+
+// Name is "jit".
+func (e *engine) Name() string { return "jit" }
+
+// Run runs the program once. It must not be inlined: its prologue is where the scheduler gets in between runs.
+//
+//go:noinline
+func (e *engine) Run(ctx uint32) (vm.Result, error) {
+	e.cpu.Begin(e.program.linked, ctx)
+	s := e.state
+	s.ctx, s.left, e.left = ctx, 0, 0
+	s.fuel, s.frameFuel = e.slice, e.slice
+	f := e.enter(e.program.run)
+	res := vm.Result{R0: s.regs[asm.R0], Insns: uint64(s.frameFuel - s.fuel)}
+	if f != nil {
+		return res, f
+	}
+	return res, nil
+}
+
+// RunBatch runs the program on n frames.
+//
+//go:noinline
+func (e *engine) RunBatch(first, stride uint32, n int) (int, error) {
+	s := e.state
+	s.ctx, s.stride = first, stride
+	for done := 0; done < n; {
+		count := min(n-done, maxBatch)
+		s.left, e.left = uint32(count), 0
+		s.fuel = e.slice
+		if f := e.enter(e.program.batch); f != nil {
+			return done + count - int(s.left), f
+		}
+		done += count
+	}
+	return max(n, 0), nil
+}
+
+// enter starts machine code of the program at a stub, on an empty private stack, and serves it until it is done.
+func (e *engine) enter(stub int) *vm.Fault {
+	e.state.nativeSP = uint64(uintptr(unsafe.Pointer(e.state)))
+	return e.drive(e.program.at(stub))
+}
+
+// drive runs machine code until it is done or faults.
+func (e *engine) drive(stub uintptr) *vm.Fault {
+	s := e.state
+	enter(s, stub)
+	for s.site != siteDone {
+		p := e.current
+		if s.code != p.linked.ID() {
+			p = e.compiler.byID(s.code)
+			e.current = p
+		}
+		site := &p.sites[s.site]
+		s.resume = uint64(p.at(int(site.resume)))
+		if f := e.serve(p, site); f != nil {
+			return f
+		}
+		enter(s, p.at(p.resume))
+	}
+	runtime.KeepAlive(e) // its cleanup frees the stack that machine code ran on
+	return nil
+}
+
+// serve does what machine code left for. As Run, it is a place where the scheduler gets in.
+//
+//go:noinline
+func (e *engine) serve(p *program, site *site) *vm.Fault {
+	s := e.state
+	if s.left != e.left { // machine code went on to another frame of the batch
+		e.left = s.left
+		e.cpu.Begin(e.program.linked, s.ctx)
+	}
+	switch site.kind {
+	case exitYield:
+		return e.refuel(p, site)
+	case exitBatch:
+		s.fuel = e.slice
+		return nil
+	case exitHelper:
+		return e.helper(p, site)
+	case exitPacket:
+		return e.packet(p, site)
+	case exitDepth:
+		return e.fault(vm.CallDepth, p, site)
+	}
+	f := e.fault(vm.BadInsn, p, site)
+	f.Err = fmt.Errorf("%s is not implemented", asm.KindOf(p.linked.Insns()[site.pc]))
+	return f
+}
+
+// spent is the number of instructions that the run has executed.
+func (e *engine) spent() int64 { return e.state.frameFuel - e.state.fuel }
+
+// refuel gives another slice, or faults when the budget is spent.
+func (e *engine) refuel(p *program, site *site) *vm.Fault {
+	left := e.budget - e.spent()
+	if left < 0 {
+		return e.fault(vm.BudgetExceeded, p, site)
+	}
+	e.addFuel(min(e.slice, left) - e.state.fuel)
+	return nil
+}
+
+// addFuel keeps the count of the run right.
+func (e *engine) addFuel(n int64) {
+	e.state.fuel += n
+	e.state.frameFuel += n
+}
+
+// refund takes back what was charged for instructions behind the site, which will not run.
+func (e *engine) refund(site *site) { e.state.fuel += int64(site.over) }
+
+// fault ends the run at the site.
+func (e *engine) fault(kind vm.FaultKind, p *program, site *site) *vm.Fault {
+	e.refund(site)
+	return &vm.Fault{Kind: kind, PC: int(site.pc), Prog: p.linked.Prog().Name, Regs: e.state.regs}
+}
+
+// helper calls the helper of the site.
+func (e *engine) helper(p *program, site *site) *vm.Fault {
+	r := &e.state.regs
+	id := p.linked.Insns()[site.pc].Imm
+	if id == tailCallID {
+		return e.tailCall(p, site)
+	}
+	row := helpers.ByID(id)
+	var err error
+	switch {
+	case row == nil:
+		f := e.fault(vm.HelperError, p, site)
+		f.Helper, f.Err = fmt.Sprintf("helper %d", id), errNotImplemented
+		return f
+	case row.Fn != nil:
+		r[asm.R0], err = row.Fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
+	default:
+		err = errNotImplemented
+	}
+	if err != nil {
+		f := e.fault(vm.HelperError, p, site)
+		f.Helper, f.Err = row.Name, err
+		return f
+	}
+	return nil
+}
+
+var errNotImplemented = fmt.Errorf("not implemented")
+
+// tailCall continues at the start of another program, in the frame of the running function and with its return address.
+func (e *engine) tailCall(p *program, site *site) *vm.Fault {
+	s := e.state
+	next := e.cpu.TailCall(uint32(s.regs[asm.R2]), uint32(s.regs[asm.R3]))
+	if next == nil {
+		s.regs[asm.R0] = vm.TailCallFailed
+		return nil
+	}
+	if e.budget < e.spent()-int64(site.over) {
+		return e.fault(vm.BudgetExceeded, p, site)
+	}
+	to := e.current
+	if to.linked != next {
+		var err error
+		if to, err = e.compiler.program(next); err != nil {
+			f := e.fault(vm.HelperError, p, site)
+			f.Helper, f.Err = helpers.ByID(tailCallID).Name, err
+			return f
+		}
+	}
+	e.refund(site)
+	s.loops[e.frame()] = 0
+	s.resume = uint64(to.at(to.slots[0]))
+	return nil
+}
+
+// frame is the number of the running activation.
+func (e *engine) frame() uint32 {
+	return (e.state.stackTop - uint32(e.state.regs[asm.R10])) / vm.FrameSize % vm.MaxFrames
+}
+
+// packet does a classic packet load. Out of bounds, the function exits.
+func (e *engine) packet(p *program, site *site) *vm.Fault {
+	in := p.linked.Insns()[site.pc]
+	off := in.Imm
+	info := asm.KindOf(in).Info()
+	if info.Class == asm.ClassInd {
+		off += int32(e.state.regs[in.Src])
+	}
+	v, ok := e.cpu.LoadPacket(off, info.Size)
+	e.state.regs[asm.R0] = v
+	if !ok {
+		e.refund(site)
+		e.state.resume = uint64(p.at(p.ret))
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+// Package jit compiles verified programs to x86-64 machine code, which means exactly what vm's interpreter means.
+//
+// Machine code reaches guest memory only: every address is cut to 32 bits and masked to the space, whatever the
+// verifier proved. It spends fuel for each basic block and comes back to Go when that runs out, so that neither
+// the scheduler nor the collector ever waits long for it. Helpers are called by leaving machine code and coming back.
+package jit
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/skepvm/skep/internal/execmem"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/verifier"
+	"github.com/skepvm/skep/vm"
+)
+
+// ErrUnsupported says that there is no machine code for this architecture or system; the interpreter runs everywhere.
+var ErrUnsupported = errors.New("no just-in-time compiler for this system")
+
+// Available reports whether New works here.
+func Available() bool { return available }
+
+// Compiler makes engines of programs for one machine, and keeps their code. It may be used from several goroutines.
+type Compiler struct {
+	machine *vm.Machine
+	bmi2    bool
+
+	mu       sync.RWMutex // guards what follows
+	verified map[*verifier.Verified]*program
+	programs map[uint32]*program // by id on the machine
+}
+
+// program is compiled code in executable memory.
+type program struct {
+	*code
+	linked *vm.Linked
+	pages  *execmem.Code
+}
+
+// at is the address of an offset in the code.
+func (p *program) at(off int) uintptr { return p.pages.Entry() + uintptr(off) }
+
+// New makes a compiler for m. It fails with ErrUnsupported where there is no machine code.
+func New(m *vm.Machine) (*Compiler, error) {
+	if !available {
+		return nil, ErrUnsupported
+	}
+	return &Compiler{
+		machine:  m,
+		bmi2:     hasBMI2(),
+		verified: map[*verifier.Verified]*program{},
+		programs: map[uint32]*program{},
+	}, nil
+}
+
+// Close gives the memory of all code back. No engine of this compiler may run any more.
+func (c *Compiler) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	for _, p := range c.programs {
+		errs = append(errs, p.pages.Free())
+	}
+	clear(c.programs)
+	clear(c.verified)
+	return errors.Join(errs...)
+}
+
+// Compile links v's program on the compiler's machine and makes an engine that runs it on cpu, which must be one of
+// that machine. Compiling the same Verified again, for another CPU, reuses the code. Programs that it tail-calls are
+// compiled when they are first called.
+func (c *Compiler) Compile(cpu *vm.CPU, v *verifier.Verified) (vm.Engine, error) {
+	if cpu.Machine() != c.machine {
+		return nil, fmt.Errorf("jit: the CPU belongs to another machine than the compiler")
+	}
+	c.mu.Lock()
+	p := c.verified[v]
+	c.mu.Unlock()
+	if p == nil {
+		l, err := c.machine.Link(v.Program())
+		if err != nil {
+			return nil, err
+		}
+		if p, err = c.program(l); err != nil {
+			return nil, err
+		}
+		c.mu.Lock()
+		c.verified[v] = p
+		c.mu.Unlock()
+	}
+	return newEngine(c, cpu, p)
+}
+
+// compileLinked makes an engine of a program that nobody has verified. Machine code is safe for all that vm.Link
+// accepts; what such a program computes from memory that it should not read is its own affair.
+func (c *Compiler) compileLinked(cpu *vm.CPU, l *vm.Linked) (*engine, error) {
+	p, err := c.program(l)
+	if err != nil {
+		return nil, err
+	}
+	return newEngine(c, cpu, p)
+}
+
+// program returns the code of l, compiling it the first time.
+func (c *Compiler) program(l *vm.Linked) (*program, error) {
+	if p := c.byID(l.ID()); p != nil {
+		return p, nil
+	}
+	code, err := compile(l.Insns(), c.target(l))
+	if err != nil {
+		return nil, err
+	}
+	pages, err := execmem.Load(code.bytes)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.programs[l.ID()]; p != nil { // another goroutine was faster
+		return p, pages.Free()
+	}
+	p := &program{code: code, linked: l, pages: pages}
+	c.programs[l.ID()] = p
+	return p, nil
+}
+
+func (c *Compiler) byID(id uint32) *program {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.programs[id]
+}
+
+func (c *Compiler) target(l *vm.Linked) target {
+	return target{id: l.ID(), mask: c.machine.Space().Mask(), bmi2: c.bmi2, array: c.arrayMap}
+}
+
+// arrayMap describes the map with that handle when lookups in it can be inlined.
+func (c *Compiler) arrayMap(handle uint32) (arrayMap, bool) {
+	m := c.machine.Maps().Get(handle)
+	if m == nil {
+		return arrayMap{}, false
+	}
+	spec := m.Spec()
+	if spec.Type != maps.Array && spec.Type != maps.PerCPUArray {
+		return arrayMap{}, false
+	}
+	// Addresses come from the map itself, not from its header, which a guest can write to.
+	var key [4]byte
+	data := m.LookupAddr(0, key[:])
+	a := arrayMap{data: data, stride: (spec.ValueSize + 7) &^ 7, entries: spec.MaxEntries}
+	if spec.Type == maps.PerCPUArray && c.machine.NumCPUs() > 1 {
+		a.cpuStride = m.LookupAddr(1, key[:]) - data
+	}
+	return a, data != 0
+}
