@@ -1,0 +1,242 @@
+package traffic
+
+import (
+	"bytes"
+	_ "embed" // the sample
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/bits"
+
+	"github.com/skepvm/skep/internal/pcap"
+)
+
+const (
+	startNS  = 1767225600 * 1_000_000_000 // 2026-01-01 00:00:00 UTC
+	poolSize = 1 << 16                    // bytes of payload to copy from
+)
+
+// SampleSpec is what Sample was made from: go test ./traffic -run Sample -update
+var SampleSpec = Spec{Packets: 500, Seed: 1, Flows: 24}
+
+//go:embed sample.pcap
+var sample []byte
+
+// Sample returns a small capture (500 packets of Ethernet) with some of everything.
+func Sample() []byte { return bytes.Clone(sample) }
+
+// rng is splitmix64: small, and the same everywhere.
+type rng uint64
+
+func (r *rng) next() uint64 {
+	*r += 0x9e3779b97f4a7c15
+	z := uint64(*r)
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// n gives a number below n.
+func (r *rng) n(n int) int { return int(r.next() >> 32 * uint64(n) >> 32) }
+
+func (r *rng) percent(p int) bool { return r.n(100) < p }
+
+// kind is a row of the mix: how often it comes and who makes it.
+type kind struct {
+	name  string
+	ether bool // needs a link that carries EtherTypes
+	share func(*Mix) int
+	make  func(*Generator) label
+}
+
+var kinds = []kind{
+	{"flows", false, func(m *Mix) int { return m.Flows }, (*Generator).flowPacket},
+	{"tunnels", false, func(m *Mix) int { return m.Tunnels }, (*Generator).tunnel},
+	{"icmp", false, func(m *Mix) int { return m.ICMP }, (*Generator).icmp},
+	{"arp", true, func(m *Mix) int { return m.ARP }, (*Generator).arp},
+	{"fragments", false, func(m *Mix) int { return m.Fragments }, (*Generator).fragment},
+	{"protocols", false, func(m *Mix) int { return m.Protocols }, (*Generator).protocol},
+	{"mpls", true, func(m *Mix) int { return m.MPLS }, (*Generator).mpls},
+	{"malformed", false, func(m *Mix) int { return m.Malformed }, (*Generator).malformed},
+}
+
+// link is how a frame looks on a link type: relink turns an Ethernet frame into it.
+type link struct {
+	typ    pcap.LinkType
+	ether  bool // carries any EtherType
+	relink func(out, frame []byte) []byte
+}
+
+var links = map[string]link{
+	"ether": {pcap.LinkEthernet, true, nil},
+	"sll":   {pcap.LinkSLL, true, toSLL},
+	"sll2":  {pcap.LinkSLL2, true, toSLL2},
+	"raw":   {pcap.LinkRaw, false, func(out, frame []byte) []byte { return append(out, frame[14:]...) }},
+	"null":  {pcap.LinkNull, false, toNull},
+}
+
+// Generator makes packets one at a time.
+type Generator struct {
+	spec  Spec
+	rng   rng
+	link  link
+	b     []byte // the packet being built, from its Ethernet header
+	out   []byte // the same for another link
+	pool  []byte
+	now   int64
+	made  int
+	bytes int64
+	total int      // of the shares that the link can carry
+	zipf  []uint64 // running sum of the flows' weights
+	flows []flow
+	begun int
+	count [64]Count
+}
+
+// New returns a generator of s.Packets packets.
+func New(s Spec) (*Generator, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	s = s.withDefaults()
+	g := &Generator{
+		spec: s, rng: rng(s.Seed), link: links[s.Link], now: startNS,
+		b: make([]byte, 0, 1<<14), out: make([]byte, 0, 1<<14), pool: make([]byte, poolSize),
+		zipf: make([]uint64, s.Flows), flows: make([]flow, s.Flows),
+	}
+	for i := 0; i < poolSize; i += 8 {
+		binary.LittleEndian.PutUint64(g.pool[i:], g.rng.next())
+	}
+	sum := uint64(0)
+	for i := range g.zipf {
+		sum += 1 << 32 / uint64(i+1)
+		g.zipf[i] = sum
+	}
+	for i := range g.flows {
+		g.begin(&g.flows[i])
+	}
+	for _, k := range kinds {
+		if !k.ether || g.link.ether {
+			g.total += k.share(&s.Mix)
+		}
+	}
+	return g, nil
+}
+
+// Link returns the number of the link type (LINKTYPE_…) that frames have.
+func (g *Generator) Link() uint32 { return uint32(g.link.typ) }
+
+// Next returns the next frame, whole, and its time in ns since 1970. The frame is valid until the next call. The end is
+// a nil frame.
+func (g *Generator) Next() ([]byte, int64) {
+	if g.made == g.spec.Packets {
+		return nil, 0
+	}
+	g.made++
+	g.b = g.b[:0]
+	set := g.pick().make(g)
+	frame := g.b
+	if g.link.relink != nil {
+		g.out = g.link.relink(g.out[:0], g.b)
+		frame = g.out
+	}
+	for l := uint64(set); l != 0; l &= l - 1 {
+		c := &g.count[bits.TrailingZeros64(l)]
+		c.Packets++
+		c.Bytes += int64(len(frame))
+	}
+	g.bytes += int64(len(frame))
+	g.now += int64(g.rng.next() % uint64(2*g.spec.GapNS))
+	return frame, g.now
+}
+
+// pick draws a kind of packet.
+func (g *Generator) pick() *kind {
+	at := g.rng.n(g.total)
+	for i := range kinds {
+		k := &kinds[i]
+		if k.ether && !g.link.ether {
+			continue
+		}
+		if at -= k.share(&g.spec.Mix); at < 0 {
+			return k
+		}
+	}
+	panic("traffic: shares do not add up")
+}
+
+// Manifest says what was generated so far.
+func (g *Generator) Manifest() *Manifest {
+	m := &Manifest{
+		Spec: g.spec, Packets: g.made, Bytes: g.bytes, Flows: g.begun, FirstNS: startNS, LastNS: g.now,
+		Labels: map[string]Count{},
+	}
+	for i, name := range labelNames {
+		if g.count[i].Packets > 0 {
+			m.Labels[name] = g.count[i]
+		}
+	}
+	return m
+}
+
+// Generate writes the capture that s describes.
+func Generate(w io.Writer, s Spec) (*Manifest, error) {
+	g, err := New(s)
+	if err != nil {
+		return nil, err
+	}
+	s = g.spec
+	o := pcap.WriterOptions{Nano: s.Nano, Link: g.link.typ, SnapLen: uint32(s.Snap), App: "skep"}
+	if s.Format == "pcapng" {
+		o.Format = pcap.PCAPNG
+	}
+	out, err := pcap.NewWriter(w, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Format == pcap.PCAPNG {
+		if _, err := out.AddInterface(pcap.Interface{Name: "gen0", Link: g.link.typ, SnapLen: uint32(s.Snap)}); err != nil {
+			return nil, err
+		}
+	}
+	var p pcap.Packet
+	for frame, ts := g.Next(); frame != nil; frame, ts = g.Next() {
+		p = pcap.Packet{Data: frame, OrigLen: uint32(len(frame)), TS: ts}
+		if s.Snap > 0 && len(frame) > s.Snap {
+			p.Data = frame[:s.Snap]
+		}
+		if err := out.Write(&p); err != nil {
+			return nil, fmt.Errorf("traffic: packet %d: %w", g.made, err)
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return nil, err
+	}
+	return g.Manifest(), nil
+}
+
+// toSLL turns an Ethernet frame into one of LINKTYPE_LINUX_SLL.
+func toSLL(out, frame []byte) []byte {
+	out = append(out, 0, 0, 0, 1, 0, 6) // to us; ARPHRD_ETHER; address of 6 bytes
+	out = append(out, frame[6:12]...)
+	out = append(out, 0, 0)
+	return append(out, frame[12:]...)
+}
+
+// toSLL2 turns an Ethernet frame into one of LINKTYPE_LINUX_SLL2, of interface 3.
+func toSLL2(out, frame []byte) []byte {
+	out = append(out, frame[12], frame[13], 0, 0, 0, 0, 0, 3, 0, 1, 0, 6)
+	out = append(out, frame[6:12]...)
+	out = append(out, 0, 0)
+	return append(out, frame[14:]...)
+}
+
+// toNull turns an Ethernet frame into one of LINKTYPE_NULL, as a little-endian BSD writes it.
+func toNull(out, frame []byte) []byte {
+	family := byte(2)
+	if frame[12] == 0x86 {
+		family = 30
+	}
+	out = append(out, family, 0, 0, 0)
+	return append(out, frame[14:]...)
+}
