@@ -1,0 +1,110 @@
+package object
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/prog"
+)
+
+// LoadRaw reads a program of plain instructions, 8 bytes each and without symbols: the bytes themselves, or text of
+// hexadecimal digits with any white space between them and comments from '#' or "//" to the end of the line. The
+// program's type is opts.Type, its licence "GPL", its name that of the file.
+func LoadRaw(data []byte, name string, opts Options) (*Object, error) {
+	if len(data) > MaxFile {
+		return nil, &Error{name, MaxFile, fmt.Sprintf("more than %d MiB", MaxFile>>20)}
+	}
+	if isText(data) {
+		var err error
+		if data, err = parseHex(data, name); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case len(data) == 0:
+		return nil, &Error{name, 0, "no instructions"}
+	case len(data)%asm.InsnSize != 0:
+		return nil, &Error{name, int64(len(data) &^ (asm.InsnSize - 1)),
+			fmt.Sprintf("%d bytes are no whole number of instructions of %d", len(data), asm.InsnSize)}
+	case len(data)/asm.InsnSize > MaxInsns:
+		return nil, &Error{name, MaxInsns * asm.InsnSize, fmt.Sprintf("more than %d instructions", MaxInsns)}
+	}
+	insns, err := asm.DecodeProgram(data)
+	if err != nil {
+		return nil, &Error{name, -1, err.Error()}
+	}
+	p := &prog.Program{Name: name, Type: opts.Type, License: "GPL", Object: name, Insns: insns, Funcs: rawFuncs(insns, name)}
+	if pc := slices.IndexFunc(insns, namesMap); pc >= 0 {
+		p.Broken = fmt.Sprintf("instruction %d refers to a map, of which plain instructions have none", pc)
+	}
+	if p.Type == prog.Unspec && p.Broken == "" {
+		p.Broken = "plain instructions have no program type: say which it is"
+	}
+	return &Object{File: name, License: p.License, Programs: []*prog.Program{p}}, nil
+}
+
+func namesMap(in asm.Insn) bool {
+	return in.Op == opLdImm64 && in.Src != asm.PseudoNone && in.Src != asm.PseudoFunc
+}
+
+// rawFuncs finds the functions by the calls and addresses of them.
+func rawFuncs(insns []asm.Insn, name string) []prog.Func {
+	starts := []int{0}
+	for pc := 0; pc < len(insns); pc++ {
+		in := insns[pc]
+		if in.Op == opCall && in.Src == asm.CallLocalFunc || in.Op == opLdImm64 && in.Src == asm.PseudoFunc {
+			if at := pc + 1 + int(in.Imm); at > 0 && at < len(insns) {
+				starts = append(starts, at)
+			}
+		}
+		if in.Op == opLdImm64 {
+			pc++
+		}
+	}
+	slices.Sort(starts)
+	starts = slices.Compact(starts)
+	funcs := make([]prog.Func, len(starts))
+	for i, start := range starts {
+		funcs[i] = prog.Func{Name: "sub_" + strconv.Itoa(start), Start: start, End: len(insns)}
+		if i > 0 {
+			funcs[i-1].End = start
+		}
+	}
+	funcs[0].Name, funcs[0].Global = name, true
+	return funcs
+}
+
+// isText reports whether data looks like text. Programs never do: opcodes of ALU and jumps have bits that no text has,
+// and every program ends with 95 00 00 00 00 00 00 00 or a jump.
+func isText(data []byte) bool {
+	for _, b := range data {
+		if b < ' ' && b != '\n' && b != '\r' && b != '\t' || b >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func parseHex(text []byte, name string) ([]byte, error) {
+	digits := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch b := text[i]; {
+		case b == ' ' || b == '\t' || b == '\r' || b == '\n':
+		case b == '#', b == '/' && i+1 < len(text) && text[i+1] == '/':
+			for i+1 < len(text) && text[i+1] != '\n' {
+				i++
+			}
+		case '0' <= b && b <= '9', 'a' <= b && b <= 'f', 'A' <= b && b <= 'F':
+			digits = append(digits, b)
+		default:
+			return nil, &Error{name, int64(i), fmt.Sprintf("%q is no hexadecimal digit", b)}
+		}
+	}
+	if len(digits)%2 != 0 {
+		return nil, &Error{name, int64(len(text)), "an odd number of hexadecimal digits"}
+	}
+	return hex.DecodeString(string(digits))
+}
