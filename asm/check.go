@@ -85,13 +85,20 @@ func checkUnknown(in Insn) error {
 	case e.selector == FieldNone:
 		return &FieldError{FieldOp, int64(in.Op), fmt.Sprintf("unknown opcode %02x", in.Op)}
 	}
+	if Table[e.kind].Words == wordsAtomic && KindOf(Insn{Op: in.Op | sizeDW, Imm: in.Imm}) != Invalid {
+		return &FieldError{FieldImm, int64(in.Imm), "invalid atomic operand size"}
+	}
 	v := map[Field]int64{FieldSrc: int64(in.Src), FieldOff: int64(in.Off), FieldImm: int64(in.Imm)}[e.selector]
 	return &FieldError{e.selector, v, words(&Table[e.kind], v)}
 }
 
+// words fills the value, a 32-bit immediate, into the words that show it.
 func words(row *Info, v int64) string {
-	if strings.Contains(row.Words, "%") {
+	switch {
+	case strings.Contains(row.Words, "%d"):
 		return fmt.Sprintf(row.Words, v)
+	case strings.Contains(row.Words, "%"):
+		return fmt.Sprintf(row.Words, uint32(v))
 	}
 	return row.Words
 }

@@ -194,7 +194,7 @@ type Info struct {
 
 	Legal   Rules
 	Select  int32  // value of the field whose rule is Selector
-	Words   string // what the kernel says of a reserved field; %x stands for the value
+	Words   string // what the kernel says of a reserved field; a verb stands for its value
 	Access  Access
 	Section string // of RFC 9669; "" for what is not in it
 	Group   Group
