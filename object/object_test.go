@@ -186,3 +186,19 @@ func checkObject(t testing.TB, o *Object) {
 		}
 	}
 }
+
+// TestObjects lists every object in testdata. core.o is resolved against its own types.
+func TestObjects(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.o")
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".o")
+		t.Run(name, func(t *testing.T) {
+			o, err := LoadFile(path, Options{})
+			require.NoError(t, err)
+			checkObject(t, o)
+			golden(t, name, listing(o))
+		})
+	}
+}

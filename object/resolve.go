@@ -3,6 +3,7 @@ package object
 import (
 	"debug/elf"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf/btf"
 
@@ -124,7 +125,7 @@ func (l *loader) resolveCall(fn *function, pc int, sym *symbol) ref {
 		return ref{}
 	}
 	if sym.section == nil {
-		if f, ok := typeNamed[*btf.Func](l, sym.name); ok && f.Linkage == btf.ExternFunc {
+		if l.isKfunc(sym.name) {
 			return ref{kind: refKfunc, kfunc: sym.name}
 		}
 		return broken("function %q is called but not defined", sym.name)
@@ -135,4 +136,21 @@ func (l *loader) resolveCall(fn *function, pc int, sym *symbol) ref {
 		return broken("call of %q at instruction %d of section %q, where no function begins", sym.name, slot, sym.section.name)
 	}
 	return ref{kind: refCall, fn: target}
+}
+
+// isKfunc reports whether an undefined function is declared as one of the kernel's: it is then in the section .ksyms,
+// which exists in BTF alone.
+func (l *loader) isKfunc(name string) bool {
+	f, ok := typeNamed[*btf.Func](l, name)
+	if !ok || f.Linkage != btf.ExternFunc {
+		return false
+	}
+	ds, ok := typeNamed[*btf.Datasec](l, ".ksyms")
+	if !ok { // cilium/ebpf refuses the section when it has variables with a type
+		return true
+	}
+	return slices.ContainsFunc(ds.Vars, func(v btf.VarSecinfo) bool {
+		f, ok := v.Type.(*btf.Func)
+		return ok && f.Name == name
+	})
 }
