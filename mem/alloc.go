@@ -108,7 +108,9 @@ func (s *Space) Free(addr uint32) {
 		delete(h.large, addr)
 		h.inUse -= uint64(n)
 		h.giveRun(run{uint64(addr), uint64(addr) + uint64(n)})
-		s.zero(uint64(addr), uint64(n)) // its pages go back to the system
+		if n > zeroByHand {
+			s.zero(uint64(addr), uint64(n)) // its pages go back to the system
+		}
 		return
 	}
 	num, slot, ok := h.find(addr)

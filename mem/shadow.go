@@ -77,13 +77,13 @@ func (s *Space) Forbid(addr, n uint32) {
 	}
 }
 
-// Readable reports whether all n bytes at addr may be read, n <= 8; true without a shadow. An access that leaves
+// Readable reports whether all n bytes at addr may be read, 1 <= n <= 8; true without a shadow. An access that leaves
 // the space is not readable.
 func (s *Space) Readable(addr uint32, n uint8) bool {
 	return s.shadow == nil || s.shadow.check(planeRead, addr, uint32(n))
 }
 
-// Writable reports whether all n bytes at addr may be written, n <= 8; true without a shadow.
+// Writable reports whether all n bytes at addr may be written, 1 <= n <= 8; true without a shadow.
 func (s *Space) Writable(addr uint32, n uint8) bool {
 	return s.shadow == nil || s.shadow.check(planeWrite, addr, uint32(n))
 }

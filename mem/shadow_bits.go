@@ -1,17 +1,13 @@
 package mem
 
-import (
-	"encoding/binary"
-	"unsafe"
-)
+import "encoding/binary"
 
 // allows reports whether a granule in that state lets all its bytes be accessed through plane.
 func allows(state uint32, plane int) bool { return state>>plane&1 != 0 }
 
-// check answers for 1 to 8 bytes; 0 bytes are fine anywhere in the space.
+// check answers for 1 to 8 bytes.
 func (sh *shadow) check(plane int, addr, n uint32) bool {
-	end := uint64(addr) + uint64(n)
-	if end > sh.size {
+	if uint64(addr) >= sh.size || uint64(addr)+uint64(n) > sh.size {
 		return false
 	}
 	first := addr >> granuleShift
@@ -82,10 +78,8 @@ func (sh *shadow) setInGranule(from, to uint64, state uint32) {
 	word.Store(stateMixed)
 }
 
-// word returns the 64 bits of a plane that hold bit i.
-func word(plane []byte, i uint64) *uint64 {
-	return (*uint64)(unsafe.Pointer(&plane[i>>6<<3]))
-}
+// word returns the 8 bytes of a plane that hold bit i. Bit order is little-endian on every host, as check reads it.
+func word(plane []byte, i uint64) []byte { return plane[i>>6<<3:][:8] }
 
 // edges returns the masks of the bits from from on in its word, and of the bits before to in the word of to-1.
 func edges(from, to uint64) (first, last uint64) {
@@ -106,27 +100,32 @@ func setBits(plane []byte, from, to uint64, on bool) {
 	change(word(plane, to-1), last, on)
 }
 
-func change(w *uint64, bits uint64, on bool) {
+func change(w []byte, bits uint64, on bool) {
+	v := binary.LittleEndian.Uint64(w)
 	if on {
-		*w |= bits
+		v |= bits
 	} else {
-		*w &^= bits
+		v &^= bits
 	}
+	binary.LittleEndian.PutUint64(w, v)
 }
 
 // allSet reports whether bits [from, to) are all set, from < to.
 func allSet(plane []byte, from, to uint64) bool {
 	first, last := edges(from, to)
 	if from>>6 == (to-1)>>6 {
-		return ^*word(plane, from)&first&last == 0
+		return covers(word(plane, from), first&last)
 	}
-	if ^*word(plane, from)&first != 0 || ^*word(plane, to-1)&last != 0 {
+	if !covers(word(plane, from), first) || !covers(word(plane, to-1), last) {
 		return false
 	}
 	for at := from>>6 + 1; at < (to-1)>>6; at++ {
-		if *word(plane, at<<6) != ^uint64(0) {
+		if !covers(word(plane, at<<6), ^uint64(0)) {
 			return false
 		}
 	}
 	return true
 }
+
+// covers reports whether all of bits are set in w.
+func covers(w []byte, bits uint64) bool { return ^binary.LittleEndian.Uint64(w)&bits == 0 }
