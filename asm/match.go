@@ -83,7 +83,7 @@ func (m *matcher) miss(w want) bool {
 }
 
 func (m *matcher) literal(lit token) bool {
-	if t := m.next(); t.kind != lit.kind || t.text != lit.text {
+	if t := m.next(); t.kind != lit.kind || t.value != lit.value || t.kind != tokenNumber && t.text != lit.text {
 		return m.miss(want{lit.text, true})
 	}
 	m.pos++
@@ -139,6 +139,9 @@ func (m *matcher) fill(h hole) bool {
 	case holeFn:
 		return m.target("a function: pc+N, pc-N or a label", FieldImm, math.MinInt32, math.MaxInt32)
 	case holeHelper:
+		if _, ok := m.parser.labels[m.next().text]; ok {
+			return m.fail("a helper's number or name") // a label hides a helper
+		}
 		return m.named("a helper's number or name", m.parser.opts.Helpers)
 	case holeKfunc:
 		return m.named("a kernel function's number or name", m.parser.opts.Kfuncs)
