@@ -31,6 +31,16 @@ type want struct {
 	literal bool
 }
 
+// first returns the first template of list that the statement matches, nil when there is none.
+func (m *matcher) first(list []*template) *template {
+	for _, t := range list {
+		if m.match(t) {
+			return t
+		}
+	}
+	return nil
+}
+
 // match reads the whole statement as t.
 func (m *matcher) match(t *template) bool {
 	row := &Table[t.kind]

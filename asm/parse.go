@@ -95,7 +95,7 @@ func (p *parser) readLine(text string, line int) (statement, error) {
 		switch {
 		case seen:
 			return st, &SyntaxError{Line: line, Col: t.col, Want: "a label that is not defined yet", Found: t.text}
-		case isRegisterName(t.text):
+		case isRegisterName(t.text), t.text == "pc":
 			return st, &SyntaxError{Line: line, Col: t.col, Want: "a label that is not a register's name", Found: t.text}
 		}
 		p.labels[t.text] = -1
@@ -108,7 +108,7 @@ func (p *parser) readLine(text string, line int) (statement, error) {
 func isRegisterName(s string) bool {
 	_, r := register(s, 'r')
 	_, w := register(s, 'w')
-	return r || w || s == "pc"
+	return r || w
 }
 
 // statement appends the instruction of st.
@@ -117,22 +117,25 @@ func (p *parser) statement(st statement) error {
 		return p.raw(st)
 	}
 	m := matcher{parser: p, tokens: st.tokens}
-	for i := range templates {
-		if !m.match(&templates[i]) {
-			continue
+	t := m.first(templatesBy[shape(st.tokens)])
+	for k := Invalid; t == nil && k < NumKinds; k++ { // for the message: what could have stood there
+		for i := range templatesOf[k] {
+			m.match(&templatesOf[k][i])
 		}
-		for _, j := range m.jumps {
-			j.pc, j.line = len(p.prog), st.line
-			p.jumps = append(p.jumps, j)
-		}
-		p.prog = append(p.prog, m.in)
-		if templates[i].kind == LdImm64 {
-			p.prog = append(p.prog, m.hi)
-		}
-		return nil
 	}
-	t := st.tokens[m.far]
-	return &SyntaxError{Line: st.line, Col: t.col, Want: m.wanted(), Found: t.text}
+	if t == nil {
+		t := st.tokens[m.far]
+		return &SyntaxError{Line: st.line, Col: t.col, Want: m.wanted(), Found: t.text}
+	}
+	for _, j := range m.jumps {
+		j.pc, j.line = len(p.prog), st.line
+		p.jumps = append(p.jumps, j)
+	}
+	p.prog = append(p.prog, m.in)
+	if t.kind == LdImm64 {
+		p.prog = append(p.prog, m.hi)
+	}
+	return nil
 }
 
 // raw reads ".insn OPCODE DST SRC OFF IMM".

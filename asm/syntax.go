@@ -68,16 +68,16 @@ var condText = [...]string{Jeq: "==", Jgt: ">", Jge: ">=", Jset: "&", Jne: "!=",
 var atomicText = [...]struct{ op, name string }{AtomicAdd: {"+=", "add"}, AtomicOr: {"|=", "or"}, AtomicAnd: {"&=", "and"},
 	AtomicXor: {"^=", "xor"}, AtomicXchg: {"", "xchg"}, AtomicCmpxchg: {"", "cmpxchg"}}
 
-// controlText spells the kinds of control flow, one or two ways each.
-var controlText = map[Kind][]string{
-	Ja:         {"goto {j}"},
-	Ja32:       {"gotol {l}"},
-	MayGoto:    {"may_goto {j}"},
-	CallHelper: {"call {helper}"},
-	CallLocal:  {"call {fn}"},
-	CallKfunc:  {"call kfunc {kfunc}{module}"},
-	CallReg:    {"callx {rd}"},
-	Exit:       {"exit"},
+// controlText spells the kinds of control flow.
+var controlText = map[Kind]string{
+	Ja:         "goto {j}",
+	Ja32:       "gotol {l}",
+	MayGoto:    "may_goto {j}",
+	CallHelper: "call {helper}",
+	CallLocal:  "call {fn}",
+	CallKfunc:  "call kfunc {kfunc}{module}",
+	CallReg:    "callx {rd}",
+	Exit:       "exit",
 }
 
 // imm64Text spells the forms of a 64-bit immediate load, by Src. Where two have the same Src, the first
@@ -96,17 +96,50 @@ var imm64Text = [...]struct {
 	{PseudoMapIdxValue, "{rd} = map[{map}][{up}]"},
 }
 
-// templates lists every way that Parse reads; the first of a kind that fits is the one that Format writes.
-var templates, templatesOf = buildTemplates()
+// templatesOf lists the templates of each kind: Parse reads all, Format writes the first that fits. templatesBy has
+// them by shape, so that Parse tries few.
+var templatesOf, templatesBy = buildTemplates()
 
-func buildTemplates() (all []template, of [NumKinds][]template) {
+func buildTemplates() (of [NumKinds][]template, by map[string][]*template) {
+	by = map[string][]*template{}
 	for k := Invalid + 1; k < NumKinds; k++ {
-		for _, t := range kindTemplates(k) {
-			all = append(all, t)
-			of[k] = append(of[k], t)
+		of[k] = kindTemplates(k)
+		for i := range of[k] {
+			key := shape(of[k][i].sample())
+			by[key] = append(by[key], &of[k][i])
 		}
 	}
-	return all, of
+	return of, by
+}
+
+// shape is what the first tokens of a statement tell: its keyword, or the width of the first register, and the
+// operator behind a register.
+func shape(tokens []token) string {
+	i := 0
+	if tokens[0].text == "if" {
+		i = 1
+	}
+	if i+1 >= len(tokens) || !isRegisterName(tokens[i].text) {
+		return tokens[0].text
+	}
+	return tokens[0].text[:1] + tokens[i].text[:1] + tokens[i+1].text
+}
+
+// sample returns a statement of t, with registers where it has registers and zeroes for other operands.
+func (t *template) sample() (tokens []token) {
+	for _, p := range t.parts {
+		switch p.hole {
+		case holeNone:
+			tokens = append(tokens, p.tokens...)
+		case holeRD, holeRS:
+			tokens = append(tokens, token{kind: tokenName, text: "r0"})
+		case holeWD, holeWS:
+			tokens = append(tokens, token{kind: tokenName, text: "w0"})
+		default:
+			tokens = append(tokens, token{kind: tokenNumber, text: "0"})
+		}
+	}
+	return tokens
 }
 
 func kindTemplates(k Kind) []template {
@@ -138,9 +171,7 @@ func kindTemplates(k Kind) []template {
 	case ClassBranch:
 		add("if %s %s %s goto {j}", d, condText[row.Cond], operand)
 	case ClassJump, ClassMayGoto, ClassCall, ClassExit:
-		for _, text := range controlText[k] {
-			add("%s", text)
-		}
+		add("%s", controlText[k])
 	case ClassImm64:
 		for _, f := range imm64Text {
 			t := newTemplate(k, f.text)
