@@ -99,13 +99,13 @@ func (m *array) Update(cpu int, key, value []byte, flags uint64) error {
 		return m.fail("update", EINVAL)
 	}
 	m.mu.Lock()
-	m.copyValue(m.value(m.shared(cpu), i), value)
+	m.copyValue(m.value(m.own(cpu), i), value)
 	m.mu.Unlock()
 	return nil
 }
 
-// shared is cpu for a per-CPU map, 0 for one whose value all CPUs share.
-func (m *array) shared(cpu int) int {
+// own is cpu for a per-CPU map, 0 for one whose value all CPUs share.
+func (m *array) own(cpu int) int {
 	if m.cpuStride == 0 {
 		return 0
 	}

@@ -108,6 +108,9 @@ func (c *core) fail(op string, errno Errno) error {
 	return err
 }
 
+// shared is what a map of any type has in common with others.
+func (c *core) shared() *core { return c }
+
 func (c *core) Spec() *Spec    { return c.spec }
 func (c *core) Handle() uint32 { return c.handle }
 

@@ -156,7 +156,7 @@ func (m *hash) Update(cpu int, key, value []byte, flags uint64) error {
 	return m.update(key, flags, func(elem uint32, fresh bool) {
 		switch {
 		case !fresh:
-			m.copyValue(m.value(m.shared(cpu), elem), value)
+			m.copyValue(m.value(m.own(cpu), elem), value)
 		case m.cpuStride == 0:
 			copy(m.value(0, elem), value)
 			m.clearSpecial(m.value(0, elem))
@@ -194,8 +194,8 @@ func (m *hash) hostUpdate(key, value []byte, flags uint64, created func()) error
 	})
 }
 
-// shared is cpu for a per-CPU map, 0 for one whose value all CPUs share.
-func (m *hash) shared(cpu int) int {
+// own is cpu for a per-CPU map, 0 for one whose value all CPUs share.
+func (m *hash) own(cpu int) int {
 	if m.cpuStride == 0 {
 		return 0
 	}

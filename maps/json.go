@@ -135,7 +135,7 @@ func cString(b []byte) (string, bool) {
 // sep is what goes before the first; the result is what goes before the next.
 func (d *dumper) fields(l *Layout, b []byte, sep string) string {
 	for _, f := range l.Fields {
-		if f.Type == nil || uint64(f.BitOff)+uint64(f.bits()) > uint64(len(b))*8 {
+		if f.Type == nil || uint64(f.BitOff)+f.bits() > uint64(len(b))*8 {
 			continue
 		}
 		part := b[f.BitOff/8:]
@@ -156,11 +156,11 @@ func (d *dumper) fields(l *Layout, b []byte, sep string) string {
 	return sep
 }
 
-func (f *Field) bits() uint32 {
+func (f *Field) bits() uint64 {
 	if f.BitSize != 0 {
-		return f.BitSize
+		return uint64(f.BitSize)
 	}
-	return f.Type.Size * 8
+	return uint64(f.Type.Size) * 8
 }
 
 // bitField reads size bits, at most 64, from bit off of b, off < 8.

@@ -69,13 +69,11 @@ func Put[K, V any](m Map, key K, value V) error {
 
 // CPUs returns how many CPUs a map has values for: 1 unless it is a per-CPU map.
 func CPUs(m Map) int {
-	if c, ok := m.(interface{ numCPUs() int }); ok && m.Spec().Type.Row().PerCPU {
-		return c.numCPUs()
+	if c, ok := m.(interface{ shared() *core }); ok && m.Spec().Type.Row().PerCPU {
+		return c.shared().cpus
 	}
 	return 1
 }
-
-func (c *core) numCPUs() int { return c.cpus }
 
 func encode(m Map, op string, v any, size int) ([]byte, error) {
 	b, err := binary.Append(nil, binary.LittleEndian, v)
