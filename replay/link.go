@@ -1,0 +1,214 @@
+package replay
+
+import (
+	"encoding/binary"
+
+	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/prog"
+)
+
+// skip says why a packet of a capture is not run.
+type skip uint8
+
+const (
+	skipNot       skip = iota
+	skipShort          // below 14 bytes: the kernel never hands such a frame on
+	skipTruncated      // by Options.SkipTruncated
+	skipLink           // a packet that its link type's conversion does not know
+	skipWireless       // 802.11: whatever a driver would make of it
+	skipNotIP          // for programs in the IP layer
+	skipReasons
+)
+
+var skipNames = [skipReasons]string{skipShort: "short", skipTruncated: "truncated", skipLink: "unknown-link-header",
+	skipWireless: "802.11", skipNotIP: "not-ip"}
+
+// EtherTypes.
+const (
+	etherIPv4  = 0x0800
+	etherIPv6  = 0x86dd
+	etherVLAN  = 0x8100
+	etherSVLAN = 0x88a8
+	etherMin   = 0x0600 // smaller values are lengths
+	etherLen   = 14
+	vlanLen    = 4
+)
+
+// packet is a record on its way to the program: where its bytes are in the chunk, and what else is known of it.
+type packet struct {
+	off, n int // bytes are chunk[off : off+n]
+	wire   uint32
+	in     prog.Input
+	link   pcap.LinkType
+	iface  uint32 // index in the reader's interfaces
+	addr   uint32 // guest address of the first byte
+}
+
+// linkRow is how packets of a link type become Ethernet. convert may write before the packet: at least linkRoom bytes of
+// the chunk are free there.
+type linkRow struct {
+	convert func(chunk []byte, p *packet) skip
+	typ     pcap.LinkType
+}
+
+// linkRoom is what a conversion may need before a packet: an Ethernet header.
+const linkRoom = 16
+
+var linkRows = []linkRow{
+	{nil, pcap.LinkEthernet},
+	{fromSLL, pcap.LinkSLL},
+	{fromSLL2, pcap.LinkSLL2},
+	{fromRaw, pcap.LinkRaw},
+	{fromRaw, pcap.LinkRawBSD},
+	{fromRaw, pcap.LinkIPv4},
+	{fromRaw, pcap.LinkIPv6},
+	{fromNull, pcap.LinkNull},
+	{fromNull, pcap.LinkLoop},
+	{wireless, pcap.LinkIEEE80211},
+	{wireless, pcap.LinkRadiotap},
+}
+
+// linkOf finds the row of a link type.
+func linkOf(t pcap.LinkType) *linkRow {
+	for i := range linkRows {
+		if linkRows[i].typ == t {
+			return &linkRows[i]
+		}
+	}
+	return nil
+}
+
+// ARPHRD values of cooked captures whose packets can be made Ethernet.
+const (
+	arphrdEther    = 1
+	arphrdLoopback = 772
+)
+
+// fromSLL replaces the 16 bytes of LINKTYPE_LINUX_SLL: packet type, ARPHRD type, address length, address, protocol.
+func fromSLL(chunk []byte, p *packet) skip {
+	if p.n < 16 {
+		return skipLink
+	}
+	h := chunk[p.off:]
+	kind, hw, proto := binary.BigEndian.Uint16(h), binary.BigEndian.Uint16(h[2:]), binary.BigEndian.Uint16(h[14:])
+	return cooked(chunk, p, 16, 6, kind, hw, proto)
+}
+
+// fromSLL2 replaces the 20 bytes of LINKTYPE_LINUX_SLL2: protocol, interface index, ARPHRD type, packet type,
+// address length, address.
+func fromSLL2(chunk []byte, p *packet) skip {
+	if p.n < 20 {
+		return skipLink
+	}
+	h := chunk[p.off:]
+	proto, ifindex, hw := binary.BigEndian.Uint16(h), binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint16(h[8:])
+	if ifindex != 0 {
+		p.in.Ifindex = ifindex
+	}
+	return cooked(chunk, p, 20, 12, uint16(h[10]), hw, proto)
+}
+
+// cooked puts an Ethernet header in place of a cooked one of size bytes with the address at offset addr.
+func cooked(chunk []byte, p *packet, size, addr int, kind, hw, proto uint16) skip {
+	if hw != arphrdEther && hw != arphrdLoopback || proto < etherMin {
+		return skipLink
+	}
+	h := chunk[p.off : p.off+size]
+	var src [6]byte
+	copy(src[:], h[addr:])
+	p.move(size - etherLen)
+	h = h[size-etherLen:]
+	clear(h[:6])
+	copy(h[6:], src[:])
+	binary.BigEndian.PutUint16(h[12:], proto)
+	p.in.PktType = uint32(kind) // the numbers are skb->pkt_type's
+	return skipNot
+}
+
+// move takes by bytes off the front, or adds them when by is negative.
+func (p *packet) move(by int) {
+	p.off += by
+	p.n -= by
+	p.wire = uint32(max(int64(p.wire)-int64(by), 0))
+}
+
+// fromRaw puts an Ethernet header before an IP packet.
+func fromRaw(chunk []byte, p *packet) skip {
+	if p.n == 0 {
+		return skipLink
+	}
+	proto := uint16(etherIPv4)
+	switch chunk[p.off] >> 4 {
+	case 4:
+	case 6:
+		proto = etherIPv6
+	default:
+		return skipLink
+	}
+	p.move(-etherLen)
+	clear(chunk[p.off : p.off+12])
+	binary.BigEndian.PutUint16(chunk[p.off+12:], proto)
+	return skipNot
+}
+
+// fromNull replaces the 4-byte address family of BSD loopback captures, in the byte order of the machine that wrote them.
+func fromNull(chunk []byte, p *packet) skip {
+	if p.n <= 4 {
+		return skipLink
+	}
+	family := binary.BigEndian.Uint32(chunk[p.off:])
+	if family > 0xffff {
+		family = binary.LittleEndian.Uint32(chunk[p.off:])
+	}
+	switch family {
+	case 2, 10, 24, 28, 30: // AF_INET; AF_INET6 of Linux, NetBSD, FreeBSD, Darwin
+		p.move(4)
+		return fromRaw(chunk, p)
+	}
+	return skipLink
+}
+
+// wireless frames reach programs as Ethernet, which the driver makes of data frames only.
+func wireless([]byte, *packet) skip { return skipWireless }
+
+// takeVLAN moves the outer VLAN tag to the ctx, as the kernel does before TC (skb_vlan_untag).
+func takeVLAN(chunk []byte, p *packet) bool {
+	b := chunk[p.off : p.off+p.n]
+	if len(b) < etherLen+vlanLen {
+		return false
+	}
+	proto := binary.BigEndian.Uint16(b[12:])
+	if proto != etherVLAN && proto != etherSVLAN {
+		return false
+	}
+	p.in.VlanPresent, p.in.VlanProto, p.in.VlanTCI = true, proto, binary.BigEndian.Uint16(b[14:])
+	copy(b[vlanLen:], b[:12])
+	p.move(vlanLen)
+	return true
+}
+
+// toIP takes the link-layer header off, for programs that run in the IP layer.
+func toIP(chunk []byte, p *packet) skip {
+	b := chunk[p.off : p.off+p.n]
+	at, proto := etherLen, binary.BigEndian.Uint16(b[12:])
+	for (proto == etherVLAN || proto == etherSVLAN) && len(b) >= at+vlanLen {
+		proto, at = binary.BigEndian.Uint16(b[at+2:]), at+vlanLen
+	}
+	if proto != etherIPv4 && proto != etherIPv6 {
+		return skipNotIP
+	}
+	p.in.Protocol = proto
+	p.move(at)
+	return skipNot
+}
+
+// pktType is what eth_type_trans makes of the destination address; packets for others cannot be told.
+func pktType(b []byte) uint32 {
+	switch {
+	case b[0]&1 == 0:
+		return 0
+	case binary.BigEndian.Uint32(b) == 0xffffffff && binary.BigEndian.Uint16(b[4:]) == 0xffff:
+		return 1
+	}
+	return 2
+}

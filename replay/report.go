@@ -1,0 +1,153 @@
+package replay
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/prog"
+)
+
+// Report is what a replay found. It is made for JSON.
+type Report struct {
+	Packets   uint64     `json:"packets"` // run through the program
+	Bytes     uint64     `json:"bytes"`   // of those, as captured and converted
+	Verdicts  []Verdict  `json:"verdicts"`
+	Redirects []Redirect `json:"redirects,omitempty"`
+	Changed   uint64     `json:"changed,omitempty"` // packets whose bytes the program changed, when asked to count them
+
+	Faults        uint64         `json:"faults,omitempty"` // packets that the program did not come to an end with
+	FaultExamples []FaultExample `json:"fault_examples,omitempty"`
+
+	Truncated uint64 `json:"truncated,omitempty"`   // packets of which the capture has a part
+	VLAN      uint64 `json:"vlan_taken,omitempty"`  // packets whose VLAN tag went to vlan_tci
+	ClockBack uint64 `json:"clock_backs,omitempty"` // packets older than one before them
+	Converted Counts `json:"converted,omitzero"`    // packets made Ethernet, by link type
+	Skipped   Counts `json:"skipped,omitzero"`      // packets that no program would get, by reason
+	Insns     uint64 `json:"instructions"`          // executed
+	FirstNS   int64  `json:"first_ns,omitempty"`    // time of the first packet
+	LastNS    int64  `json:"last_ns,omitempty"`     // time of the last packet
+	Format    string `json:"format"`                // of the capture
+	Engine    string `json:"engine"`
+	Against   string `json:"against,omitempty"`
+
+	Elapsed time.Duration `json:"elapsed_ns"`
+}
+
+// Counts is a number of packets by name.
+type Counts map[string]uint64
+
+// Verdict is how many packets got a return value.
+type Verdict struct {
+	Name    string `json:"name"`
+	Value   int32  `json:"value"`
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Redirect is how many packets were redirected to a place.
+type Redirect struct {
+	Ifindex uint32 `json:"ifindex,omitempty"` // of an interface; 0 when it is the value of another map
+	Map     string `json:"map,omitempty"`     // through which map
+	Value   uint32 `json:"value,omitempty"`   // of that map, when it does not hold interfaces
+	Packets uint64 `json:"packets"`
+}
+
+// FaultExample is one of the first faults.
+type FaultExample struct {
+	Packet uint64 `json:"packet"` // number, from 1
+	Error  string `json:"error"`
+	Err    error  `json:"-"` // the *vm.Fault
+}
+
+// smallVerdicts are counted in an array, others in a map.
+const smallVerdicts = 16
+
+// maxVerdicts bounds the map: a broken program may return anything.
+const maxVerdicts = 1000
+
+// otherVerdicts is the name of the rest.
+const otherVerdicts = "other"
+
+type count struct{ packets, bytes uint64 }
+
+// tally counts verdicts and redirects.
+type tally struct {
+	small     [smallVerdicts]count
+	large     map[uint32]*count
+	rest      count
+	redirects map[prog.Redirect]uint64
+}
+
+func (t *tally) verdict(ret uint32, n uint64) {
+	c := &t.rest
+	if ret < smallVerdicts {
+		c = &t.small[ret]
+	} else if known := t.large[ret]; known != nil {
+		c = known
+	} else if len(t.large) < maxVerdicts {
+		c = new(count)
+		t.large[ret] = c
+	}
+	c.packets++
+	c.bytes += n
+}
+
+func (t *tally) redirect(to prog.Redirect) {
+	to.Key = 0 // the map's value says where the packet goes
+	if _, known := t.redirects[to]; known || len(t.redirects) < maxVerdicts {
+		t.redirects[to]++
+	}
+}
+
+// finish makes the lists of a report, most frequent first.
+func (rep *Report) finish(r *runner) {
+	t := &r.tally
+	add := func(ret uint32, c count) {
+		if c.packets > 0 {
+			rep.Verdicts = append(rep.Verdicts, Verdict{r.o.Type.Verdict(ret), int32(ret), c.packets, c.bytes})
+		}
+	}
+	for ret, c := range t.small {
+		add(uint32(ret), c)
+	}
+	for ret, c := range t.large {
+		add(ret, *c)
+	}
+	slices.SortFunc(rep.Verdicts, func(a, b Verdict) int {
+		return cmp.Or(cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Value, b.Value))
+	})
+	if t.rest.packets > 0 {
+		rep.Verdicts = append(rep.Verdicts, Verdict{Name: otherVerdicts, Packets: t.rest.packets, Bytes: t.rest.bytes})
+	}
+	for to, n := range t.redirects {
+		red := Redirect{Packets: n}
+		red.Ifindex, red.Map = r.target(to)
+		if red.Ifindex == 0 {
+			red.Value = to.To
+		}
+		rep.Redirects = append(rep.Redirects, red)
+	}
+	slices.SortFunc(rep.Redirects, func(a, b Redirect) int {
+		return cmp.Or(cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Ifindex, b.Ifindex), cmp.Compare(a.Map, b.Map),
+			cmp.Compare(a.Value, b.Value))
+	})
+	for link, n := range r.converted {
+		rep.Converted = with(rep.Converted, pcap.LinkType(link).String(), n)
+	}
+	for why, n := range r.skipped {
+		rep.Skipped = with(rep.Skipped, skipNames[why], n)
+	}
+}
+
+func with(c Counts, name string, n uint64) Counts {
+	if n == 0 {
+		return c
+	}
+	if c == nil {
+		c = Counts{}
+	}
+	c[name] += n
+	return c
+}

@@ -1,0 +1,537 @@
+package replay
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/mem"
+	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/vm"
+)
+
+const (
+	chunkSize = 1 << 20 // read(2) at a time: more falls out of the cache before it is used
+	maxBatch  = 512     // frames
+	slotsSize = 2 << 20 // of all slots together, where packets are copied to slots
+	maxPacket = 262144  // bytes; captures have no longer ones
+	headroom  = 256     // before a copied packet, as the kernel's
+	tailroom  = 320     // behind it
+)
+
+// runner is the state of a replay.
+type runner struct {
+	o      *Options
+	report Report
+	tally  tally
+
+	typ   prog.Type
+	isSKB bool
+	l3    bool // the program runs in the IP layer
+	redir uint32
+
+	sides  []*side // one or two
+	chunk  []byte  // the reader's buffer begins at linkRoom of it
+	reader *pcap.Reader
+	link   *linkRow
+
+	recs      []pcap.Record
+	batch     []packet
+	before    []byte // copy of the batch's packets, when changes are counted
+	out       prog.Output
+	exit      Exit
+	scratch   []byte
+	names     map[uint32]string
+	converted []uint64 // by link type
+	skipped   [skipReasons]uint64
+
+	number       uint64 // of the last packet taken
+	last         int64  // its time
+	shift        int64  // added to times, from the second pass on
+	passFirst    int64
+	started      bool
+	nextProgress uint64
+}
+
+// side is one engine and the guest memory that a replay has on its machine.
+type side struct {
+	engine vm.Engine
+	space  *mem.Space
+	maps   *maps.Table
+	chunk  uint32 // guest address of the chunk; 0 when packets are copied
+	frames uint32 // ctx of the first frame
+	stride uint32
+	slots  uint32 // guest address of the slots; 0 when packets are in the chunk
+	slot   uint32 // size of each
+	large  uint32 // slot for a packet that is too long for the others, 0 until there is one
+	owned  []uint32
+	failed []error // by frame of the batch
+}
+
+func newRunner(o *Options) (*runner, error) {
+	typ := o.Type
+	r := &runner{o: o, typ: typ, isSKB: typ.Row().CtxName == "__sk_buff", l3: typ.MACLen() == 0, redir: redirectVerdict(typ)}
+	r.tally.large, r.tally.redirects, r.names = map[uint32]*count{}, map[prog.Redirect]uint64{}, map[uint32]string{}
+	r.converted = make([]uint64, int(pcap.LinkSLL2)+1)
+	targets := []Target{o.Target}
+	r.report.Engine = o.Target.Engine.Name()
+	if o.Against != nil {
+		targets = append(targets, *o.Against)
+		r.report.Against = o.Against.Engine.Name()
+	}
+	move := false
+	for _, t := range targets {
+		move = move || t.Move || t.Machine.MovesPackets()
+	}
+	n := maxBatch
+	slot := uint32(prog.XDPBuffer)
+	if typ != prog.XDP {
+		slot = prog.SKBBuffer + tailroom
+	}
+	if move {
+		n = slotsSize / int(slot)
+	}
+	for _, t := range targets {
+		s, err := newSide(t, typ, n, move, slot)
+		if err != nil {
+			r.free()
+			return nil, &Error{Reason: "guest memory for packets", Err: err}
+		}
+		r.sides = append(r.sides, s)
+	}
+	if move {
+		r.chunk = make([]byte, linkRoom+chunkSize)
+	} else {
+		r.chunk, _ = r.sides[0].space.Bytes(r.sides[0].chunk, linkRoom+chunkSize)
+	}
+	r.recs, r.batch = make([]pcap.Record, n), make([]packet, 0, n)
+	return r, nil
+}
+
+// redirectVerdict is the return value that makes a packet go where a redirect helper said; 0 is none.
+func redirectVerdict(t prog.Type) uint32 {
+	switch t {
+	case prog.XDP:
+		return 4 // XDP_REDIRECT
+	case prog.SchedCLS, prog.SchedACT, prog.LWTXmit:
+		return 7 // TC_ACT_REDIRECT, BPF_REDIRECT
+	}
+	return 0
+}
+
+func newSide(t Target, typ prog.Type, frames int, move bool, slot uint32) (s *side, err error) {
+	s = &side{engine: t.Engine, space: t.Machine.Space(), maps: t.Machine.Maps(), stride: prog.FrameStride(typ.Row().CtxSize)}
+	s.failed = make([]error, frames)
+	defer func() {
+		if err != nil {
+			s.free()
+		}
+	}()
+	if s.frames, err = s.alloc(s.stride * uint32(frames)); err != nil {
+		return nil, err
+	}
+	s.frames += prog.FrameHeader
+	if move {
+		s.slot = slot
+		s.slots, err = s.alloc(slot * uint32(frames))
+	} else {
+		s.chunk, err = s.alloc(linkRoom + chunkSize)
+	}
+	return s, err
+}
+
+func (s *side) alloc(n uint32) (uint32, error) {
+	addr, err := s.space.Alloc(n, 64)
+	if err == nil {
+		s.owned = append(s.owned, addr)
+	}
+	return addr, err
+}
+
+func (s *side) free() {
+	for _, addr := range s.owned {
+		s.space.Free(addr)
+	}
+}
+
+func (r *runner) free() {
+	for _, s := range r.sides {
+		s.free()
+	}
+}
+
+// run makes the passes.
+func (r *runner) run() error {
+	start := time.Now()
+	defer func() { r.report.Elapsed = time.Since(start) }()
+	for pass := range max(r.o.Loop, 1) {
+		if pass > 0 {
+			if err := r.rewind(); err != nil {
+				return err
+			}
+		}
+		err := r.pass()
+		if err == errLimit {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(r.sides) == 2 {
+		return r.compareMaps()
+	}
+	return nil
+}
+
+// errLimit says that Options.Limit is reached.
+var errLimit = errors.New("limit reached")
+
+// rewind goes back to the start of the capture; times go on 1 us after the last packet.
+func (r *runner) rewind() error {
+	if s, ok := r.o.Input.(io.Seeker); ok {
+		if _, err := s.Seek(0, io.SeekStart); err != nil {
+			return &Error{Reason: "rewind", Err: err}
+		}
+	}
+	if r.started {
+		r.shift = r.last - r.passFirst + 1000
+	}
+	return nil
+}
+
+// pass replays the capture once.
+func (r *runner) pass() (err error) {
+	buf := r.chunk[linkRoom:]
+	if r.o.Input != nil {
+		r.reader, err = pcap.NewReader(r.o.Input, buf)
+	} else {
+		r.reader, err = pcap.Open(r.o.File, buf)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.reader.Close() }() // read to its end or to an error
+	r.report.Format = r.reader.Format().String()
+	r.link = nil
+	for {
+		want := len(r.recs)
+		if r.o.Limit > 0 {
+			want = int(min(uint64(want), r.o.Limit-r.report.Packets))
+			if want == 0 {
+				return errLimit
+			}
+		}
+		n, err := r.reader.ReadBatch(r.recs[:want])
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := r.records(r.recs[:n]); err != nil {
+			return err
+		}
+		if r.o.Progress != nil && r.report.Packets >= r.nextProgress {
+			r.o.Progress(r.report.Packets, r.report.Bytes)
+			r.nextProgress = r.report.Packets + 1<<14
+		}
+	}
+}
+
+// records runs a batch of records.
+func (r *runner) records(recs []pcap.Record) error {
+	r.batch = r.batch[:0]
+	for i := range recs {
+		r.batch = append(r.batch, packet{})
+		p := &r.batch[len(r.batch)-1]
+		why, err := r.prepare(&recs[i], p)
+		if err != nil {
+			return err
+		}
+		if why != skipNot {
+			r.skipped[why]++
+			r.batch = r.batch[:len(r.batch)-1]
+			continue
+		}
+		r.report.Packets++
+		r.report.Bytes += uint64(p.n)
+		if r.copies() && p.n > int(r.sides[0].slot)-headroom-tailroom {
+			long := *p
+			r.batch = r.batch[:len(r.batch)-1]
+			if err := r.flush(); err != nil {
+				return err
+			}
+			r.batch = append(r.batch[:0], long)
+			if err := r.runLarge(); err != nil {
+				return err
+			}
+			r.batch = r.batch[:0]
+		}
+	}
+	return r.flush()
+}
+
+// copies reports whether packets are copied to slots.
+func (r *runner) copies() bool { return r.sides[0].slots != 0 }
+
+// prepare makes of a record what the program's hook would get.
+func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
+	r.number++
+	*p = packet{off: int(rec.Off) + linkRoom, n: int(rec.CapLen), wire: rec.OrigLen, link: rec.Link, iface: rec.Iface}
+	in := &p.in
+	in.Number, in.Time, in.Ifindex = r.number, r.clock(rec.TS), r.ifindex(rec.Iface)
+	if rec.Has&pcap.HasQueue != 0 {
+		in.RxQueue = rec.Queue
+	}
+	if rec.CapLen < rec.OrigLen {
+		r.report.Truncated++
+		if r.o.SkipTruncated {
+			return skipTruncated, nil
+		}
+	}
+	if r.o.Convert == ConvertRaw {
+		return skipNot, nil
+	}
+	if r.link == nil || r.link.typ != rec.Link {
+		if err := r.setLink(rec.Link); err != nil {
+			return skipNot, err
+		}
+	}
+	if r.link.convert != nil {
+		if why := r.link.convert(r.chunk, p); why != skipNot {
+			return why, nil
+		}
+		r.converted[rec.Link]++
+	}
+	if p.n < etherLen {
+		return skipShort, nil
+	}
+	if r.isSKB {
+		if r.link.convert == nil {
+			in.PktType = pktType(r.chunk[p.off:])
+		}
+		if r.l3 {
+			return toIP(r.chunk, p), nil
+		}
+		if !r.o.KeepVLAN && r.typ != prog.SocketFilter && takeVLAN(r.chunk, p) {
+			r.report.VLAN++
+		}
+	}
+	return skipNot, nil
+}
+
+// setLink looks up a link type, or refuses it.
+func (r *runner) setLink(t pcap.LinkType) error {
+	row := linkOf(t)
+	switch {
+	case row == nil:
+		return failure("packet %d: no program hook sees link type %s; ConvertRaw runs on the bytes as they are", r.number, t)
+	case row.convert != nil && r.o.Convert == ConvertNone:
+		return failure("packet %d: link type %s is not Ethernet, and conversion is off", r.number, t)
+	}
+	r.link = row
+	return nil
+}
+
+// clock is the packet's time: never before that of the packet before it.
+func (r *runner) clock(ts int64) uint64 {
+	ts += r.shift
+	if !r.started {
+		r.started, r.passFirst, r.last = true, ts, ts
+		r.report.FirstNS = ts
+	}
+	if ts < r.last {
+		r.report.ClockBack++
+		ts = r.last
+	}
+	r.last, r.report.LastNS = ts, ts
+	return uint64(max(ts, 0))
+}
+
+func (r *runner) ifindex(n uint32) uint32 {
+	if len(r.o.Ifindex) > 0 {
+		if i, ok := r.o.Ifindex[r.reader.Interfaces()[n].Name]; ok {
+			return i
+		}
+	}
+	return n + 1
+}
+
+// flush runs the batch and accounts for it.
+func (r *runner) flush() error {
+	if len(r.batch) == 0 {
+		return nil
+	}
+	r.remember()
+	for _, s := range r.sides {
+		r.frames(s)
+	}
+	ran, stop := len(r.batch), error(nil)
+	for _, s := range r.sides {
+		n, err := s.run(len(r.batch), r.o.StopOnFault)
+		if ran = min(ran, n); err != nil {
+			stop = err
+		}
+	}
+	for i := ran; i < len(r.batch); i++ {
+		r.report.Packets--
+		r.report.Bytes -= uint64(r.batch[i].n)
+	}
+	r.batch = r.batch[:ran]
+	return cmp.Or(r.account(), stop)
+}
+
+// runLarge runs the batch's only packet, which is too long for a slot, in one that is made for it.
+func (r *runner) runLarge() error {
+	for _, s := range r.sides {
+		if s.large == 0 {
+			large, err := s.alloc(headroom + linkRoom + maxPacket + tailroom)
+			if err != nil {
+				return &Error{Reason: "guest memory for a long packet", Err: err}
+			}
+			s.large = large
+		}
+		slots, slot := s.slots, s.slot
+		s.slots, s.slot = s.large, headroom+linkRoom+maxPacket+tailroom
+		defer func() { s.slots, s.slot = slots, slot }()
+	}
+	return r.flush()
+}
+
+// remember copies the batch's bytes, to compare with later.
+func (r *runner) remember() {
+	if !r.o.CountChanged {
+		return
+	}
+	r.before = r.before[:0]
+	for i := range r.batch {
+		p := &r.batch[i]
+		r.before = append(r.before, r.chunk[p.off:p.off+p.n]...)
+	}
+}
+
+// frames puts the batch into the guest memory of a side.
+func (r *runner) frames(s *side) {
+	ctx := s.frames
+	for i := range r.batch {
+		p := &r.batch[i]
+		p.in.WireLen = p.wire
+		var data, head, limit uint32
+		if s.slots != 0 {
+			base := s.slots + uint32(i)*s.slot
+			head, data, limit = base, base+headroom, base+s.slot-tailroom
+			if r.typ == prog.XDP {
+				head += prog.XDPFrameSize
+			}
+		} else {
+			data = s.chunk + uint32(p.off)
+			head, limit = data, data+uint32(p.n)
+		}
+		if s.slots != 0 || s != r.sides[0] {
+			dst, ok := s.space.Bytes(data, uint32(p.n))
+			if !ok {
+				panic("replay: packet outside of guest memory that was allocated for it")
+			}
+			copy(dst, r.chunk[p.off:p.off+p.n])
+		}
+		if s == r.sides[0] {
+			p.addr = data
+		}
+		prog.SetFrame(s.space, ctx, r.typ, head, data, data+uint32(p.n), limit, &p.in)
+		ctx += s.stride
+	}
+}
+
+// run runs the engine over n frames and returns how many it ran. A fault counts for its frame only, unless stop is set.
+func (s *side) run(n int, stop bool) (int, error) {
+	clear(s.failed[:n])
+	for at := 0; at < n; {
+		done, err := s.engine.RunBatch(s.frames+uint32(at)*s.stride, s.stride, n-at)
+		at += done
+		if err == nil {
+			continue
+		}
+		s.failed[at] = err
+		at++
+		if stop {
+			return at, err
+		}
+	}
+	return n, nil
+}
+
+// account counts what the batch's frames say.
+func (r *runner) account() error {
+	s := r.sides[0]
+	ctx, before := s.frames, r.before
+	for i := range r.batch {
+		p := &r.batch[i]
+		if len(r.sides) == 2 {
+			if err := r.compare(i, p); err != nil {
+				return err
+			}
+		}
+		if r.o.CountChanged {
+			if !prog.ReadFrame(s.space, ctx, r.typ, &r.out) || !bytes.Equal(r.out.Data, before[:p.n]) {
+				r.report.Changed++
+			}
+			before = before[p.n:]
+		}
+		ret, err := s.space.Load32(offset(ctx, prog.FrameRet)), s.failed[i]
+		if err != nil {
+			r.fault(p, err)
+		} else {
+			r.report.Insns += s.space.Load64(offset(ctx, prog.FrameInsns))
+			r.tally.verdict(ret, uint64(p.n))
+			if ret == r.redir && r.redir != 0 {
+				r.tally.redirect(readRedirect(s.space, ctx))
+			}
+		}
+		for _, sink := range r.o.Sinks {
+			if err := r.deliver(sink, ctx, p, ret, err); err != nil {
+				return &Error{Reason: "output", Err: err}
+			}
+		}
+		ctx += s.stride
+	}
+	return nil
+}
+
+func offset(ctx uint32, field int32) uint32 { return ctx + uint32(field) }
+
+func readRedirect(s *mem.Space, ctx uint32) prog.Redirect {
+	return prog.Redirect{
+		Kind: s.Load32(offset(ctx, prog.FrameRedirKind)), To: s.Load32(offset(ctx, prog.FrameRedirTo)),
+		Map: s.Load32(offset(ctx, prog.FrameRedirMap)), Key: s.Load32(offset(ctx, prog.FrameRedirKey)),
+	}
+}
+
+// target says what a redirect means: an interface, unless the map is not of devices, and the map's name.
+func (r *runner) target(to prog.Redirect) (ifindex uint32, mapName string) {
+	if to.Kind != prog.RedirectMap {
+		return to.To, ""
+	}
+	m := r.sides[0].maps.Get(to.Map)
+	if m == nil {
+		return 0, ""
+	}
+	if t := m.Spec().Type; t == maps.DevMap || t == maps.DevMapHash {
+		ifindex = to.To
+	}
+	return ifindex, m.Spec().Name
+}
+
+func (r *runner) fault(p *packet, err error) {
+	r.report.Faults++
+	if len(r.report.FaultExamples) < maxExamples {
+		r.report.FaultExamples = append(r.report.FaultExamples, FaultExample{p.in.Number, err.Error(), err})
+	}
+}
+
+// ifName is the name of the interface that a packet came in by.
+func (r *runner) ifName(p *packet) string { return r.reader.Interfaces()[p.iface].Name }
