@@ -54,7 +54,7 @@ func templateFor(in Insn, next *Insn) *template {
 	if k == LdImm64 && (next == nil || CheckImm64(in, *next) != nil) {
 		return nil
 	}
-	list := templatesOf[k]
+	list := syntax().of[k]
 	for i := range list {
 		t := &list[i]
 		switch {

@@ -1,6 +1,3 @@
-// Package asm is the eBPF instruction set: one table of every instruction, a lossless codec, the reference
-// semantics, and the text syntax. It follows RFC 9669 and the Linux kernel's later additions, and imports only
-// the standard library.
 package asm
 
 import (

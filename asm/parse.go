@@ -117,10 +117,10 @@ func (p *parser) statement(st statement) error {
 		return p.raw(st)
 	}
 	m := matcher{parser: p, tokens: st.tokens}
-	t := m.first(templatesBy[shape(st.tokens)])
+	t := m.first(syntax().by[shape(st.tokens)])
 	for k := Invalid; t == nil && k < NumKinds; k++ { // for the message: what could have stood there
-		for i := range templatesOf[k] {
-			m.match(&templatesOf[k][i])
+		for i := range syntax().of[k] {
+			m.match(&syntax().of[k][i])
 		}
 	}
 	if t == nil {

@@ -3,6 +3,7 @@ package asm
 import (
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // The text syntax is a list of templates, by which Format writes and Parse reads. A template is literal text with
@@ -96,21 +97,24 @@ var imm64Text = [...]struct {
 	{PseudoMapIdxValue, "{rd} = map[{map}][{up}]"},
 }
 
-// templatesOf lists the templates of each kind: Parse reads all, Format writes the first that fits. templatesBy has
-// them by shape, so that Parse tries few.
-var templatesOf, templatesBy = buildTemplates()
+// grammar is all templates.
+type grammar struct {
+	of [NumKinds][]template   // by kind: Parse reads all, Format writes the first that fits
+	by map[string][]*template // by shape, so that Parse tries few
+}
 
-func buildTemplates() (of [NumKinds][]template, by map[string][]*template) {
-	by = map[string][]*template{}
+// syntax makes the grammar when first asked: programs that neither read nor write text don't pay for it.
+var syntax = sync.OnceValue(func() *grammar {
+	g := &grammar{by: map[string][]*template{}}
 	for k := Invalid + 1; k < NumKinds; k++ {
-		of[k] = kindTemplates(k)
-		for i := range of[k] {
-			key := shape(of[k][i].sample())
-			by[key] = append(by[key], &of[k][i])
+		g.of[k] = kindTemplates(k)
+		for i := range g.of[k] {
+			key := shape(g.of[k][i].sample())
+			g.by[key] = append(g.by[key], &g.of[k][i])
 		}
 	}
-	return of, by
-}
+	return g
+})
 
 // shape is what the first tokens of a statement tell: its keyword, or the width of the first register, and the
 // operator behind a register.
