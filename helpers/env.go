@@ -18,6 +18,8 @@ type Env struct {
 
 	// Clock gives monotonic ns. nil means packet time: FrameTime of the ctx.
 	Clock func() uint64
+	// TAI gives bpf_ktime_get_tai_ns; nil means the same as the clock.
+	TAI func() uint64
 	// Rand gives bpf_get_prandom_u32's values; deterministic by default.
 	Rand func() uint32
 	// Trace receives each line of bpf_trace_printk; nil drops them.
@@ -25,8 +27,21 @@ type Env struct {
 	// Event receives what bpf_perf_event_output sends; the data is only valid during the call. nil drops it.
 	Event func(m maps.Map, cpu int, data []byte)
 
+	// FIB answers bpf_fib_lookup: params is struct bpf_fib_lookup, to be changed in place, and the result one of
+	// BPF_FIB_LKUP_RET_*. nil answers BPF_FIB_LKUP_RET_NOT_FWDED.
+	FIB func(params []byte, flags uint32) int
+	// Clone receives the copies that bpf_clone_redirect sends; the data is only valid during the call. nil drops them.
+	Clone func(ifindex uint32, flags uint64, data []byte)
+	// Clones counts the calls of bpf_clone_redirect that sent a copy.
+	Clones uint64
+
 	// TailCall is set by bpf_tail_call when it succeeds: the engine continues at that program. 0 is none, else id+1.
 	TailCall uint32
+
+	scratch [16]byte // keys of helpers that take them in a register
+	event   []byte   // a sample being put together
+	line    []byte   // text being put together
+	tunnel  tunnel   // what bpf_skb_set_tunnel_key said of the packet
 }
 
 // Func is a helper's implementation: r1..r5 in, R0 out. Guest addresses in them are not to be trusted: access goes

@@ -126,7 +126,7 @@ func SetFrame(s *mem.Space, ctx uint32, t Type, head, data, dataEnd, limit uint3
 	s.Store32(at(FrameHead), head)
 	s.Store32(at(FrameEnd), limit)
 	s.Store32(at(FrameWireLen), wire)
-	s.Store32(at(FrameFlags), 0)
+	s.Store32(at(FrameNet), t.MACLen())
 	s.Store64(at(FrameTime), in.Time)
 	s.Store64(at(FrameNumber), in.Number)
 	s.Store64(at(FrameRedirKind), 0) // and FrameRedirTo

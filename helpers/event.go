@@ -1,0 +1,55 @@
+package helpers
+
+import "github.com/skepvm/skep/maps"
+
+// Flags of bpf_perf_event_output.
+const (
+	eventIndexMask  = 1<<32 - 1 // index into the map
+	eventCurrentCPU = eventIndexMask
+	eventLenMask    = 0xfffff << 32 // bytes of the packet to append
+	eventLenShift   = 32
+)
+
+// perfEventOutput: see Linux bpf_perf_event_output and, for programs with a packet, bpf_skb_event_output and
+// bpf_xdp_event_output, which can append the packet's first bytes. Every index within the map counts as open.
+func perfEventOutput(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
+	m, err := e.mapArg(2, r2)
+	if err != nil {
+		return 0, err
+	}
+	hasPacket := e.Type.Row().Packet
+	allowed := uint64(eventIndexMask)
+	if hasPacket {
+		allowed |= eventLenMask
+	}
+	if r3&^allowed != 0 {
+		return maps.EINVAL.Ret(), nil
+	}
+	var f frame
+	fromPacket := uint32(r3 >> eventLenShift)
+	if hasPacket && fromPacket > 0 {
+		if f, err = e.frameOf(r1); err != nil {
+			return 0, err
+		}
+		if fromPacket > f.len() {
+			return errFault.Ret(), nil
+		}
+	}
+	index := r3 & eventIndexMask
+	if index == eventCurrentCPU {
+		index = uint64(e.CPU)
+	}
+	if index >= uint64(m.Spec().MaxEntries) {
+		return maps.E2BIG.Ret(), nil
+	}
+	data, err := e.mem(4, r4, r5)
+	if err != nil || e.Event == nil {
+		return 0, err
+	}
+	if fromPacket > 0 {
+		e.event = append(append(e.event[:0], data...), e.bytes(f.data, fromPacket)...)
+		data = e.event
+	}
+	e.Event(m, int(index), data)
+	return 0, nil
+}
