@@ -149,6 +149,9 @@ func (m *Machine) addMap(spec *maps.Spec) (maps.Map, error) {
 func (m *Machine) SetProgs(byName map[string]uint32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if len(m.pending) == 0 {
+		return nil
+	}
 	if byName == nil {
 		byName = make(map[string]uint32, len(m.linked))
 		for id, l := range m.linked {
