@@ -1,0 +1,142 @@
+package maps
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"sync"
+	"testing"
+)
+
+func newTestRing(t testing.TB) (*Table, *Ring) {
+	s := newSpace(t)
+	table := NewTable(s)
+	m := newMap(t, s, &Spec{Name: "rb", Type: RingBuf, MaxEntries: 4096}, 1)
+	table.Add(m)
+	return table, m.(*Ring)
+}
+
+func readAll(r *Ring) (out [][]byte) {
+	for sample := range r.Read() {
+		out = append(out, bytes.Clone(sample))
+	}
+	return out
+}
+
+func TestRingOrder(t *testing.T) {
+	table, r := newTestRing(t)
+	a, b, c := r.Reserve(5), r.Reserve(0), r.Reserve(9)
+	if a == 0 || b != a+16 || c != b+8 || a%8 != 0 {
+		t.Fatalf("reserved %#x %#x %#x", a, b, c)
+	}
+	if r.Len() != 3 || r.Query(RingAvailData) != 16+8+24 || r.Query(RingSize) != 4096 || r.Query(9) != 0 {
+		t.Errorf("Len %d, available %d", r.Len(), r.Query(RingAvailData))
+	}
+	view, _ := r.space.Bytes(a, 5)
+	copy(view, "first")
+	if err := table.RingOf(c).Commit(c, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := readAll(r); got != nil {
+		t.Errorf("read %q past a reserved record", got)
+	}
+	if err := r.Commit(b, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Commit(a, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := readAll(r); len(got) != 2 || string(got[0]) != "first" || len(got[1]) != 9 {
+		t.Errorf("read %q", got)
+	}
+	if err := r.Commit(a, false); ErrnoOf(err) != EINVAL {
+		t.Errorf("a second commit: %v", err)
+	}
+	for _, bad := range []uint32{0, 4, a + 1, a - 8, a + 4096, ^uint32(7)} {
+		if err := r.Commit(bad, false); ErrnoOf(err) != EINVAL {
+			t.Errorf("Commit(%#x): %v", bad, err)
+		}
+	}
+	if r.Query(RingConsumerPos) != r.Query(RingProducerPos) {
+		t.Error("not empty")
+	}
+}
+
+func TestRingFull(t *testing.T) {
+	_, r := newTestRing(t)
+	if r.Reserve(4096) != 0 || r.Reserve(4089) != 0 || r.Reserve(1<<40) != 0 {
+		t.Error("a record larger than the ring")
+	}
+	n := 0
+	for r.Output(make([]byte, 24)) == nil {
+		n++
+	}
+	if n != 127 { // the kernel never fills a ring to the last byte
+		t.Errorf("%d records of 32 bytes in 4096", n)
+	}
+	if err := r.Output(make([]byte, 24)); ErrnoOf(err) != EAGAIN {
+		t.Error(err)
+	}
+	for range r.Read() {
+		break
+	}
+	if err := r.Output(make([]byte, 24)); err != nil {
+		t.Errorf("after one was read: %v", err)
+	}
+	r.Clear()
+	if r.Len() != 0 || readAll(r) != nil {
+		t.Error("Clear left something")
+	}
+}
+
+// Records of random sizes, round the end many times, come out as they went in.
+func TestRingWrap(t *testing.T) {
+	_, r := newTestRing(t)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var want [][]byte
+	for range 5000 {
+		b := make([]byte, rnd.IntN(1200))
+		for i := range b {
+			b[i] = byte(rnd.Uint32())
+		}
+		if r.Output(b) == nil {
+			want = append(want, b)
+			continue
+		}
+		got := readAll(r)
+		if len(got) != len(want) {
+			t.Fatalf("read %d records, want %d", len(got), len(want))
+		}
+		for i := range got {
+			if !bytes.Equal(got[i], want[i]) {
+				t.Fatalf("record %d differs", i)
+			}
+		}
+		want = want[:0]
+	}
+}
+
+func TestRingConcurrent(t *testing.T) {
+	_, r := newTestRing(t)
+	const each = 2000
+	var wg sync.WaitGroup
+	for g := range 3 {
+		wg.Go(func() {
+			for i := 0; i < each; {
+				if r.Output(bytes.Repeat([]byte{byte(g)}, 1+i%100)) == nil {
+					i++
+				}
+			}
+		})
+	}
+	got := [3]int{}
+	for got[0]+got[1]+got[2] < 3*each {
+		for sample := range r.Read() {
+			g := sample[0]
+			if len(sample) != 1+got[g]%100 || !bytes.Equal(sample, bytes.Repeat([]byte{g}, len(sample))) {
+				t.Fatalf("producer %d's record %d is % x", g, got[g], sample)
+			}
+			got[g]++
+		}
+	}
+	wg.Wait()
+}
