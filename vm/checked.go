@@ -38,9 +38,9 @@ var accesses = func() (t [asm.NumKinds]access) {
 type checker struct {
 	space   *mem.Space
 	row     *prog.TypeRow
+	ctxSize uint32
 	ctx     []span // fields that may be used, addresses relative to the ctx
 	objects []ctxObject
-	packet  packetFields
 	granted []span
 	packets span              // the packet, as granted now
 	ringMem map[uint32]uint32 // ring buffer reservations: size by address
@@ -50,12 +50,6 @@ type checker struct {
 type ctxObject struct {
 	off, size uint32
 	write     bool
-}
-
-// packetFields are the offsets of the packet pointers in a ctx.
-type packetFields struct {
-	data, end, meta  uint32
-	hasData, hasMeta bool
 }
 
 // Sizes of the objects that ctx fields and helpers give pointers to (Linux: struct bpf_sock, bpf_tcp_sock, bpf_flow_keys).
@@ -71,6 +65,7 @@ func newChecker(space *mem.Space, t prog.Type, ctxSize uint32) *checker {
 	if row.CtxSize != 0 {
 		ctxSize = uint32(row.CtxSize)
 	}
+	c.ctxSize = ctxSize
 	if len(row.Fields) == 0 {
 		c.ctx = []span{{0, ctxSize, true}}
 		return c
@@ -84,12 +79,6 @@ func newChecker(space *mem.Space, t prog.Type, ctxSize uint32) *checker {
 func (c *checker) addField(f *prog.CtxField) {
 	off := uint32(f.Off)
 	switch f.Yields {
-	case prog.PktData:
-		c.packet.data, c.packet.hasData = off, c.row.PktRead
-	case prog.PktEnd:
-		c.packet.end = off
-	case prog.PktMeta:
-		c.packet.meta, c.packet.hasMeta = off, f.Access != 0
 	case prog.Sock, prog.SockOrNull, prog.SockCommonOrNull:
 		c.objects = append(c.objects, ctxObject{off, sizeofSock, false})
 	case prog.FlowKeys:
@@ -118,6 +107,7 @@ func (c *checker) grant(s span) {
 // begin grants what a program has from the start: ctx, packet, frame 0, and the data sections.
 func (c *checker) begin(x *Interpreter) {
 	ctx := x.env.Ctx
+	c.space.Forbid(ctx, c.ctxSize) // whoever filled it may have allowed more
 	for _, s := range c.ctx {
 		c.grant(span{ctx + s.addr, s.size, s.write})
 	}
@@ -162,18 +152,22 @@ func (c *checker) allowData(l *Linked) {
 func (c *checker) allowPacket(ctx uint32) {
 	c.space.Forbid(c.packets.addr, c.packets.size)
 	c.packets = span{}
-	if !c.packet.hasData {
+	if !c.row.Packet {
 		return
 	}
-	from, end := c.space.Load32(ctx+c.packet.data), c.space.Load32(ctx+c.packet.end)
-	if c.packet.hasMeta {
-		if meta := c.space.Load32(ctx + c.packet.meta); meta != 0 && meta < from {
-			from = meta
-		}
+	offData, offEnd, offMeta := c.row.Type.DataOffsets()
+	from, end := c.space.Load32(ctx+offData), c.space.Load32(ctx+offEnd)
+	if meta := c.space.Load32(ctx + offMeta); meta != 0 && meta < from {
+		from = meta
 	}
-	if from < end {
-		c.packets = span{from, end - from, c.row.PktWrite}
+	if from >= end {
+		return
+	}
+	c.packets = span{from, end - from, c.row.PktWrite}
+	if c.row.PktRead {
 		c.space.Allow(from, end-from, c.row.PktWrite)
+	} else {
+		c.space.Forbid(from, end-from)
 	}
 }
 

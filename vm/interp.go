@@ -210,6 +210,11 @@ const TailCallFailed = math.MaxUint64
 
 // tailCall does helper 12, called at code[ret-1].
 func (x *Interpreter) tailCall(ret int) *Fault {
+	if x.check != nil {
+		if f := x.checkArgs(helpers.ByID(tailCallID), ret-1); f != nil {
+			return f
+		}
+	}
 	next := x.cpu.TailCall(uint32(x.regs[2]), uint32(x.regs[3]))
 	if next == nil {
 		x.regs[0], x.pc = TailCallFailed, ret
@@ -228,11 +233,10 @@ func (x *Interpreter) tailCall(ret int) *Fault {
 
 // callHelper runs the helper that code[i] calls.
 func (x *Interpreter) callHelper(in *insn, i int) *Fault {
-	id := int32(in.imm)
-	row := helpers.ByID(id)
-	if row == nil || !row.Implemented() {
+	row := helpers.ByID(int32(in.imm))
+	if row == nil {
 		f := x.fault(HelperError, i)
-		f.Helper, f.Err = helperName(id), errors.New("not implemented")
+		f.Err = fmt.Errorf("no helper %d", int32(in.imm))
 		return f
 	}
 	if x.check != nil {
@@ -256,11 +260,4 @@ func (x *Interpreter) callHelper(in *insn, i int) *Fault {
 		x.check.afterHelper(x, row, args)
 	}
 	return nil
-}
-
-func helperName(id int32) string {
-	if row := helpers.ByID(id); row != nil {
-		return row.Name
-	}
-	return fmt.Sprintf("helper %d", id)
 }

@@ -8,21 +8,9 @@ import (
 
 // Offsets below zero in LD_ABS and LD_IND are relative to a header (Linux: SKF_NET_OFF, SKF_LL_OFF).
 const (
-	netOff      = -0x100000 // network header: frames here are Ethernet
-	llOff       = -0x200000 // link layer header, where the packet begins
-	ethernetLen = 14
+	netOff = -0x100000 // network header
+	llOff  = -0x200000 // link layer header, where the packet begins
 )
-
-// Where the packet is, in the ctx types that have LD_ABS.
-var skbData, skbDataEnd = skbField("data"), skbField("data_end")
-
-func skbField(name string) uint32 {
-	f, ok := prog.SchedCLS.Row().Field(name)
-	if !ok {
-		panic("vm: __sk_buff has no field " + name)
-	}
-	return uint32(f.Off)
-}
 
 // loadPacket does LD_ABS and LD_IND: R0 = the big-endian value at off. It reports false, with R0 zero, when the load is
 // out of bounds.
@@ -39,14 +27,14 @@ func (c *CPU) LoadPacket(off int32, size uint8) (uint64, bool) {
 	switch {
 	case at >= 0:
 	case at >= netOff:
-		at += -netOff + ethernetLen
+		at += -netOff + int64(c.Env.Type.MACLen())
 	case at >= llOff:
 		at -= llOff
 	default:
 		return 0, false
 	}
 	s := c.Env.Space
-	data, end := s.Load32(c.Env.Ctx+skbData), s.Load32(c.Env.Ctx+skbDataEnd)
+	data, end := s.Load32(c.Env.Ctx+prog.SKBData), s.Load32(c.Env.Ctx+prog.SKBDataEnd)
 	if at+int64(size) > int64(end)-int64(data) {
 		return 0, false
 	}
