@@ -15,129 +15,137 @@ const (
 
 func negative(errno uint64) uint64 { return -errno }
 
-// engineHelper does the helpers that call back into the program; code[i] is the call.
-func (x *Interpreter) engineHelper(row *helpers.Row, i int) *Fault {
-	call := callback{x: x, row: row, site: i, prog: x.prog}
+// Callbacks is what the helpers that call back into the program need of an engine in a run.
+type Callbacks interface {
+	// Function reports whether an instruction of the running program begins at slot.
+	Function(slot uint64) bool
+	// CallBack calls the local function at slot with args in R1 to R5, as the helper's call would, and returns its R0.
+	CallBack(slot uint64, args [5]uint64) (uint64, *Fault)
+	// Grant lets the next callback use an element: the key at a guest address, the value at another.
+	Grant(m maps.Map, key, value uint32)
+}
+
+// EngineHelper does the helpers that call back into the program: R1 to R5 in, R0 out. The error is the *Fault of a
+// callback, or says why the helper failed.
+func (c *CPU) EngineHelper(row *helpers.Row, args [5]uint64, e Callbacks) (uint64, error) {
 	switch row.ID {
 	case loopID:
-		return call.loop()
+		return c.loop(args, e)
 	case forEachElemID:
-		return call.forEachElem()
+		return c.forEachElem(args, e)
 	}
-	return call.fail(errors.New("not implemented"))
+	return 0, errors.New("not implemented")
 }
 
-// callback is a helper call that runs a function of the program some times.
-type callback struct {
-	x     *Interpreter
-	row   *helpers.Row
-	site  int // of the call, in prog.code
-	prog  *Linked
-	entry int // of the function
-}
-
-func (c *callback) fail(err error) *Fault {
-	f := c.x.fault(HelperError, c.site)
-	f.Helper, f.Err = c.row.Name, err
-	return f
-}
-
-// find looks up the function whose address a register holds.
-func (c *callback) find(slot uint64) *Fault {
-	entry, ok := c.prog.at(slot)
-	if !ok {
-		return c.fail(errors.New("callback is no instruction of the program"))
-	}
-	c.entry = entry
-	return nil
-}
-
-// run calls the function with a in R1 to R5 and leaves its result in R0.
-func (c *callback) run(a [5]uint64) *Fault {
-	x := c.x
-	copy(x.regs[1:], a[:])
-	if f := x.enter(c.site+1, c.entry); f != nil {
-		return f
-	}
-	outer := x.base
-	x.base = x.depth
-	if f := x.resume(); f != nil {
-		return f
-	}
-	x.base = outer
-	x.leave()
-	return nil
-}
+var errNoFunction = errors.New("callback is no instruction of the program")
 
 // loop is bpf_loop(nr, callback, ctx, flags): R0 is the number of iterations done.
-func (c *callback) loop() *Fault {
-	r := &c.x.regs
-	nr, ctx, flags := uint32(r[1]), r[3], r[4]
-	if f := c.find(r[2]); f != nil {
-		return f
-	}
+func (c *CPU) loop(args [5]uint64, e Callbacks) (uint64, error) {
+	nr, fn, ctx, flags := uint32(args[0]), args[1], args[2], args[3]
 	switch {
+	case !e.Function(fn):
+		return 0, errNoFunction
 	case flags != 0:
-		r[0] = negative(errnoEINVAL)
-		return nil
+		return negative(errnoEINVAL), nil
 	case nr > MaxLoops:
-		r[0] = negative(errnoE2BIG)
-		return nil
+		return negative(errnoE2BIG), nil
 	}
-	done := uint32(0)
-	for done < nr {
-		if f := c.run([5]uint64{uint64(done), ctx}); f != nil {
-			return f
+	for i := range nr {
+		r0, f := e.CallBack(fn, [5]uint64{uint64(i), ctx})
+		if f != nil {
+			return 0, f
 		}
-		done++
-		if r[0] != 0 {
-			break
+		if r0 != 0 {
+			return uint64(i) + 1, nil
 		}
 	}
-	r[0] = uint64(done)
-	return nil
+	return uint64(nr), nil
 }
 
 // forEachElem is bpf_for_each_map_elem(map, callback, ctx, flags): R0 is the number of elements visited. The callback
 // gets the map, a copy of the key, the value on this CPU, and ctx.
-func (c *callback) forEachElem() *Fault {
-	x := c.x
-	r := &x.regs
-	m, handle, ctx, flags := x.mapOf(r[1]), r[1], r[3], r[4]
-	if f := c.find(r[2]); f != nil {
-		return f
+func (c *CPU) forEachElem(args [5]uint64, e Callbacks) (uint64, error) {
+	handle, fn, ctx, flags := args[0], args[1], args[2], args[3]
+	if !e.Function(fn) {
+		return 0, errNoFunction
 	}
+	m := c.mapOf(handle)
 	if m == nil || !iterable(m.Spec().Type) || flags != 0 {
-		r[0] = negative(errnoEINVAL)
-		return nil
+		return negative(errnoEINVAL), nil
 	}
-	key, err := x.space.Alloc(max(m.Spec().KeySize, 1), 8)
+	space := c.machine.space
+	key, err := space.Alloc(max(m.Spec().KeySize, 1), 8)
 	if err != nil {
-		return c.fail(err)
+		return 0, err
 	}
-	defer x.space.Free(key)
-	view, _ := x.space.Bytes(key, m.Spec().KeySize)
+	defer space.Free(key)
+	view, _ := space.Bytes(key, m.Spec().KeySize)
 	done := uint64(0)
 	for _, k := range keysOf(m) {
-		value := m.LookupAddr(x.env.CPU, k)
+		value := m.LookupAddr(c.Env.CPU, k)
 		if value == 0 {
 			continue // deleted by an earlier callback
 		}
 		copy(view, k)
-		if x.check != nil {
-			x.check.grant(span{key, m.Spec().KeySize, false})
-			x.check.grantElement(m, value)
-		}
-		if f := c.run([5]uint64{handle, uint64(key), uint64(value), ctx}); f != nil {
-			return f
+		e.Grant(m, key, value)
+		r0, f := e.CallBack(fn, [5]uint64{handle, uint64(key), uint64(value), ctx})
+		if f != nil {
+			return 0, f
 		}
 		done++
-		if r[0] != 0 {
+		if r0 != 0 {
 			break
 		}
 	}
-	r[0] = done
+	return done, nil
+}
+
+// interpCallbacks is the interpreter as EngineHelper sees it: at the call at x.callSite.
+type interpCallbacks Interpreter
+
+// engineHelper does a helper that calls back; code[i] is the call.
+func (x *Interpreter) engineHelper(row *helpers.Row, i int) *Fault {
+	x.callSite = i
+	r0, err := x.cpu.EngineHelper(row, [5]uint64(x.regs[1:6]), (*interpCallbacks)(x))
+	if err != nil {
+		if f, ok := err.(*Fault); ok {
+			return f
+		}
+		f := x.fault(HelperError, i)
+		f.Helper, f.Err = row.Name, err
+		return f
+	}
+	x.regs[0] = r0
 	return nil
+}
+
+func (x *interpCallbacks) Function(slot uint64) bool {
+	_, ok := x.prog.at(slot)
+	return ok
+}
+
+func (x *interpCallbacks) CallBack(slot uint64, args [5]uint64) (uint64, *Fault) {
+	i := (*Interpreter)(x)
+	entry, _ := i.prog.at(slot)
+	copy(i.regs[1:], args[:])
+	site, outer := i.callSite, i.base
+	if f := i.enter(site+1, entry); f != nil {
+		return 0, f
+	}
+	i.base = i.depth
+	if f := i.resume(); f != nil {
+		return 0, f
+	}
+	i.base, i.callSite = outer, site
+	i.leave()
+	return i.regs[0], nil
+}
+
+func (x *interpCallbacks) Grant(m maps.Map, key, value uint32) {
+	if x.check != nil {
+		x.check.grant(span{key, m.Spec().KeySize, false})
+		x.check.grantElement(m, value)
+	}
 }
 
 // iterable reports whether a map type has map_for_each_callback in the kernel.

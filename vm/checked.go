@@ -238,11 +238,13 @@ func (x *Interpreter) checkArgs(row *helpers.Row, i int) *Fault {
 }
 
 // mapOf returns the map that a register points to, nil when it doesn't.
-func (x *Interpreter) mapOf(v uint64) maps.Map {
+func (x *Interpreter) mapOf(v uint64) maps.Map { return x.cpu.mapOf(v) }
+
+func (c *CPU) mapOf(v uint64) maps.Map {
 	if v>>32 != 0 {
 		return nil
 	}
-	return x.env.Maps.Get(uint32(v))
+	return c.Env.Maps.Get(uint32(v))
 }
 
 // argSize is the size of the memory behind argument n, false when that argument is not memory. m is the map among the arguments

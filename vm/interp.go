@@ -31,8 +31,10 @@ type Interpreter struct {
 	fuel  int64 // budget left, when dispatch does not hold it
 	depth int   // of the running activation, from 0
 	base  int   // depth of the activation whose exit ends dispatch
-	prog  *Linked
-	space *mem.Space
+	// callSite is the index in prog.code of the helper call that callbacks come from.
+	callSite int
+	prog     *Linked
+	space    *mem.Space
 
 	frames [MaxFrames]frame
 	loops  [MaxFrames]uint32 // may_gotos left to each activation
