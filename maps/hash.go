@@ -23,6 +23,7 @@ type hash struct {
 	meta      []uint32 // one an element: metaLive, or the next free element+1
 	refs      []byte   // one an element: used since the victim search came by; nil without LRU
 	keySize   int
+	numCPUs   uint          // as in core, nearer
 	moves     atomic.Uint32 // odd while a deletion moves slots
 }
 
@@ -37,7 +38,8 @@ func newHash(c *core) (Map, error) {
 }
 
 func makeHash(c *core) (*hash, error) {
-	m := &hash{core: c, max: c.spec.MaxEntries, keySize: int(c.spec.KeySize), valueOff: round8(c.spec.KeySize)}
+	m := &hash{core: c, max: c.spec.MaxEntries, keySize: int(c.spec.KeySize), numCPUs: uint(c.cpus)}
+	m.valueOff = round8(c.spec.KeySize)
 	value := uint64(round8(c.spec.ValueSize))
 	elem := uint64(m.valueOff) + value
 	if c.row.PerCPU {
@@ -89,10 +91,19 @@ func (m *hash) value(cpu int, elem uint32) []byte {
 }
 
 func (m *hash) LookupAddr(cpu int, key []byte) uint32 {
-	if len(key) != m.keySize || uint(cpu) >= uint(m.cpus) {
+	if len(key) != m.keySize || uint(cpu) >= m.numCPUs {
 		return 0
 	}
-	elem, ok := m.find(key)
+	var elem uint32
+	var ok bool
+	switch len(key) {
+	case 4:
+		elem, ok = m.findWord(key, uint64(binary.LittleEndian.Uint32(key)))
+	case 8:
+		elem, ok = m.findWord(key, binary.LittleEndian.Uint64(key))
+	default:
+		elem, ok = m.find(key)
+	}
 	if !ok {
 		return 0
 	}
@@ -100,6 +111,31 @@ func (m *hash) LookupAddr(cpu int, key []byte) uint32 {
 		m.refs[elem] = 1
 	}
 	return m.data + elem*m.stride + m.valueOff + uint32(cpu)*m.cpuStride
+}
+
+// findWord is find for a key that is one word: the same walk, without calls.
+func (m *hash) findWord(key []byte, word uint64) (uint32, bool) {
+	moves := m.moves.Load()
+	hash := uint32(mix(HashSeed, word))
+	index, elems := m.index, m.elems
+	slot := hash & m.mask
+	for range index {
+		s := atomic.LoadUint64(&index[slot])
+		e1 := slotElem(s)
+		if e1 == 0 {
+			break
+		}
+		if slotHash(s) == hash && e1 <= m.max {
+			if off := int(e1-1) * int(m.stride); binary.LittleEndian.Uint64(elems[off:]) == word {
+				return e1 - 1, true
+			}
+		}
+		slot = (slot + 1) & m.mask
+	}
+	if moves&1 == 0 && m.moves.Load() == moves {
+		return 0, false
+	}
+	return m.find(key)
 }
 
 // find is the lookup without a lock. A hit needs no check: the slot and the key that it leads to were read. A miss

@@ -1,0 +1,146 @@
+package maps
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+)
+
+// keys gives n different keys of a size, in an order that is no order of insertion.
+func benchKeys(n, size int) [][]byte {
+	keys := make([][]byte, n)
+	for i := range keys {
+		keys[i] = make([]byte, size)
+		binary.LittleEndian.PutUint32(keys[i], uint32(i)*0x9e3779b1)
+	}
+	return keys
+}
+
+func BenchmarkArrayLookup(b *testing.B) {
+	m := newMap(b, newSpace(b), &Spec{Type: Array, KeySize: 4, ValueSize: 8, MaxEntries: 1024}, 1)
+	keys := benchKeys(1024, 4)
+	for i := range keys {
+		binary.LittleEndian.PutUint32(keys[i], uint32(i))
+	}
+	b.ReportAllocs()
+	for i := 0; i < b.N; i++ {
+		if m.LookupAddr(0, keys[i&1023]) == 0 {
+			b.Fatal("not found")
+		}
+	}
+}
+
+func BenchmarkHashLookup(b *testing.B) {
+	for _, n := range []int{1 << 10, 1 << 16} {
+		for _, size := range []int{4, 8, 16, 20, 40} {
+			b.Run(fmt.Sprintf("%dx%d", n, size), func(b *testing.B) {
+				m := newMap(b, newSpace(b), &Spec{Type: Hash, KeySize: uint32(size), ValueSize: 8, MaxEntries: uint32(n)}, 1)
+				keys := benchKeys(n, size)
+				for _, k := range keys {
+					if err := m.Update(0, k, make([]byte, 8), Any); err != nil {
+						b.Fatal(err)
+					}
+				}
+				key := make([]byte, size)
+				b.ReportAllocs()
+				b.ResetTimer()
+				for i := 0; i < b.N; i++ {
+					binary.LittleEndian.PutUint32(key, uint32(i&(n-1))*0x9e3779b1)
+					if m.LookupAddr(0, key) == 0 {
+						b.Fatal("not found")
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkHashMiss(b *testing.B) {
+	m := newMap(b, newSpace(b), &Spec{Type: Hash, KeySize: 8, ValueSize: 8, MaxEntries: 1 << 16}, 1)
+	for _, k := range benchKeys(1<<16, 8) {
+		_ = m.Update(0, k, make([]byte, 8), Any)
+	}
+	key := make([]byte, 8)
+	for i := 0; i < b.N; i++ {
+		binary.LittleEndian.PutUint64(key, uint64(i)<<32|1<<31)
+		if m.LookupAddr(0, key) != 0 {
+			b.Fatal("found")
+		}
+	}
+}
+
+func BenchmarkHashUpdate(b *testing.B) {
+	for _, typ := range []Type{Hash, LRUHash} {
+		b.Run(typ.String(), func(b *testing.B) {
+			m := newMap(b, newSpace(b), &Spec{Type: typ, KeySize: 8, ValueSize: 8, MaxEntries: 1 << 16}, 1)
+			key := make([]byte, 8)
+			b.ReportAllocs()
+			for i := 0; i < b.N; i++ {
+				k := i
+				if typ == Hash {
+					k &= 1<<16 - 1
+				}
+				binary.LittleEndian.PutUint64(key, uint64(k))
+				if err := m.Update(0, key, key, Any); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkUpdateDelete(b *testing.B) {
+	m := newMap(b, newSpace(b), &Spec{Type: Hash, KeySize: 8, ValueSize: 8, MaxEntries: 1 << 10}, 1)
+	key := make([]byte, 8)
+	b.ReportAllocs()
+	for i := 0; i < b.N; i++ {
+		_ = m.Update(0, key, key, Any)
+		_ = m.Delete(key)
+	}
+}
+
+func BenchmarkLPMLookup(b *testing.B) {
+	for _, lengths := range []uint32{1, 4, 16} {
+		b.Run(fmt.Sprint(lengths, "lengths"), func(b *testing.B) {
+			m := newMap(b, newSpace(b), &Spec{Type: LPMTrie, KeySize: 8, ValueSize: 4, MaxEntries: 4096, Flags: NoPrealloc}, 1)
+			for i := range uint32(4096) {
+				key := binary.BigEndian.AppendUint32([]byte{byte(8 + i%lengths*3/2), 0, 0, 0}, i*0x9e3779b1)
+				_ = m.Update(0, key, make([]byte, 4), Any)
+			}
+			key := []byte{32, 0, 0, 0, 0, 0, 0, 0}
+			b.ReportAllocs()
+			for i := 0; i < b.N; i++ {
+				binary.BigEndian.PutUint32(key[4:], uint32(i)*0x85ebca6b)
+				m.LookupAddr(0, key)
+			}
+		})
+	}
+}
+
+func BenchmarkRing(b *testing.B) {
+	s := newSpace(b)
+	r := newMap(b, s, &Spec{Type: RingBuf, MaxEntries: 1 << 18}, 1).(*Ring)
+	data := make([]byte, 64)
+	b.ReportAllocs()
+	for i := 0; i < b.N; i++ {
+		if r.Output(data) != nil {
+			for range r.Read() {
+			}
+		}
+	}
+}
+
+func BenchmarkTableGet(b *testing.B) {
+	s := newSpace(b)
+	table := NewTable(s)
+	var m Map
+	for range 10 {
+		m = newMap(b, s, &Spec{Type: Array, KeySize: 4, ValueSize: 8, MaxEntries: 4}, 1)
+		table.Add(m)
+	}
+	for i := 0; i < b.N; i++ {
+		if table.Get(m.Handle()) == nil {
+			b.Fatal("not found")
+		}
+	}
+}
