@@ -104,6 +104,7 @@ func (t *tally) redirect(to prog.Redirect) {
 // finish makes the lists of a report, most frequent first.
 func (rep *Report) finish(r *runner) {
 	t := &r.tally
+	rep.Verdicts = []Verdict{}
 	add := func(ret uint32, c count) {
 		if c.packets > 0 {
 			rep.Verdicts = append(rep.Verdicts, Verdict{r.o.Type.Verdict(ret), int32(ret), c.packets, c.bytes})
