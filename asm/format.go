@@ -6,7 +6,8 @@ import (
 )
 
 // Format returns the text of in, in the syntax of LLVM and of the kernel's log: "r0 = *(u32 *)(r1 + 4)",
-// "if w1 > 7 goto +3", "call 1", "r1 = 0x5 ll". next is the slot behind in, which a 64-bit immediate load needs.
+// "if w1 > 7 goto +3", "call 1", "r1 = 0x5 ll". next is the slot behind in, which a 64-bit immediate load needs to be
+// shown in full; nil shows the forms that use one half only.
 // What the syntax has no words for (no row, reserved fields in use, registers above 10, half a 64-bit load) is written
 // as its fields, ".insn OPCODE DST SRC OFF IMM", for that slot alone. Parse reads all of it back unchanged.
 func Format(in Insn, next *Insn) string {
@@ -14,8 +15,13 @@ func Format(in Insn, next *Insn) string {
 }
 
 // AppendFormat appends what Format returns to b.
-func AppendFormat(b []byte, in Insn, next *Insn) []byte {
-	t := templateFor(in, next)
+func AppendFormat(b []byte, in Insn, next *Insn) []byte { return syntax().append(b, in, next) }
+
+// FormatProgram returns the text of a whole program, a line an instruction: Parse reads it back unchanged.
+func FormatProgram(prog []Insn) string { return syntax().program(prog) }
+
+func (g *grammar) append(b []byte, in Insn, next *Insn) []byte {
+	t := g.find(in, next)
 	if t == nil {
 		return fmt.Appendf(b, ".insn 0x%02x %d %d %d %d", in.Op, in.Dst, in.Src, in.Off, in.Imm)
 	}
@@ -29,37 +35,37 @@ func AppendFormat(b []byte, in Insn, next *Insn) []byte {
 	return b
 }
 
-// FormatProgram returns the text of a whole program, a line an instruction: Parse reads it back unchanged.
-func FormatProgram(prog []Insn) string {
+func (g *grammar) program(prog []Insn) string {
 	var b []byte
 	for pc := 0; pc < len(prog); pc++ {
-		var next *Insn
+		next := &Insn{Op: 0xff} // behind the last slot there is no half of a load
 		if pc+1 < len(prog) {
 			next = &prog[pc+1]
 		}
-		b = append(AppendFormat(b, prog[pc], next), '\n')
-		if t := templateFor(prog[pc], next); t != nil && t.kind == LdImm64 {
+		b = append(g.append(b, prog[pc], next), '\n')
+		if t := g.find(prog[pc], next); t != nil && t.kind == LdImm64 {
 			pc++
 		}
 	}
 	return string(b)
 }
 
-// templateFor finds the template that shows every field of in, nil when there is none.
-func templateFor(in Insn, next *Insn) *template {
+// find returns the template that shows every field of in, nil when there is none.
+func (g *grammar) find(in Insn, next *Insn) *template {
 	k := KindOf(in)
 	if k == Invalid || !expressible(in, &Table[k]) {
 		return nil
 	}
-	if k == LdImm64 && (next == nil || CheckImm64(in, *next) != nil) {
+	if next != nil && k == LdImm64 && CheckImm64(in, *next) != nil {
 		return nil
 	}
-	list := syntax().of[k]
+	list := g.of[k]
 	for i := range list {
 		t := &list[i]
 		switch {
 		case t.fix == FieldSrc && in.Src != Reg(t.fixed), t.fix == FieldImm && in.Imm != t.fixed:
-		case k == LdImm64 && !t.upper && next.Imm != 0:
+		case k == LdImm64 && next == nil && (t.upper || in.Src == PseudoBTFID):
+		case k == LdImm64 && next != nil && next.Imm != 0 && !t.upper:
 		default:
 			return t
 		}
@@ -89,6 +95,8 @@ func appendHole(b []byte, h hole, in Insn, next *Insn) []byte {
 		return appendDisplacement(b, int64(in.Off))
 	case holeIx:
 		return appendDisplacement(b, int64(in.Imm))
+	case holeDisp:
+		return appendSigned(b, int64(in.Off))
 	case holeK, holeHelper, holeKfunc, holeMap:
 		return strconv.AppendInt(b, int64(in.Imm), 10)
 	case holeJ:

@@ -25,7 +25,7 @@ type token struct {
 // punctuation, longest first. The signed operators begin with a letter, which is why they are looked for before names.
 var punctuation = []string{
 	"s>>=", "s>=", "s<=", "s/=", "s%=", ">>=", "<<=", "s>", "s<", "==", "!=", "+=", "-=", "*=", "/=", "|=", "&=", "^=", "%=", ">=", "<=",
-	"=", "+", "-", "*", "(", ")", "[", "]", ",", ":", ">", "<", "&",
+	"=", "+", "-", "*", "(", ")", "[", "]", ",", ":", ">", "<", "&", "%",
 }
 
 // lex splits a line, without its comment, into tokens; the last one is always a tokenEnd.

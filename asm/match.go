@@ -8,7 +8,10 @@ import (
 	"strings"
 )
 
-const wantEnd = "the end of the line"
+const (
+	wantEnd  = "the end of the line"
+	wantJump = "a jump target: +N, -N or a label"
+)
 
 // matcher tries templates on the tokens of a statement, and keeps what the ones that got furthest wanted there.
 type matcher struct {
@@ -136,18 +139,18 @@ func (m *matcher) fill(h hole) bool {
 		return m.register(h, &m.in.Dst)
 	case holeRS, holeWS:
 		return m.register(h, &m.in.Src)
-	case holeOff:
+	case holeOff, holeDisp:
 		return m.displacement("an offset of 16 bits", math.MinInt16, math.MaxInt16, func(v int64) { m.in.Off = int16(v) })
 	case holeIx:
 		return m.displacement("an offset of 32 bits", math.MinInt32, math.MaxInt32, func(v int64) { m.in.Imm = int32(v) })
 	case holeK:
 		return m.immediate()
 	case holeJ:
-		return m.target("a jump target: +N, -N or a label", FieldOff, math.MinInt16, math.MaxInt16)
+		return m.target(wantJump, false, FieldOff, math.MinInt16, math.MaxInt16)
 	case holeL:
-		return m.target("a jump target: +N, -N or a label", FieldImm, math.MinInt32, math.MaxInt32)
+		return m.target(wantJump, false, FieldImm, math.MinInt32, math.MaxInt32)
 	case holeFn:
-		return m.target("a function: pc+N, pc-N or a label", FieldImm, math.MinInt32, math.MaxInt32)
+		return m.target("a function: pc+N, pc-N or a label", true, FieldImm, math.MinInt32, math.MaxInt32)
 	case holeHelper:
 		if _, ok := m.parser.labels[m.next().text]; ok {
 			return m.fail("a helper's number or name") // a label hides a helper
@@ -254,8 +257,8 @@ func (m *matcher) imm64() bool {
 	return true
 }
 
-// target reads +3, -3, pc+3, pc-3 or a label.
-func (m *matcher) target(want string, field Field, min, max int64) bool {
+// target reads pc+3, pc-3, a label or, unless pc is a must, +3 or -3.
+func (m *matcher) target(want string, pc bool, field Field, min, max int64) bool {
 	t, start := m.next(), m.pos
 	if t.kind == tokenName && t.text != "pc" {
 		if _, ok := m.parser.labels[t.text]; !ok {
@@ -268,7 +271,7 @@ func (m *matcher) target(want string, field Field, min, max int64) bool {
 	if t.text == "pc" {
 		m.pos++
 	}
-	if s := m.next().text; s != "+" && s != "-" || field == FieldImm && m.row.Class == ClassCall && m.pos == start {
+	if s := m.next().text; s != "+" && s != "-" || pc && m.pos == start {
 		m.pos = start
 		return m.fail(want)
 	}

@@ -33,8 +33,10 @@ func (e *SyntaxError) Error() string {
 // begin with ;, # or // and end with the line. Numbers are decimal or 0x hexadecimal, either may be negative.
 // The fields that the text gives are encoded as they are: whether they are legal is for Check to say.
 // Every error is a *SyntaxError.
-func Parse(src string, opts ParseOptions) ([]Insn, error) {
-	p := parser{opts: opts, labels: map[string]int{}}
+func Parse(src string, opts ParseOptions) ([]Insn, error) { return syntax().parse(src, opts) }
+
+func (g *grammar) parse(src string, opts ParseOptions) ([]Insn, error) {
+	p := parser{grammar: g, opts: opts, labels: map[string]int{}}
 	lines := strings.Split(src, "\n")
 	statements := make([]statement, 0, len(lines))
 	for i, line := range lines {
@@ -76,10 +78,11 @@ type jump struct {
 }
 
 type parser struct {
-	opts   ParseOptions
-	prog   []Insn
-	labels map[string]int // slots; -1 while only known to exist
-	jumps  []jump
+	grammar *grammar
+	opts    ParseOptions
+	prog    []Insn
+	labels  map[string]int // slots; -1 while only known to exist
+	jumps   []jump
 }
 
 // readLine lexes a line and takes the labels off its front.
@@ -117,10 +120,10 @@ func (p *parser) statement(st statement) error {
 		return p.raw(st)
 	}
 	m := matcher{parser: p, tokens: st.tokens}
-	t := m.first(syntax().by[shape(st.tokens)])
+	t := m.first(p.grammar.by[shape(st.tokens)])
 	for k := Invalid; t == nil && k < NumKinds; k++ { // for the message: what could have stood there
-		for i := range syntax().of[k] {
-			m.match(&syntax().of[k][i])
+		for i := range p.grammar.of[k] {
+			m.match(&p.grammar.of[k][i])
 		}
 	}
 	if t == nil {

@@ -6,11 +6,12 @@ import (
 	"sync"
 )
 
-// The text syntax is a list of templates, by which Format writes and Parse reads. A template is literal text with
+// A text syntax is a list of templates, by which Format writes and Parse reads. A template is literal text with
 // holes in braces, each the home of an operand:
 //
 //	{rd} {rs}     Dst and Src as r0..r10        {wd} {ws}   as w0..w10
 //	{off}         Off as " + 4" or " - 4"       {ix}        Imm the same way
+//	{disp}        Off as "+4" or "-4"
 //	{k}           Imm as a number               {j} {l}     Off, Imm as a jump target: +3, or a label
 //	{fn}          Imm as a function: pc+5, or a label
 //	{helper} {kfunc} {map}                      Imm as a number, or a name that ParseOptions resolves
@@ -26,6 +27,7 @@ const (
 	holeWS
 	holeOff
 	holeIx
+	holeDisp
 	holeK
 	holeJ
 	holeL
@@ -39,7 +41,7 @@ const (
 )
 
 var holeNames = map[string]hole{
-	"rd": holeRD, "rs": holeRS, "wd": holeWD, "ws": holeWS, "off": holeOff, "ix": holeIx, "k": holeK, "j": holeJ, "l": holeL,
+	"rd": holeRD, "rs": holeRS, "wd": holeWD, "ws": holeWS, "off": holeOff, "ix": holeIx, "disp": holeDisp, "k": holeK, "j": holeJ, "l": holeL,
 	"fn": holeFn, "helper": holeHelper, "kfunc": holeKfunc, "map": holeMap, "module": holeModule, "q": holeQ, "up": holeUp,
 }
 
@@ -104,17 +106,19 @@ type grammar struct {
 }
 
 // syntax makes the grammar when first asked: programs that neither read nor write text don't pay for it.
-var syntax = sync.OnceValue(func() *grammar {
+var syntax = sync.OnceValue(func() *grammar { return newGrammar(kindTemplates) })
+
+func newGrammar(of func(Kind) []template) *grammar {
 	g := &grammar{by: map[string][]*template{}}
 	for k := Invalid + 1; k < NumKinds; k++ {
-		g.of[k] = kindTemplates(k)
+		g.of[k] = of(k)
 		for i := range g.of[k] {
 			key := shape(g.of[k][i].sample())
 			g.by[key] = append(g.by[key], &g.of[k][i])
 		}
 	}
 	return g
-})
+}
 
 // shape is what the first tokens of a statement tell: its keyword, or the width of the first register, and the
 // operator behind a register.
@@ -167,21 +171,13 @@ func kindTemplates(k Kind) []template {
 	case ClassSwap:
 		add("{rd} = %s {rd}", strings.ToLower(row.Name))
 	case ClassAddrCast:
-		for from := range int32(2) {
-			t := newTemplate(k, fmt.Sprintf("{rd} = addr_space_cast({rs}, %d, %d)", from^1, from))
-			t.fix, t.fixed = FieldImm, from|(from^1)<<16
-			list = append(list, t)
-		}
+		list = castTemplates("{rd} = addr_space_cast({rs}, %d, %d)")
 	case ClassBranch:
 		add("if %s %s %s goto {j}", d, condText[row.Cond], operand)
 	case ClassJump, ClassMayGoto, ClassCall, ClassExit:
 		add("%s", controlText[k])
 	case ClassImm64:
-		for _, f := range imm64Text {
-			t := newTemplate(k, f.text)
-			t.fix, t.fixed = FieldSrc, int32(f.src)
-			list = append(list, t)
-		}
+		list = imm64Templates(strings.NewReplacer())
 	case ClassAbs:
 		add("r0 = *(u%d *)skb[{k}]", 8*row.Size)
 	case ClassInd:
@@ -190,6 +186,26 @@ func kindTemplates(k Kind) []template {
 		for _, text := range memoryText(row) {
 			add("%s", text)
 		}
+	}
+	return list
+}
+
+// castTemplates fills the address spaces, to and from, into text.
+func castTemplates(text string) (list []template) {
+	for from := range int32(2) {
+		t := newTemplate(AddrCast, fmt.Sprintf(text, from^1, from))
+		t.fix, t.fixed = FieldImm, from|(from^1)<<16
+		list = append(list, t)
+	}
+	return list
+}
+
+// imm64Templates lists the forms of a 64-bit immediate load, reworded.
+func imm64Templates(reword *strings.Replacer) (list []template) {
+	for _, f := range imm64Text {
+		t := newTemplate(LdImm64, reword.Replace(f.text))
+		t.fix, t.fixed = FieldSrc, int32(f.src)
+		list = append(list, t)
 	}
 	return list
 }

@@ -23,20 +23,27 @@ func lookup(m map[string]int32) func(string) (int32, bool) {
 }
 
 // TestSyntax runs testdata/syntax.txt, and checks that it shows every class of instruction.
-func TestSyntax(t *testing.T) {
+func TestSyntax(t *testing.T) { testSyntax(t, "syntax.txt", asm.Parse, asm.FormatProgram) }
+
+func TestMnemonics(t *testing.T) {
+	testSyntax(t, "mnemonic.txt", asm.ParseMnemonic, asm.FormatMnemonicProgram)
+	require.Equal(t, "ldxw %r1, [%r2+8]", asm.FormatMnemonic(asm.Ldx32.Example(), nil))
+}
+
+func testSyntax(t *testing.T, file string, parse func(string, asm.ParseOptions) ([]asm.Insn, error), format func([]asm.Insn) string) {
 	seen := map[asm.Class]bool{}
-	lines(t, "syntax.txt", func(t *testing.T, line string) {
+	lines(t, file, func(t *testing.T, line string) {
 		code, text, written := strings.Cut(line, " = ")
 		if i := strings.Index(line, " < "); i >= 0 && (!written || i < len(code)) {
 			code, text, written = line[:i], line[i+3:], false
 		}
 		want := decodeHex(t, code)
 		seen[asm.KindOf(want[0]).Info().Class] = true
-		got, err := asm.Parse(text, names)
+		got, err := parse(text, names)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 		if written {
-			require.Equal(t, text+"\n", asm.FormatProgram(want))
+			require.Equal(t, text+"\n", format(want))
 		}
 	})
 	for k := asm.Invalid; k < asm.NumKinds; k++ {
@@ -117,6 +124,9 @@ func TestFormatHalf(t *testing.T) {
 	require.Equal(t, "r1 = 0x5 ll", asm.Format(in, &asm.Insn{}))
 	require.Equal(t, ".insn 0x18 1 0 0 5", asm.Format(in, nil))
 	require.Equal(t, ".insn 0x18 1 0 0 5", asm.Format(in, &asm.Insn{Op: 0x95}))
+	in.Src = asm.PseudoMapIdx
+	require.Equal(t, "r1 = map[5]", asm.Format(in, nil))
+	require.Equal(t, ".insn 0x18 1 5 0 5\n", asm.FormatProgram([]asm.Insn{in}))
 }
 
 func FuzzDecode(f *testing.F) {
@@ -148,6 +158,11 @@ func FuzzFormat(f *testing.F) {
 		if err != nil || string(asm.EncodeProgram(got)) != string(asm.EncodeProgram(prog)) {
 			t.Fatalf("%v\n%s%v\n%v", prog, text, got, err)
 		}
+		text = asm.FormatMnemonicProgram(prog)
+		got, err = asm.ParseMnemonic(text, asm.ParseOptions{})
+		if err != nil || string(asm.EncodeProgram(got)) != string(asm.EncodeProgram(prog)) {
+			t.Fatalf("%v\n%s%v\n%v", prog, text, got, err)
+		}
 		for pc, in := range prog {
 			k := asm.KindOf(in)
 			if err := asm.Check(in); err == nil && k == asm.Invalid {
@@ -171,7 +186,16 @@ func FuzzParse(f *testing.F) {
 		f.Add(asm.Format(k.Example(), &asm.Insn{}))
 	}
 	f.Add("a: goto a\nb: call b ; c\n r1 = map[counts][-4]")
+	for k := asm.Invalid; k < asm.NumKinds; k++ {
+		f.Add(asm.FormatMnemonic(k.Example(), &asm.Insn{}))
+	}
 	f.Fuzz(func(t *testing.T, src string) {
+		if prog, err := asm.ParseMnemonic(src, names); err == nil {
+			again, err := asm.ParseMnemonic(asm.FormatMnemonicProgram(prog), asm.ParseOptions{})
+			if err != nil || fmt.Sprint(again) != fmt.Sprint(prog) {
+				t.Fatalf("%q: %v, then %v %v", src, prog, again, err)
+			}
+		}
 		prog, err := asm.Parse(src, names)
 		if err != nil {
 			var e *asm.SyntaxError
