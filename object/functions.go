@@ -65,7 +65,7 @@ func (l *loader) splitFunctions(s *section) error {
 		if sym.size > 0 {
 			fn.end = min(fn.end, fn.start+int(sym.size/asm.InsnSize))
 		}
-		fn.global = sym.global() && l.hasFuncInfo(s.name, fn.start)
+		fn.global = sym.global() && l.funcInfo[place{s, fn.start}]
 		fn.entry = s.name != ".text" && sym.bind != elf.STB_LOCAL
 		if fn.start == fn.end {
 			continue

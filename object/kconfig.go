@@ -2,7 +2,6 @@ package object
 
 import (
 	"cmp"
-	"debug/elf"
 	"fmt"
 	"strconv"
 	"strings"
@@ -43,33 +42,21 @@ func (l *loader) readKconfig() {
 	spec := newSpec(ds.Name)
 	spec.Type, spec.KeySize, spec.ValueSize, spec.MaxEntries = maps.Array, 4, ds.Size, 1
 	spec.DataSection, spec.Frozen, spec.Flags = true, true, maps.ReadOnlyProg
-	spec.Value = l.layouts.section(ds, ds.Size)
+	l.layouts.section(spec, ds)
 	value := make([]byte, ds.Size)
 	for _, vsi := range ds.Vars {
 		v, ok := vsi.Type.(*btf.Var)
 		if !ok {
 			continue
 		}
+		l.kconfigAt[v.Name] = vsi.Offset
 		if err := l.setKconfig(v, value, vsi.Offset); err != nil {
 			spec.Broken = cmp.Or(spec.Broken, fmt.Sprintf("kernel configuration value %q: %v", v.Name, err))
 		}
 	}
 	spec.Contents = []maps.Entry{{Key: make([]byte, 4), Value: value}}
 	l.kconfig = &mapDef{spec: spec}
-	l.maps = append(l.maps, l.kconfig)
-}
-
-// kconfigOffset is where a variable lies in the map of kernel configuration values.
-func (l *loader) kconfigOffset(name string) (uint32, bool) {
-	if l.kconfig == nil || l.kconfig.spec.Value == nil {
-		return 0, false
-	}
-	for _, f := range l.kconfig.spec.Value.Fields {
-		if f.Name == name {
-			return f.BitOff / 8, true
-		}
-	}
-	return 0, false
+	l.addMap(l.kconfig)
 }
 
 // setKconfig writes the value of v at off. A weak variable that nobody knows is 0.
@@ -79,7 +66,7 @@ func (l *loader) setKconfig(v *btf.Var, value []byte, off uint32) error {
 		text, ok = l.builtinKconfig(v.Name)
 	}
 	if !ok {
-		if sym, ok := l.undefined(v.Name); ok && sym.bind == elf.STB_WEAK {
+		if l.weak[v.Name] {
 			return nil
 		}
 		return fmt.Errorf("not known: give it, or declare it __weak")

@@ -11,6 +11,7 @@ import (
 const (
 	maxLayoutDepth = 32
 	maxLayoutNodes = 1 << 16
+	maxFieldOffset = 1 << 28 // bytes; in bits it fits 32 bits
 )
 
 // layouts makes descriptions of types, one for each type.
@@ -21,26 +22,47 @@ type layouts struct {
 type described struct {
 	layout *maps.Layout // nil when it cannot be described
 	nodes  int          // descriptions that printing it visits
+
+	// lock and timer are the offsets of a struct bpf_spin_lock and a struct bpf_timer in it, -1 for none (kernel:
+	// btf_find_struct_field).
+	lock, timer int
 }
 
-// of describes t; nil when t is no type of values, or out of bounds.
-func (ls *layouts) of(t btf.Type) *maps.Layout { return ls.describe(t, 0).layout }
+func describes(l *maps.Layout) described { return described{layout: l, nodes: 1, lock: -1, timer: -1} }
 
-// section describes the variables of a data section as the fields of a struct of size bytes.
-func (ls *layouts) section(ds *btf.Datasec, size uint32) *maps.Layout {
-	out := &maps.Layout{Kind: maps.Struct, Name: ds.Name, Size: size}
+// undescribed is the answer for what is no type of values, or out of bounds.
+var undescribed = described{lock: -1, timer: -1}
+
+// value makes t the type of the values of spec.
+func (ls *layouts) value(spec *maps.Spec, t btf.Type) {
+	d := ls.describe(t, 0)
+	spec.Value, spec.LockOff, spec.TimerOff = d.layout, d.lock, d.timer
+}
+
+// section makes the variables of a data section the fields of the value of spec.
+func (ls *layouts) section(spec *maps.Spec, ds *btf.Datasec) {
+	size := spec.ValueSize
+	spec.Value = &maps.Layout{Kind: maps.Struct, Name: ds.Name, Size: size}
 	for _, vsi := range ds.Vars {
 		v, ok := vsi.Type.(*btf.Var)
 		if !ok {
 			continue
 		}
-		t := ls.of(v.Type)
-		if t == nil || uint64(vsi.Offset)+uint64(t.Size) > uint64(size) || vsi.Offset > 1<<28 {
+		d := ls.describe(v.Type, 0)
+		if d.layout == nil || uint64(vsi.Offset)+uint64(d.layout.Size) > uint64(size) || vsi.Offset > maxFieldOffset {
 			continue
 		}
-		out.Fields = append(out.Fields, maps.Field{Name: v.Name, BitOff: vsi.Offset * 8, Type: t})
+		spec.Value.Fields = append(spec.Value.Fields, maps.Field{Name: v.Name, BitOff: vsi.Offset * 8, Type: d.layout})
+		spec.LockOff, spec.TimerOff = within(spec.LockOff, d.lock, vsi.Offset), within(spec.TimerOff, d.timer, vsi.Offset)
 	}
-	return out
+}
+
+// within moves on from have, the offset of something found before, to that of one found at inner of a part at off.
+func within(have, inner int, off uint32) int {
+	if have >= 0 || inner < 0 {
+		return have
+	}
+	return int(off) + inner
 }
 
 func (ls *layouts) describe(t btf.Type, depth int) described {
@@ -48,15 +70,15 @@ func (ls *layouts) describe(t btf.Type, depth int) described {
 		return d
 	}
 	if depth > maxLayoutDepth {
-		return described{}
+		return undescribed
 	}
 	if ls.done == nil {
 		ls.done = make(map[btf.Type]described)
 	}
-	ls.done[t] = described{} // a type that contains itself cannot be described
+	ls.done[t] = undescribed // a type that contains itself cannot be described
 	d := ls.make(btf.UnderlyingType(t), depth)
 	if d.nodes > maxLayoutNodes {
-		d = described{}
+		d = undescribed
 	}
 	ls.done[t] = d
 	return d
@@ -65,13 +87,13 @@ func (ls *layouts) describe(t btf.Type, depth int) described {
 func (ls *layouts) make(t btf.Type, depth int) described {
 	switch t := t.(type) {
 	case *btf.Int:
-		return described{integer(t), 1}
+		return describes(integer(t))
 	case *btf.Float:
-		return described{&maps.Layout{Kind: maps.Float, Name: t.Name, Size: t.Size}, 1}
+		return describes(&maps.Layout{Kind: maps.Float, Name: t.Name, Size: t.Size})
 	case *btf.Pointer:
-		return described{&maps.Layout{Kind: maps.Pointer, Size: 8}, 1}
+		return describes(&maps.Layout{Kind: maps.Pointer, Size: 8})
 	case *btf.Enum:
-		return described{enum(t), 1}
+		return describes(enum(t))
 	case *btf.Struct:
 		return ls.members(&maps.Layout{Kind: maps.Struct, Name: t.Name, Size: t.Size}, t.Members, depth)
 	case *btf.Union:
@@ -79,15 +101,17 @@ func (ls *layouts) make(t btf.Type, depth int) described {
 	case *btf.Array:
 		elem := ls.describe(t.Type, depth+1)
 		if elem.layout == nil {
-			return described{}
+			return undescribed
 		}
 		size := uint64(elem.layout.Size) * uint64(t.Nelems)
 		if size > MaxData || size == 0 && t.Nelems > maxLayoutNodes {
-			return described{}
+			return undescribed
 		}
-		return described{&maps.Layout{Kind: maps.ArrayOf, Size: uint32(size), Elem: elem.layout, Len: t.Nelems}, 1 + elem.nodes}
+		d := describes(&maps.Layout{Kind: maps.ArrayOf, Size: uint32(size), Elem: elem.layout, Len: t.Nelems})
+		d.nodes += elem.nodes
+		return d
 	}
-	return described{}
+	return undescribed
 }
 
 func integer(t *btf.Int) *maps.Layout {
@@ -116,7 +140,13 @@ func enum(t *btf.Enum) *maps.Layout {
 }
 
 func (ls *layouts) members(l *maps.Layout, members []btf.Member, depth int) described {
-	nodes := 1
+	out := describes(l)
+	switch {
+	case l.Kind == maps.Struct && l.Name == "bpf_spin_lock":
+		out.lock = 0
+	case l.Kind == maps.Struct && l.Name == "bpf_timer":
+		out.timer = 0
+	}
 	for _, m := range members {
 		d := ls.describe(m.Type, depth+1)
 		bits := uint64(m.BitfieldSize)
@@ -124,42 +154,14 @@ func (ls *layouts) members(l *maps.Layout, members []btf.Member, depth int) desc
 			bits = uint64(d.layout.Size) * 8
 		}
 		if d.layout == nil || uint64(m.Offset)+bits > uint64(l.Size)*8 {
-			return described{}
+			return undescribed
 		}
-		nodes += d.nodes
+		out.nodes += d.nodes
+		if l.Kind == maps.Struct {
+			off := m.Offset.Bytes()
+			out.lock, out.timer = within(out.lock, d.lock, off), within(out.timer, d.timer, off)
+		}
 		l.Fields = append(l.Fields, maps.Field{Name: m.Name, BitOff: uint32(m.Offset), BitSize: uint32(m.BitfieldSize), Type: d.layout})
 	}
-	return described{l, nodes}
-}
-
-// special returns the offset in t of a struct of the given name, which the kernel treats in a special way; -1 when
-// there is none. (kernel: btf_find_struct_field)
-func special(t btf.Type, name string) int { return specialAt(t, name, 0) }
-
-func specialAt(t btf.Type, name string, depth int) int {
-	s, ok := btf.As[*btf.Struct](t)
-	if !ok || depth > maxLayoutDepth {
-		return -1
-	}
-	if s.Name == name {
-		return 0
-	}
-	for _, m := range s.Members {
-		if off := specialAt(m.Type, name, depth+1); off >= 0 {
-			return int(m.Offset.Bytes()) + off
-		}
-	}
-	return -1
-}
-
-// specialIn is special for the variables of a data section (kernel: btf_find_datasec_var).
-func specialIn(ds *btf.Datasec, name string) int {
-	for _, vsi := range ds.Vars {
-		if v, ok := vsi.Type.(*btf.Var); ok {
-			if off := special(v.Type, name); off >= 0 {
-				return int(vsi.Offset) + off
-			}
-		}
-	}
-	return -1
+	return out
 }

@@ -3,6 +3,7 @@ package object
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/skepvm/skep/asm"
@@ -30,7 +31,7 @@ func (l *loader) link() error {
 // program links the program that begins with fn.
 func (l *loader) program(fn *function) *prog.Program {
 	p := &prog.Program{Name: fn.name, Section: fn.sec.name, License: l.out.License, Object: l.name}
-	k := &linker{l: l, p: p, start: make(map[*function]int)}
+	k := &linker{l: l, p: p, start: make(map[*function]int), maps: make(map[*maps.Spec]int32), kfunc: make(map[string]int32)}
 	if t, ok := prog.TypeOfSection(fn.sec.name); ok {
 		p.Type = t
 	} else if p.Type = l.opts.Type; p.Type == prog.Unspec {
@@ -54,6 +55,8 @@ type linker struct {
 	p     *prog.Program
 	start map[*function]int // slot in the program
 	order []*function
+	maps  map[*maps.Spec]int32
+	kfunc map[string]int32
 }
 
 // broken keeps the first reason, which is the one to repair first.
@@ -88,14 +91,27 @@ func (k *linker) append(f *function) {
 	k.order = append(k.order, f)
 	k.p.Insns = append(k.p.Insns, f.insns...)
 	k.p.Funcs = append(k.p.Funcs, prog.Func{Name: f.name, Start: at, End: len(k.p.Insns), Global: f.global})
-	_, lines, _ := k.l.ext.Section(f.sec.name)
-	for _, line := range lines {
-		if pc := int(line.Offset); pc >= f.start && pc < f.end {
-			k.p.Lines = append(k.p.Lines, prog.Line{
-				PC: at + pc - f.start, File: cleanPath(line.Line.FileName()), Line: int(line.Line.LineNumber()),
-				Col: int(line.Line.LineColumn()), Text: strings.TrimSpace(line.Line.Line()),
-			})
+	k.addLines(f, at)
+}
+
+// addLines appends the source lines of f, whose first instruction is at slot at of the program.
+func (k *linker) addLines(f *function, at int) {
+	_, lines, _ := k.l.ext.Section(f.sec.name) // sorted
+	first := sort.Search(len(lines), func(i int) bool { return int(lines[i].Offset) >= f.start })
+	last := -1
+	for _, line := range lines[first:] {
+		pc := int(line.Offset)
+		if pc >= f.end {
+			break
 		}
+		if pc == last {
+			continue
+		}
+		last = pc
+		k.p.Lines = append(k.p.Lines, prog.Line{
+			PC: at + pc - f.start, File: cleanPath(line.Line.FileName()), Line: int(line.Line.LineNumber()),
+			Col: int(line.Line.LineColumn()), Text: strings.TrimSpace(line.Line.Line()),
+		})
 	}
 }
 
@@ -129,19 +145,21 @@ func (k *linker) mapIndex(spec *maps.Spec) int32 {
 	if spec.Broken != "" {
 		k.broken(fmt.Sprintf("map %q: %s", spec.Name, spec.Broken))
 	}
-	i := slices.Index(k.p.Maps, spec)
-	if i < 0 {
-		i = len(k.p.Maps)
+	i, ok := k.maps[spec]
+	if !ok {
+		i = int32(len(k.p.Maps))
+		k.maps[spec] = i
 		k.p.Maps = append(k.p.Maps, spec)
 	}
-	return int32(i)
+	return i
 }
 
 func (k *linker) kfuncIndex(name string) int32 {
-	i := slices.Index(k.p.Kfuncs, name)
-	if i < 0 {
-		i = len(k.p.Kfuncs)
+	i, ok := k.kfunc[name]
+	if !ok {
+		i = int32(len(k.p.Kfuncs))
+		k.kfunc[name] = i
 		k.p.Kfuncs = append(k.p.Kfuncs, name)
 	}
-	return int32(i)
+	return i
 }

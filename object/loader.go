@@ -36,9 +36,21 @@ type loader struct {
 	functionAt map[place]*function
 	funcInfo   map[place]bool // functions that BTF knows
 
-	maps    []*mapDef
-	kconfig *mapDef // nil before the first use
-	layouts layouts
+	maps       []*mapDef
+	mapAt      map[mapPlace]*mapDef
+	mapByID    map[uint32]*mapDef
+	kconfig    *mapDef           // nil when the object has none
+	kconfigAt  map[string]uint32 // offsets of its variables
+	kfuncs     map[string]bool
+	weak       map[string]bool // undefined symbols that are weak
+	referenced map[*section]bool
+	layouts    layouts
+}
+
+// mapPlace is an offset in a section of maps; 0 in a data section.
+type mapPlace struct {
+	sec *section
+	off uint64
 }
 
 // mapDef is a map of the file and where it is defined.
@@ -46,7 +58,8 @@ type mapDef struct {
 	spec *maps.Spec
 	sec  *section // nil for .kconfig
 	off  uint64   // in sec; 0 for data sections
-	id   uint32   // iproute2: what sections named "ID/KEY" refer to; 0 is none
+	// iproute2's numbers, 0 for none: what sections named "ID/KEY" refer to, and the id of the inner map.
+	id, innerID uint32
 }
 
 // build makes the object of the file's bytes.
@@ -58,6 +71,8 @@ func build(data []byte, name string, opts Options) (*Object, error) {
 	l := &loader{
 		name: name, opts: opts, elf: f, out: &Object{File: name},
 		code: make(map[*section][]asm.Insn), functionAt: make(map[place]*function), funcInfo: make(map[place]bool),
+		mapAt: make(map[mapPlace]*mapDef), mapByID: make(map[uint32]*mapDef), kconfigAt: make(map[string]uint32),
+		kfuncs: make(map[string]bool), weak: make(map[string]bool), referenced: make(map[*section]bool),
 	}
 	if err := l.load(); err != nil {
 		return nil, err
@@ -72,6 +87,8 @@ func (l *loader) load() error {
 	if err := l.readBTF(); err != nil {
 		return err
 	}
+	l.findKfuncs()
+	l.indexSymbols()
 	for _, s := range l.elf.sections {
 		if s.code() {
 			insns, err := asm.DecodeProgram(s.data[:s.size&^(asm.InsnSize-1)])
@@ -206,14 +223,25 @@ func (l *loader) targetTypes() (*btf.Spec, error) {
 	return spec, nil
 }
 
-// undefined finds the binding of an undefined symbol.
-func (l *loader) undefined(name string) (*symbol, bool) {
+// indexSymbols notes which symbols are weak and which sections code refers to.
+func (l *loader) indexSymbols() {
 	for _, sym := range l.elf.symbols {
-		if sym.shndx == elf.SHN_UNDEF && sym.name == name {
-			return sym, true
+		if sym.shndx == elf.SHN_UNDEF && sym.bind == elf.STB_WEAK {
+			l.weak[sym.name] = true
 		}
 	}
-	return nil, false
+	for _, s := range l.elf.sections {
+		for _, sym := range s.relocs {
+			l.referenced[sym.section] = true
+		}
+	}
+}
+
+func (l *loader) addMap(m *mapDef) {
+	l.maps = append(l.maps, m)
+	if m.sec != nil {
+		l.mapAt[mapPlace{m.sec, m.off}] = m
+	}
 }
 
 // cleanPath drops what -fdebug-compilation-dir=. leaves before a file's name.

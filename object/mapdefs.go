@@ -28,6 +28,9 @@ const (
 	legacyWords
 )
 
+// maxMembers is more than the members that a map's definition can have, each once.
+const maxMembers = 16
+
 // pinByName is the value of LIBBPF_PIN_BY_NAME.
 const pinByName = 1
 
@@ -96,7 +99,7 @@ func (l *loader) readLegacyMaps(s *section) {
 		}
 		spec := newSpec(sym.name)
 		m := &mapDef{spec: spec, sec: s, off: sym.value}
-		l.maps = append(l.maps, m)
+		l.addMap(m)
 		var w [legacyWords]uint32
 		n := 0
 		for off := sym.value; n < legacyWords && off+4 <= end && end <= uint64(len(s.data)); off += 4 {
@@ -110,23 +113,14 @@ func (l *loader) readLegacyMaps(s *section) {
 		spec.Type, spec.KeySize, spec.ValueSize = maps.Type(w[legacyType]), w[legacyKeySize], w[legacyValueSize]
 		spec.MaxEntries, spec.Flags = w[legacyMaxEntries], w[legacyFlags]
 		if n == legacyWords {
-			m.id, spec.Pinned = w[legacyID], w[legacyPinning] != 0
+			m.id, m.innerID, spec.Pinned = w[legacyID], w[legacyInnerID], w[legacyPinning] != 0
+			l.mapByID[m.id] = m
 		}
 	}
-	l.legacyInner(s, syms)
-}
-
-// legacyInner finds the inner map of iproute2's maps of maps: the one whose id they name.
-func (l *loader) legacyInner(s *section, syms []*symbol) {
-	for i, outer := range l.maps {
-		if outer.sec != s || !ofMaps(outer.spec.Type) || outer.off+legacyWords*4 > uint64(len(s.data)) {
-			continue
-		}
-		id := le.Uint32(s.data[outer.off+legacyInnerID*4:])
-		for j, inner := range l.maps {
-			if id != 0 && i != j && inner.id == id && !ofMaps(inner.spec.Type) {
-				outer.spec.Inner = inner.spec
-			}
+	for _, outer := range l.maps { // iproute2's maps of maps name the inner one by its id
+		inner := l.mapByID[outer.innerID]
+		if outer.sec == s && ofMaps(outer.spec.Type) && outer.innerID != 0 && inner != nil && !ofMaps(inner.spec.Type) {
+			outer.spec.Inner = inner.spec
 		}
 	}
 }
@@ -143,7 +137,7 @@ func (l *loader) readBTFMaps(s *section) {
 	}
 	for _, sym := range mapSymbols(s) {
 		spec := newSpec(sym.name)
-		l.maps = append(l.maps, &mapDef{spec: spec, sec: s, off: sym.value})
+		l.addMap(&mapDef{spec: spec, sec: s, off: sym.value})
 		v := vars[sym.name]
 		if v == nil {
 			spec.Broken = "its definition has no type information (compile with -g)"
@@ -174,6 +168,9 @@ var numbers = map[string]func(s *maps.Spec, n uint64){
 
 // describe fills a spec from the type of its definition.
 func (l *loader) describe(spec *maps.Spec, def *btf.Struct, inner bool) error {
+	if len(def.Members) > maxMembers {
+		return fmt.Errorf("its definition has %d members", len(def.Members))
+	}
 	for _, m := range def.Members {
 		if set := numbers[m.Name]; set != nil {
 			n, ok := number(m.Type)
@@ -186,11 +183,14 @@ func (l *loader) describe(spec *maps.Spec, def *btf.Struct, inner bool) error {
 		var err error
 		switch m.Name {
 		case "key":
-			_, spec.KeySize, spec.Key, err = l.pointee(m)
+			var t btf.Type
+			if t, spec.KeySize, err = pointee(m); err == nil {
+				spec.Key = l.layouts.describe(t, 0).layout
+			}
 		case "value":
 			var t btf.Type
-			if t, spec.ValueSize, spec.Value, err = l.pointee(m); err == nil {
-				spec.LockOff, spec.TimerOff = special(t, "bpf_spin_lock"), special(t, "bpf_timer")
+			if t, spec.ValueSize, err = pointee(m); err == nil {
+				l.layouts.value(spec, t)
 			}
 		case "values":
 			if inner {
@@ -228,17 +228,17 @@ func number(t btf.Type) (uint64, bool) {
 	return 0, false
 }
 
-// pointee is the type that the pointer m points to, its size in bytes and its description.
-func (l *loader) pointee(m btf.Member) (btf.Type, uint32, *maps.Layout, error) {
+// pointee is the type that the pointer m points to, and its size in bytes.
+func pointee(m btf.Member) (btf.Type, uint32, error) {
 	p, ok := btf.As[*btf.Pointer](m.Type)
 	if !ok {
-		return nil, 0, nil, fmt.Errorf("member %q of its definition is no pointer", m.Name)
+		return nil, 0, fmt.Errorf("member %q of its definition is no pointer", m.Name)
 	}
 	size, err := sizeof(p.Target)
 	if err != nil {
-		return nil, 0, nil, fmt.Errorf("the %s has no size: %v", m.Name, err)
+		return nil, 0, fmt.Errorf("the %s has no size: %v", m.Name, err)
 	}
-	return p.Target, size, l.layouts.of(p.Target), nil
+	return p.Target, size, nil
 }
 
 // describeValues handles the member "values", an array of pointers to programs or to maps.
@@ -271,12 +271,7 @@ func (l *loader) describeValues(spec *maps.Spec, m btf.Member) error {
 // readData makes a map of a section of global variables: one value, which is the section.
 func (l *loader) readData(s *section) error {
 	used := slices.ContainsFunc(s.symbols, func(sym *symbol) bool { return !strings.HasPrefix(sym.name, ".") })
-	for _, code := range l.elf.sections {
-		for _, sym := range code.relocs {
-			used = used || sym.section == s
-		}
-	}
-	if !used { // string constants that were inlined, and the like
+	if !used && !l.referenced[s] { // string constants that were inlined, and the like
 		return nil
 	}
 	if s.size > MaxData {
@@ -292,10 +287,9 @@ func (l *loader) readData(s *section) error {
 		spec.Contents = []maps.Entry{{Key: make([]byte, 4), Value: slices.Clone(s.data)}}
 	}
 	if ds, ok := typeNamed[*btf.Datasec](l, s.name); ok {
-		spec.Value = l.layouts.section(ds, spec.ValueSize)
-		spec.LockOff, spec.TimerOff = specialIn(ds, "bpf_spin_lock"), specialIn(ds, "bpf_timer")
+		l.layouts.section(spec, ds)
 	}
-	l.maps = append(l.maps, &mapDef{spec: spec, sec: s})
+	l.addMap(&mapDef{spec: spec, sec: s})
 	return nil
 }
 
@@ -314,10 +308,8 @@ func (l *loader) fillMaps() {
 		if !ok || err1 != nil || err2 != nil {
 			continue
 		}
-		for _, m := range l.maps {
-			if m.id == uint32(idNum) && m.spec.Type == maps.ProgArray {
-				m.spec.Contents = append(m.spec.Contents, maps.Entry{Key: key32(uint64(slotNum)), ProgName: fn.name})
-			}
+		if m := l.mapByID[uint32(idNum)]; m != nil && idNum != 0 && m.spec.Type == maps.ProgArray {
+			m.spec.Contents = append(m.spec.Contents, maps.Entry{Key: key32(slotNum), ProgName: fn.name})
 		}
 	}
 }
@@ -341,8 +333,8 @@ func (l *loader) fillFromRelocs(s *section) {
 			at := sym.value + le.Uint64(s.data[off:])
 			if fn := l.functionAt[place{sym.section, int(at / asm.InsnSize)}]; fn != nil && fn.entry {
 				e.ProgName = fn.name
-			} else if inner := slices.IndexFunc(l.maps, func(d *mapDef) bool { return d.sec == sym.section && d.off == at }); inner >= 0 {
-				e.MapName = l.maps[inner].spec.Name
+			} else if inner := l.mapAt[mapPlace{sym.section, at}]; inner != nil {
+				e.MapName = inner.spec.Name
 			} else {
 				l.warn("map %s: slot %d names %q, which is neither a program nor a map", m.spec.Name, (off-first)/8, sym.name)
 				continue

@@ -22,7 +22,7 @@ import (
 // Limits on input: what is beyond them is refused before anything is allocated for it.
 const (
 	// MaxFile is the size of the largest file that is read, in bytes.
-	MaxFile = 64 << 20
+	MaxFile = 32 << 20
 	// MaxData is the size of the largest data section, in bytes.
 	MaxData = 64 << 20
 	// MaxInsns is the number of slots in the largest program (kernel: BPF_COMPLEXITY_LIMIT_INSNS).

@@ -3,16 +3,11 @@ package object
 import (
 	"debug/elf"
 	"fmt"
-	"slices"
 
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skepvm/skep/asm"
 )
-
-func (l *loader) hasFuncInfo(section string, slot int) bool {
-	return l.funcInfo[place{l.sectionNamed(section), slot}]
-}
 
 // resolve copies the function's instructions out of its section and notes what they refer to.
 func (l *loader) resolve(fn *function) {
@@ -55,17 +50,13 @@ func (l *loader) resolveLoad(fn *function, pc int, sym *symbol) ref {
 	at := sym.value + uint64(int64(in.Imm)) // what is static is named by its section, and the distance is in Imm
 	switch sec := sym.section; {
 	case sec.btfMaps(), sec.legacyMaps():
-		for _, m := range l.maps {
-			if m.sec == sec && m.off == at {
-				return ref{kind: refMap, m: m}
-			}
+		if m := l.mapAt[mapPlace{sec, at}]; m != nil {
+			return ref{kind: refMap, m: m}
 		}
 		return broken("map at offset %#x of section %q has no definition", at, sec.name)
 	case sec.dataKind():
-		for _, m := range l.maps {
-			if m.sec == sec {
-				return ref{kind: refValue, m: m, off: uint32(at)}
-			}
+		if m := l.mapAt[mapPlace{sec, 0}]; m != nil {
+			return ref{kind: refValue, m: m, off: uint32(at)}
 		}
 		return broken("section %q is no map", sec.name)
 	case sec.code():
@@ -97,7 +88,7 @@ func (l *loader) plainLoad(fn *function, pc int) ref {
 // externLoad handles the address of something that the object does not define: a kernel configuration value or a
 // kernel symbol. There is no kernel here, so a symbol's address is that of an absent one: 0 if it is weak.
 func (l *loader) externLoad(fn *function, pc int, sym *symbol) ref {
-	if off, ok := l.kconfigOffset(sym.name); ok {
+	if off, ok := l.kconfigAt[sym.name]; ok {
 		return ref{kind: refValue, m: l.kconfig, off: off}
 	}
 	if sym.bind != elf.STB_WEAK {
@@ -125,7 +116,7 @@ func (l *loader) resolveCall(fn *function, pc int, sym *symbol) ref {
 		return ref{}
 	}
 	if sym.section == nil {
-		if l.isKfunc(sym.name) {
+		if l.kfuncs[sym.name] {
 			return ref{kind: refKfunc, kfunc: sym.name}
 		}
 		return broken("function %q is called but not defined", sym.name)
@@ -138,19 +129,29 @@ func (l *loader) resolveCall(fn *function, pc int, sym *symbol) ref {
 	return ref{kind: refCall, fn: target}
 }
 
-// isKfunc reports whether an undefined function is declared as one of the kernel's: it is then in the section .ksyms,
-// which exists in BTF alone.
-func (l *loader) isKfunc(name string) bool {
-	f, ok := typeNamed[*btf.Func](l, name)
-	if !ok || f.Linkage != btf.ExternFunc {
-		return false
+// findKfuncs finds the undefined functions that are declared as the kernel's: those are in the section .ksyms, which
+// exists in BTF alone. TypesByName is asked and not TypeByName, which refuses a section that has variables as well.
+func (l *loader) findKfuncs() {
+	if l.types == nil {
+		return
 	}
-	ds, ok := typeNamed[*btf.Datasec](l, ".ksyms")
-	if !ok { // cilium/ebpf refuses the section when it has variables with a type
-		return true
-	}
-	return slices.ContainsFunc(ds.Vars, func(v btf.VarSecinfo) bool {
-		f, ok := v.Type.(*btf.Func)
-		return ok && f.Name == name
+	var found []btf.Type
+	err := guard(func() (err error) {
+		found, err = l.types.TypesByName(".ksyms")
+		return err
 	})
+	if err != nil {
+		return
+	}
+	for _, t := range found {
+		ds, ok := t.(*btf.Datasec)
+		if !ok {
+			continue
+		}
+		for _, v := range ds.Vars {
+			if f, ok := v.Type.(*btf.Func); ok {
+				l.kfuncs[f.Name] = true
+			}
+		}
+	}
 }
