@@ -1,6 +1,7 @@
 package jit
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/skepvm/skep/asm"
@@ -27,12 +28,16 @@ type arrayMap struct {
 
 // code is the machine code of one program, position-independent, and all that Go must know to run it.
 type code struct {
-	bytes              []byte
-	run, batch, resume int   // offsets of the stubs
-	ret                int   // offset of a return from a function
-	slots              []int // offset of each slot's code; -1 for the second slot of a 64-bit load
-	sites              []site
+	bytes  []byte
+	stubs  stubOffsets
+	slots  []int // offset of each slot's code; -1 for the second slot of a 64-bit load
+	sites  []site
+	leader []bool // by slot: a basic block, and with it a charge to the fuel, begins there
+	insns  []asm.Insn
 }
+
+// stubOffsets are the ways in: see gen.stubs.
+type stubOffsets struct{ run, batch, callback, resume, ret int }
 
 // gen makes the code of one program.
 type gen struct {
@@ -49,7 +54,7 @@ type gen struct {
 	sites  []pendingSite
 	cold   []coldPath
 
-	leave, leaveDone, run, batch, resume, ret amd64.Label
+	leave, leaveDone, run, batch, callback, resume, ret amd64.Label
 }
 
 type pendingSite struct {
@@ -65,8 +70,9 @@ func compile(insns []asm.Insn, t target) (*code, error) {
 		return nil, err
 	}
 	g.slots = g.a.Labels(len(insns))
-	g.leave, g.leaveDone = g.a.Labels(1), g.a.Labels(1)
-	g.run, g.batch, g.resume, g.ret = g.a.Labels(1), g.a.Labels(1), g.a.Labels(1), g.a.Labels(1)
+	for _, l := range []*amd64.Label{&g.leave, &g.leaveDone, &g.run, &g.batch, &g.callback, &g.resume, &g.ret} {
+		*l = g.a.Labels(1)
+	}
 	g.sites = append(g.sites, pendingSite{label: g.run}) // siteDone
 	for pc := 0; pc < len(insns); pc += width(g.kinds[pc]) {
 		if err := g.insn(pc); err != nil {
@@ -79,9 +85,11 @@ func compile(insns []asm.Insn, t target) (*code, error) {
 }
 
 func (g *gen) finish() *code {
-	c := &code{bytes: append([]byte(nil), g.a.Finish()...)}
-	c.run, c.batch, c.resume = g.a.Offset(g.run), g.a.Offset(g.batch), g.a.Offset(g.resume)
-	c.ret = g.a.Offset(g.ret)
+	c := &code{bytes: bytes.Clone(g.a.Finish()), leader: g.leader, insns: g.insns}
+	c.stubs = stubOffsets{
+		run: g.a.Offset(g.run), batch: g.a.Offset(g.batch), callback: g.a.Offset(g.callback),
+		resume: g.a.Offset(g.resume), ret: g.a.Offset(g.ret),
+	}
 	c.slots = make([]int, len(g.insns))
 	for i := range c.slots {
 		c.slots[i] = g.a.Offset(g.slots + amd64.Label(i))
@@ -189,11 +197,17 @@ func neverFallsThrough(k asm.Kind) bool {
 // startBlock charges the fuel for the block that begins at pc.
 func (g *gen) startBlock(pc int) {
 	g.known = constants{}
-	g.left = 0
-	for i := pc; i < len(g.insns) && (i == pc || !g.leader[i]); i += width(g.kinds[i]) {
-		g.left++
-	}
+	g.left = blockRest(g.insns, g.leader, pc)
 	g.arith(asm.Sub, amd64.Q, fuelReg, g.left)
+}
+
+// blockRest counts the instructions from pc to the end of its basic block.
+func blockRest(insns []asm.Insn, leader []bool, pc int) int32 {
+	n := int32(0)
+	for i := pc; i < len(insns) && (i == pc || !leader[i]); i += width(asm.KindOf(insns[i])) {
+		n++
+	}
+	return n
 }
 
 // insn emits the code of the instruction at pc.

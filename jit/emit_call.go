@@ -12,8 +12,6 @@ const (
 	mapLookupID = 1
 	cpuNumberID = 8
 	tailCallID  = 12
-	forEachID   = 164
-	loopID      = 181
 )
 
 // callHelper calls a helper: a few in machine code, all others in Go.
@@ -22,9 +20,9 @@ func (g *gen) callHelper(pc int) {
 	case id == cpuNumberID:
 		g.fromState(amd64.L, amd64.RAX, offCPU)
 		return
-	case id == mapLookupID && g.known.set.Has(asm.R1):
+	case id == mapLookupID && g.known.set.Has(asm.R1) && g.known.value[asm.R1]>>32 == 0:
 		if m, ok := g.t.array(uint32(g.known.value[asm.R1])); ok {
-			g.arrayLookup(m)
+			g.arrayLookup(pc, m)
 			return
 		}
 	}
@@ -33,10 +31,13 @@ func (g *gen) callHelper(pc int) {
 
 // arrayLookup emits R0 = address of the element whose index R2 points to, or 0. Sizes and addresses of the map are
 // constants of the code: what the guest may have done to the map's header does not matter.
-func (g *gen) arrayLookup(m arrayMap) {
+// A key at the very end of guest memory is left to the helper, which has a fault for it.
+func (g *gen) arrayLookup(pc int, m arrayMap) {
 	done := g.a.Labels(1)
 	index := regMap[asm.R0]
-	g.address(regMap[asm.R2], 0)
+	g.a.RR(amd64.MovRM, amd64.L, scratch, regMap[asm.R2])
+	g.compare(scratch, int32(g.t.mask-3))
+	g.a.Jcc(amd64.CondA, g.later(coldPath{kind: coldLeave, site: g.newSite(exitHelper, pc, done)}))
 	g.a.RM(amd64.MovRM, amd64.L, index, amd64.Indexed(baseReg, scratch, 0))
 	g.compare(index, int32(m.entries))
 	g.a.Jcc(amd64.CondAE, g.later(coldPath{kind: coldNull, back: done}))

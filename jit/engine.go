@@ -1,6 +1,7 @@
 package jit
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -35,6 +36,10 @@ type engine struct {
 
 	current *program // whose site was the last
 	left    uint32   // state.left when the CPU last began a run
+
+	// The helper call that callbacks come from.
+	caller *program
+	site   *site
 }
 
 var _ vm.Engine = (*engine)(nil)
@@ -72,7 +77,7 @@ func (e *engine) Run(ctx uint32) (vm.Result, error) {
 	s := e.state
 	s.ctx, s.left, e.left = ctx, 0, 0
 	s.fuel, s.frameFuel = e.slice, e.slice
-	f := e.enter(e.program.run)
+	f := e.enter(e.program.stubs.run)
 	res := vm.Result{R0: s.regs[asm.R0], Insns: uint64(s.frameFuel - s.fuel)}
 	if f != nil {
 		return res, f
@@ -90,7 +95,7 @@ func (e *engine) RunBatch(first, stride uint32, n int) (int, error) {
 		count := min(n-done, maxBatch)
 		s.left, e.left = uint32(count), 0
 		s.fuel = e.slice
-		if f := e.enter(e.program.batch); f != nil {
+		if f := e.enter(e.program.stubs.batch); f != nil {
 			return done + count - int(s.left), f
 		}
 		done += count
@@ -119,7 +124,7 @@ func (e *engine) drive(stub uintptr) *vm.Fault {
 		if f := e.serve(p, site); f != nil {
 			return f
 		}
-		enter(s, p.at(p.resume))
+		enter(s, p.at(p.stubs.resume))
 	}
 	runtime.KeepAlive(e) // its cleanup frees the stack that machine code ran on
 	return nil
@@ -188,26 +193,31 @@ func (e *engine) helper(p *program, site *site) *vm.Fault {
 		return e.tailCall(p, site)
 	}
 	row := helpers.ByID(id)
+	if row == nil {
+		return e.helperFault(p, site, fmt.Sprintf("helper %d", id), errNotImplemented)
+	}
 	var err error
 	switch {
-	case row == nil:
-		f := e.fault(vm.HelperError, p, site)
-		f.Helper, f.Err = fmt.Sprintf("helper %d", id), errNotImplemented
-		return f
 	case row.Fn != nil:
 		r[asm.R0], err = row.Fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
+	case row.Engine:
+		return e.engineHelper(p, site, row)
 	default:
 		err = errNotImplemented
 	}
 	if err != nil {
-		f := e.fault(vm.HelperError, p, site)
-		f.Helper, f.Err = row.Name, err
-		return f
+		return e.helperFault(p, site, row.Name, err)
 	}
 	return nil
 }
 
-var errNotImplemented = fmt.Errorf("not implemented")
+var errNotImplemented = errors.New("not implemented")
+
+func (e *engine) helperFault(p *program, site *site, name string, err error) *vm.Fault {
+	f := e.fault(vm.HelperError, p, site)
+	f.Helper, f.Err = name, err
+	return f
+}
 
 // tailCall continues at the start of another program, in the frame of the running function and with its return address.
 func (e *engine) tailCall(p *program, site *site) *vm.Fault {
@@ -224,9 +234,7 @@ func (e *engine) tailCall(p *program, site *site) *vm.Fault {
 	if to.linked != next {
 		var err error
 		if to, err = e.compiler.program(next); err != nil {
-			f := e.fault(vm.HelperError, p, site)
-			f.Helper, f.Err = helpers.ByID(tailCallID).Name, err
-			return f
+			return e.helperFault(p, site, helpers.ByID(tailCallID).Name, err)
 		}
 	}
 	e.refund(site)
@@ -252,7 +260,7 @@ func (e *engine) packet(p *program, site *site) *vm.Fault {
 	e.state.regs[asm.R0] = v
 	if !ok {
 		e.refund(site)
-		e.state.resume = uint64(p.at(p.ret))
+		e.state.resume = uint64(p.at(p.stubs.ret))
 	}
 	return nil
 }

@@ -9,12 +9,13 @@ import (
 // stubs emits the ways in and out of machine code. Each program has its own, so that its code needs no address of
 // anything outside it.
 //
-// The trampoline has put the state block into stateReg and switched to the private stack. All of run, batch and
-// resume are reached by a jump and leave by a ret to the trampoline's caller, so that the processor's stack of
+// The trampoline has put the state block into stateReg and switched to the private stack. All of run, batch, callback
+// and resume are reached by a jump and leave by a ret to the trampoline's caller, so that the processor's stack of
 // return addresses stays right.
 func (g *gen) stubs() {
 	g.runStub()
 	g.batchStub()
+	g.callbackStub()
 	g.leaveStub()
 	g.resumeStub()
 	g.a.Bind(g.ret)
@@ -83,6 +84,18 @@ func (g *gen) batchStub() {
 	g.leaveFor(exitBatch, 0, next)
 }
 
+// callbackStub calls a function of the program in the middle of a helper. Unlike a run's end, R1-R5 are kept: they are
+// what the helper's caller finds in them.
+func (g *gen) callbackStub() {
+	g.a.Bind(g.callback)
+	g.loadRegs()
+	g.a.M(amd64.CallM, amd64.L, amd64.At(stateReg, offResume))
+	for r := asm.R1; r <= asm.R5; r++ {
+		g.toState(amd64.Q, offRegs+int32(r)*8, regMap[r])
+	}
+	g.a.Jmp(g.leaveDone)
+}
+
 // jumpFuelled jumps while there is fuel.
 func (g *gen) jumpFuelled(l amd64.Label) {
 	g.a.RR(amd64.TestMR, amd64.Q, fuelReg, fuelReg)
@@ -112,12 +125,17 @@ func (g *gen) toGo() {
 // resumeStub continues where Go says with what Go left in the state block. The trampoline has set RSP.
 func (g *gen) resumeStub() {
 	g.a.Bind(g.resume)
+	g.loadRegs()
+	g.a.M(amd64.JmpM, amd64.L, amd64.At(stateReg, offResume))
+}
+
+// loadRegs fetches all registers from the state block.
+func (g *gen) loadRegs() {
 	for i, r := range regMap {
 		g.fromState(amd64.Q, r, offRegs+int32(i)*8)
 	}
 	g.fromState(amd64.Q, fuelReg, offFuel)
 	g.loadBase()
-	g.a.M(amd64.JmpM, amd64.L, amd64.At(stateReg, offResume))
 }
 
 // coldPath is code that hardly ever runs, emitted behind everything else.

@@ -64,6 +64,7 @@ const (
 	ShrCL
 	SarCL
 	JmpM
+	CallM
 
 	ShlxVEX
 	ShrxVEX
@@ -169,6 +170,7 @@ var forms = [numOps]form{
 	ShrCL: {name: "SHR", shape: shapeDigit, opcode: 0xd3, digit: 5},
 	SarCL: {name: "SAR", shape: shapeDigit, opcode: 0xd3, digit: 7},
 	JmpM:  {name: "JMP", shape: shapeDigit, opcode: 0xff, digit: 4, no64: true},
+	CallM: {name: "CALL", shape: shapeDigit, opcode: 0xff, digit: 2, no64: true},
 
 	ShlxVEX: {name: "SHLX", shape: shapeVEX, prefix: 0x66, escape: 2, opcode: 0xf7},
 	ShrxVEX: {name: "SHRX", shape: shapeVEX, prefix: 0xf2, escape: 2, opcode: 0xf7},

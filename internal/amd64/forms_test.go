@@ -197,7 +197,7 @@ func (c testCase) want() (name string, args []x86asm.Arg) {
 		size = 2
 	case f.byteReg, c.op == MovBI8:
 		size = 1
-	case c.op == PushO, c.op == PopO, c.op == JmpM:
+	case c.op == PushO, c.op == PopO, c.op == JmpM, c.op == CallM:
 		size = 8
 	}
 	rmSize := size

@@ -35,7 +35,7 @@ var goNames = map[Op][2]obj.As{
 	ImulI8: {x86.AIMUL3L, x86.AIMUL3Q}, ImulI32: {x86.AIMUL3L, x86.AIMUL3Q},
 	NotM: {x86.ANOTL, x86.ANOTQ}, NegM: {x86.ANEGL, x86.ANEGQ}, DivM: {x86.ADIVL, x86.ADIVQ}, IdivM: {x86.AIDIVL, x86.AIDIVQ},
 	ShlCL: {x86.ASHLL, x86.ASHLQ}, ShrCL: {x86.ASHRL, x86.ASHRQ}, SarCL: {x86.ASARL, x86.ASARQ},
-	JmpM:    {obj.AJMP},
+	JmpM: {obj.AJMP}, CallM: {obj.ACALL},
 	ShlxVEX: {x86.ASHLXL, x86.ASHLXQ}, ShrxVEX: {x86.ASHRXL, x86.ASHRXQ}, SarxVEX: {x86.ASARXL, x86.ASARXQ},
 	PushO: {x86.APUSHQ}, PopO: {x86.APOPQ}, BswapO: {x86.ABSWAPL, x86.ABSWAPQ}, MovImmO: {x86.AMOVL, x86.AMOVQ},
 	Ret: {obj.ARET}, Cdq: {x86.ACDQ, x86.ACQO}, Ud2: {obj.AUNDEF},
