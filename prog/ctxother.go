@@ -73,8 +73,9 @@ func splitPair(p string) (name string, off int) {
 }
 
 var sockFields = append(list(Read, "bound_dev_if 0", "mark 16", "priority 20"),
-	append(list(Read|Narrow, "family 4", "type 8", "protocol 12", "src_ip4 24", "src_port 44", "dst_ip4 52", "state 72",
-		"rx_queue_mapping 76"),
+	append(list(Read|First, "family 4", "type 8", "protocol 12", "src_port 44", "state 72", "rx_queue_mapping 76"),
+		CtxField{Name: "src_ip4", Off: 24, Size: 4, Unit: 4, Access: Read | Narrow},
+		CtxField{Name: "dst_ip4", Off: 52, Size: 4, Unit: 4, Access: Read | Narrow},
 		CtxField{Name: "src_ip6", Off: 28, Size: 16, Unit: 4, Access: Read | Narrow},
 		CtxField{Name: "dst_ip6", Off: 56, Size: 16, Unit: 4, Access: Read | Narrow},
 		// 2 bytes now, 4 in old headers: the upper half cannot be read alone.
@@ -145,7 +146,7 @@ var sockOpsFields = append(list(Read, "op 0", "family 20", "remote_ip4 24", "loc
 	CtxField{Name: "sk", Off: 184, Size: 8, Unit: 8, Access: Read, Yields: SockOrNull, Since: kver.V(5, 3)},
 	CtxField{Name: "skb_data", Off: 192, Size: 8, Unit: 8, Access: Read, Yields: PktData, Since: kver.V(5, 10)},
 	CtxField{Name: "skb_data_end", Off: 200, Size: 8, Unit: 8, Access: Read, Yields: PktEnd, Since: kver.V(5, 10)},
-	CtxField{Name: "skb_tcp_flags", Off: 212, Size: 4, Unit: 4, Access: Read | Narrow, Since: kver.V(5, 10)},
+	CtxField{Name: "skb_tcp_flags", Off: 212, Size: 4, Unit: 4, Access: Read | First, Since: kver.V(5, 10)},
 	CtxField{Name: "skb_hwtstamp", Off: 216, Size: 8, Unit: 8, Access: Read, Since: kver.V(6, 2)})
 
 var skMsgFields = append(list(Read, "family 16", "remote_ip4 20", "local_ip4 24", "remote_port 60", "local_port 64", "size 68"),

@@ -84,6 +84,7 @@ const (
 	Write         // store of the full unit
 	Narrow        // load of a naturally aligned part of the unit
 	Half          // as Narrow, of 2 bytes at least
+	First         // as Narrow, from the unit's first byte
 	Wide          // 8-byte access across two 4-byte units
 	Any           // access of any size, naturally aligned, that stays within the field
 )
@@ -141,7 +142,8 @@ func (f *CtxField) Allows(off, size int, write bool) bool {
 	if write || size > f.Unit {
 		return false
 	}
-	return f.Access&Narrow != 0 || f.Access&Half != 0 && size >= 2
+	first := (off-f.Off)%f.Unit == 0
+	return f.Access&Narrow != 0 || f.Access&Half != 0 && size >= 2 || f.Access&First != 0 && first
 }
 
 // FieldAt returns the first field that [off, off+size) lies in, whatever its access.
