@@ -13,6 +13,7 @@ type array struct {
 	cpuStride uint32 // 0 when there is one value for all CPUs
 	data      uint32
 	values    []byte // guest memory from data on
+	numCPUs   uint   // as in core, nearer
 }
 
 func newArray(c *core) (Map, error) {
@@ -24,7 +25,7 @@ func newArray(c *core) (Map, error) {
 }
 
 func makeArray(c *core) (*array, error) {
-	m := &array{core: c, max: c.spec.MaxEntries, stride: round8(c.spec.ValueSize)}
+	m := &array{core: c, max: c.spec.MaxEntries, stride: round8(c.spec.ValueSize), numCPUs: uint(c.cpus)}
 	size := uint64(m.max) * uint64(m.stride)
 	if c.row.PerCPU {
 		if size >= 1<<32 {
@@ -65,7 +66,7 @@ func (m *array) value(cpu int, i uint32) []byte {
 }
 
 func (m *array) LookupAddr(cpu int, key []byte) uint32 {
-	if len(key) != 4 || uint(cpu) >= uint(m.cpus) {
+	if len(key) != 4 || uint(cpu) >= m.numCPUs {
 		return 0
 	}
 	i := binary.LittleEndian.Uint32(key)

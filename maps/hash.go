@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"sync/atomic"
+	"unsafe"
 )
 
 // hash is Hash, PerCPUHash, their LRU kinds, and what is built on them. See layout.go for the layout.
@@ -27,7 +28,10 @@ type hash struct {
 	moves     atomic.Uint32 // odd while a deletion moves slots
 }
 
-const metaLive = ^uint32(0)
+const (
+	metaLive = ^uint32(0)
+	noElem   = ^uint32(0) // element of an empty slot
+)
 
 func newHash(c *core) (Map, error) {
 	m, err := makeHash(c)
@@ -94,16 +98,7 @@ func (m *hash) LookupAddr(cpu int, key []byte) uint32 {
 	if len(key) != m.keySize || uint(cpu) >= m.numCPUs {
 		return 0
 	}
-	var elem uint32
-	var ok bool
-	switch len(key) {
-	case 4:
-		elem, ok = m.findWord(key, uint64(binary.LittleEndian.Uint32(key)))
-	case 8:
-		elem, ok = m.findWord(key, binary.LittleEndian.Uint64(key))
-	default:
-		elem, ok = m.find(key)
-	}
+	elem, ok := m.locate(key)
 	if !ok {
 		return 0
 	}
@@ -113,32 +108,41 @@ func (m *hash) LookupAddr(cpu int, key []byte) uint32 {
 	return m.data + elem*m.stride + m.valueOff + uint32(cpu)*m.cpuStride
 }
 
-// findWord is find for a key that is one word: the same walk, without calls.
-func (m *hash) findWord(key []byte, word uint64) (uint32, bool) {
-	moves := m.moves.Load()
-	hash := uint32(mix(HashSeed, word))
-	index, elems := m.index, m.elems
-	slot := hash & m.mask
-	for range index {
-		s := atomic.LoadUint64(&index[slot])
-		e1 := slotElem(s)
-		if e1 == 0 {
-			break
-		}
-		if slotHash(s) == hash && e1 <= m.max {
-			if off := int(e1-1) * int(m.stride); binary.LittleEndian.Uint64(elems[off:]) == word {
-				return e1 - 1, true
-			}
-		}
-		slot = (slot + 1) & m.mask
+// locate is the lookup without a lock of a key of the right size.
+func (m *hash) locate(key []byte) (elem uint32, ok bool) {
+	var sure bool
+	switch len(key) {
+	case 4:
+		elem, ok, sure = m.findWord(uint64(binary.LittleEndian.Uint32(key)))
+	case 8:
+		elem, ok, sure = m.findWord(binary.LittleEndian.Uint64(key))
 	}
-	if moves&1 == 0 && m.moves.Load() == moves {
-		return 0, false
+	if ok || sure {
+		return elem, ok
 	}
 	return m.find(key)
 }
 
-// find is the lookup without a lock. A hit needs no check: the slot and the key that it leads to were read. A miss
+// findWord is find for a key that is one word: the same walk, once, without calls and without bounds checks, which
+// mask and max make needless. sure is false when a deletion was under way and a miss proves nothing.
+func (m *hash) findWord(word uint64) (elem uint32, ok, sure bool) {
+	moves := m.moves.Load()
+	hash := uint32(mix(HashSeed, word))
+	index, elems, mask, stride := unsafe.Pointer(&m.index[0]), unsafe.Pointer(&m.elems[0]), m.mask, uintptr(m.stride)
+	first := hash & mask
+	for slot := first; ; {
+		s := atomic.LoadUint64((*uint64)(unsafe.Add(index, uintptr(slot)*8)))
+		e := slotElem(s) - 1
+		if slotHash(s) == hash && e < m.max && *(*uint64)(unsafe.Add(elems, uintptr(e)*stride)) == word {
+			return e, true, true
+		}
+		if slot = (slot + 1) & mask; e == noElem || slot == first {
+			return 0, false, moves&1 == 0 && m.moves.Load() == moves
+		}
+	}
+}
+
+// find is the lookup without a lock of any key. A hit needs no check: the slot and the key that it leads to were read. A miss
 // beside a deletion proves nothing, and is tried again, at last under the lock.
 func (m *hash) find(key []byte) (uint32, bool) {
 	hash := HashKey(key)

@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"encoding/binary"
 	"math/bits"
 )
 
@@ -52,17 +53,17 @@ func (p *prefix) cut(n, from uint32) {
 	}
 }
 
-// canonical returns the key with the bits beyond its prefix as zeros, false when the key is not legal.
-func (m *lpm) canonical(key []byte) (p prefix, n uint32, ok bool) {
+// canonical sets p to the key with the bits beyond its prefix, of n bits, as zeros; false when the key is not legal.
+func (m *lpm) canonical(p *prefix, key []byte) (n uint32, ok bool) {
 	if len(key) != m.keySize {
-		return p, 0, false
+		return 0, false
 	}
 	if n = le32(key); n > m.most {
-		return p, 0, false
+		return 0, false
 	}
 	copy(p[:], key)
 	p.cut(n, m.most)
-	return p, n, true
+	return n, true
 }
 
 func (m *lpm) LookupAddr(_ int, key []byte) uint32 {
@@ -75,7 +76,13 @@ func (m *lpm) LookupAddr(_ int, key []byte) uint32 {
 
 // longest finds the most specific prefix that covers the key.
 func (m *lpm) longest(key []byte) (uint32, bool) {
-	p, n, ok := m.canonical(key)
+	if len(key) == 8 {
+		if elem, ok, sure := m.longestWord(le32(key), binary.BigEndian.Uint32(key[4:])); ok || sure {
+			return elem, ok
+		}
+	}
+	var p prefix
+	n, ok := m.canonical(&p, key)
 	if !ok {
 		return 0, false
 	}
@@ -86,13 +93,32 @@ func (m *lpm) longest(key []byte) (uint32, bool) {
 		}
 		p.cut(length, n)
 		n = length
-		if elem, ok := m.find(p[:m.keySize]); ok {
+		if elem, ok := m.locate(p[:m.keySize]); ok {
 			return elem, true
 		}
 		if length == 0 {
 			return 0, false
 		}
 		from = length - 1
+	}
+}
+
+// longestWord is longest for 4 bytes of data, as in IPv4 tables, with the key in a register. sure is false when a
+// deletion was under way and a miss proves nothing.
+func (m *lpm) longestWord(n, data uint32) (elem uint32, ok, sure bool) {
+	if n > m.most {
+		return 0, false, true
+	}
+	for {
+		if n, ok = m.lengthBelow(n); !ok {
+			return 0, false, true
+		}
+		data &= ^uint32(0) << (32 - n) // all bits go when n is 0
+		elem, ok, sure = m.findWord(uint64(n) | uint64(bits.ReverseBytes32(data))<<32)
+		if ok || !sure || n == 0 {
+			return elem, ok, sure
+		}
+		n--
 	}
 }
 
@@ -115,7 +141,8 @@ func (m *lpm) Update(_ int, key, value []byte, flags uint64) error {
 }
 
 func (m *lpm) HostUpdate(key, value []byte, flags uint64) error {
-	p, n, ok := m.canonical(key)
+	var p prefix
+	n, ok := m.canonical(&p, key)
 	if !ok || flags > Exist {
 		return m.fail("update", EINVAL)
 	}
@@ -130,7 +157,8 @@ func (m *lpm) HostUpdate(key, value []byte, flags uint64) error {
 }
 
 func (m *lpm) Delete(key []byte) error {
-	p, n, ok := m.canonical(key)
+	var p prefix
+	n, ok := m.canonical(&p, key)
 	if !ok {
 		return m.fail("delete", EINVAL)
 	}
@@ -157,8 +185,8 @@ func (m *lpm) HostLookup(key []byte) ([]byte, error) {
 }
 
 func (m *lpm) Next(key []byte) ([]byte, bool) {
-	p, _, ok := m.canonical(key)
-	if !ok {
+	var p prefix
+	if _, ok := m.canonical(&p, key); !ok {
 		return m.hash.Next(nil)
 	}
 	return m.hash.Next(p[:m.keySize])
