@@ -100,18 +100,17 @@ func (c *CPU) forEachElem(args [5]uint64, e Callbacks) (uint64, error) {
 	return done, nil
 }
 
-// interpCallbacks is the interpreter as EngineHelper sees it: at the call at x.callSite.
+// interpCallbacks is the interpreter as EngineHelper sees it.
 type interpCallbacks Interpreter
 
-// engineHelper does a helper that calls back; code[i] is the call.
-func (x *Interpreter) engineHelper(row *helpers.Row, i int) *Fault {
-	x.callSite = i
+// engineHelper does a helper that calls back.
+func (x *Interpreter) engineHelper(row *helpers.Row) *Fault {
 	r0, err := x.cpu.EngineHelper(row, [5]uint64(x.regs[1:6]), (*interpCallbacks)(x))
 	if err != nil {
 		if f, ok := err.(*Fault); ok {
 			return f
 		}
-		f := x.fault(HelperError, i)
+		f := x.fault(HelperError)
 		f.Helper, f.Err = row.Name, err
 		return f
 	}
@@ -124,21 +123,21 @@ func (x *interpCallbacks) Function(slot uint64) bool {
 	return ok
 }
 
-func (x *interpCallbacks) CallBack(slot uint64, args [5]uint64) (uint64, *Fault) {
-	i := (*Interpreter)(x)
-	entry, _ := i.prog.at(slot)
-	copy(i.regs[1:], args[:])
-	site, outer := i.callSite, i.base
-	if f := i.enter(site+1, entry); f != nil {
+func (c *interpCallbacks) CallBack(slot uint64, args [5]uint64) (uint64, *Fault) {
+	x := (*Interpreter)(c)
+	entry, _ := x.prog.at(slot)
+	copy(x.regs[1:], args[:])
+	if f := x.enter(entry); f != nil {
 		return 0, f
 	}
-	i.base = i.depth
-	if f := i.resume(); f != nil {
+	outer := x.base
+	x.base = x.depth
+	if f := x.resume(); f != nil {
 		return 0, f
 	}
-	i.base, i.callSite = outer, site
-	i.leave()
-	return i.regs[0], nil
+	x.base = outer
+	x.leave()
+	return x.regs[0], nil
 }
 
 func (x *interpCallbacks) Grant(m maps.Map, key, value uint32) {

@@ -171,36 +171,41 @@ func (c *checker) allowPacket(ctx uint32) {
 	}
 }
 
-// checkInsn finds the bad access of the instruction that is about to run.
-func (x *Interpreter) checkInsn(in *insn, i int) *Fault {
+// mayAccess reports whether the program may touch the memory that in is about to touch.
+func (x *Interpreter) mayAccess(in *insn) bool {
 	if in.op >= asm.NumKinds {
-		return nil
+		return true
 	}
 	a := &accesses[in.op]
 	if a.size == 0 {
-		return nil
+		return true
 	}
-	base := x.regs[in.src&15]
-	if a.viaDst {
-		base = x.regs[in.dst&15]
-	}
-	addr := base + uint64(in.off)
-	if addr>>32 == 0 &&
-		(!a.read || x.space.Readable(uint32(addr), a.size)) && (!a.write || x.space.Writable(uint32(addr), a.size)) {
-		return nil
-	}
-	return x.badAccess(i, addr, uint64(a.size), a.write, "")
+	addr := x.accessAddr(in, a)
+	return addr>>32 == 0 &&
+		(!a.read || x.space.Readable(uint32(addr), a.size)) && (!a.write || x.space.Writable(uint32(addr), a.size))
 }
 
-func (x *Interpreter) badAccess(i int, addr, size uint64, write bool, helper string) *Fault {
-	f := x.fault(BadAccess, i)
+func (x *Interpreter) accessAddr(in *insn, a *access) uint64 {
+	if a.viaDst {
+		return x.regs[in.dst&15] + uint64(in.off)
+	}
+	return x.regs[in.src&15] + uint64(in.off)
+}
+
+func (x *Interpreter) badInsnAccess(in *insn) *Fault {
+	a := &accesses[in.op]
+	return x.badAccess(x.accessAddr(in, a), uint64(a.size), a.write, "")
+}
+
+func (x *Interpreter) badAccess(addr, size uint64, write bool, helper string) *Fault {
+	f := x.fault(BadAccess)
 	f.Addr, f.Size, f.Write, f.Helper = addr, int(size), write, helper
 	return f
 }
 
-// checkArgs looks at the arguments of the helper that code[i] calls as its prototype wants them, so that the helper
+// checkArgs looks at the arguments of a helper call as its prototype wants them, so that the helper
 // touches no memory that the program may not.
-func (x *Interpreter) checkArgs(row *helpers.Row, i int) *Fault {
+func (x *Interpreter) checkArgs(row *helpers.Row) *Fault {
 	row = row.For(x.env.Type)
 	var m maps.Map
 	for n := range row.NumArgs() {
@@ -208,17 +213,17 @@ func (x *Interpreter) checkArgs(row *helpers.Row, i int) *Fault {
 		switch arg.Base() {
 		case helpers.ArgMapPtr:
 			if m = x.mapOf(v); m == nil {
-				return x.badArg(row, i, n, "is no map")
+				return x.badArg(row, n, "is no map")
 			}
 			continue
 		case helpers.ArgCtx:
 			if v != uint64(x.env.Ctx) {
-				return x.badArg(row, i, n, "is not the ctx")
+				return x.badArg(row, n, "is not the ctx")
 			}
 			continue
 		case helpers.ArgRingMem:
 			if _, ok := x.check.ringMem[uint32(v)]; !ok || v>>32 != 0 {
-				return x.badArg(row, i, n, "is no ring buffer reservation")
+				return x.badArg(row, n, "is no ring buffer reservation")
 			}
 			continue
 		}
@@ -231,7 +236,7 @@ func (x *Interpreter) checkArgs(row *helpers.Row, i int) *Fault {
 		}
 		write := arg.Has(helpers.ArgUninit) || arg.Has(helpers.ArgWrite)
 		if !x.touchable(v, size, write) {
-			return x.badAccess(i, v, size, write, row.Name)
+			return x.badAccess(v, size, write, row.Name)
 		}
 	}
 	return nil
@@ -280,8 +285,8 @@ func (x *Interpreter) touchable(addr, size uint64, write bool) bool {
 	return x.space.RangeReadable(uint32(addr), uint32(size))
 }
 
-func (x *Interpreter) badArg(row *helpers.Row, i, n int, reason string) *Fault {
-	f := x.fault(HelperError, i)
+func (x *Interpreter) badArg(row *helpers.Row, n int, reason string) *Fault {
+	f := x.fault(HelperError)
 	f.Helper, f.Err = row.Name, fmt.Errorf("r%d = %#x %s", n+1, x.regs[1+n], reason)
 	return f
 }

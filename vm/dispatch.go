@@ -6,7 +6,7 @@ import (
 	"github.com/skepvm/skep/asm"
 )
 
-// A mode is a variant of the interpreter's loop. Each is a type of its own size, so that Go compiles dispatch once for
+// A mode is a variant of the interpreter's loop. Each is a type of its own size, so that Go compiles straight once for
 // each and len(mode) is a constant there: the plain loop has no trace of the hook.
 type mode interface{ plain | hooked }
 
@@ -15,12 +15,21 @@ type (
 	hooked [1]byte // calls before ahead of each instruction: checks, trace
 )
 
-// dispatch runs x.prog from x.pc until the activation at depth x.base exits, or to a fault. Arms are one line each; what
-// needs more is a method. The only state that lives outside x meanwhile is pc, start and fuel.
+// leaving says why straight stopped ahead of or behind an instruction.
+type leaving uint8
+
+const (
+	forSpecial leaving = iota // the instruction is one for special; it is counted, and x.pc is behind it
+	forBudget                 // a taken jump back found the budget spent; x.pc is behind the jump
+	forHook                   // the hook faulted: x.hookFault; x.pc is behind the instruction
+)
+
+// straight runs x.prog from x.pc up to an instruction that needs more than registers and memory. It calls nothing, so
+// that Go keeps its few variables in registers; the instructions that do need calls are special's.
 //
 // Instructions are not counted one by one: fuel, what is left of the budget, is brought up to date where control
 // leaves the straight line, by the distance from start.
-func dispatch[M mode](x *Interpreter) *Fault {
+func straight[M mode](x *Interpreter) (in *insn, why leaving) {
 	var (
 		m     M
 		r     = &x.regs
@@ -31,12 +40,12 @@ func dispatch[M mode](x *Interpreter) *Fault {
 		fuel  = x.fuel
 	)
 	for {
-		in := &code[pc]
+		in = &code[pc]
 		pc++
 		if len(m) != 0 {
-			if f := x.before(in, pc-1); f != nil {
-				x.fuel = fuel - int64(pc-start)
-				return f
+			if !x.before(in, pc-1) {
+				why = forHook
+				break
 			}
 		}
 		switch in.op {
@@ -390,56 +399,11 @@ func dispatch[M mode](x *Interpreter) *Fault {
 			mem.Store32(uint32(r[in.dst&15]+uint64(in.off)), uint32(r[in.src&15]))
 		case asm.Stx64:
 			mem.Store64(uint32(r[in.dst&15]+uint64(in.off)), r[in.src&15])
-		case asm.LoadAcq8, asm.LoadAcq16, asm.LoadAcq32, asm.LoadAcq64:
-			x.loadAcquire(in)
-		case asm.StoreRel8, asm.StoreRel16, asm.StoreRel32, asm.StoreRel64:
-			x.storeRelease(in)
-		case asm.AtomicAdd32, asm.AtomicOr32, asm.AtomicAnd32, asm.AtomicXor32, asm.AtomicFetchAdd32, asm.AtomicFetchOr32,
-			asm.AtomicFetchAnd32, asm.AtomicFetchXor32, asm.AtomicXchg32, asm.AtomicCmpxchg32:
-			x.atomic32(in)
-		case asm.AtomicAdd64, asm.AtomicOr64, asm.AtomicAnd64, asm.AtomicXor64, asm.AtomicFetchAdd64, asm.AtomicFetchOr64,
-			asm.AtomicFetchAnd64, asm.AtomicFetchXor64, asm.AtomicXchg64, asm.AtomicCmpxchg64:
-			x.atomic64(in)
 		case asm.LdImm64:
 			r[in.dst&15] = in.imm
-
-		case asm.LdAbs8, asm.LdAbs16, asm.LdAbs32:
-			if !x.loadPacket(in, int32(in.imm)) {
-				goto exit
-			}
-		case asm.LdInd8, asm.LdInd16, asm.LdInd32:
-			if !x.loadPacket(in, int32(r[in.src&15]+in.imm)) {
-				goto exit
-			}
-		case asm.MayGoto:
-			if !x.passLoop() {
-				goto taken
-			}
-		case asm.CallHelper:
-			x.fuel = fuel - int64(pc-start)
-			if f := x.callHelper(in, pc-1); f != nil {
-				return f
-			}
-			fuel, start = x.fuel, pc
-		case asm.CallLocal:
-			x.fuel = fuel - int64(pc-start)
-			if f := x.enter(pc, pc+int(in.off)); f != nil {
-				return f
-			}
-			fuel, pc = x.fuel, x.pc
-			start = pc
-		case opTailCall:
-			x.fuel = fuel - int64(pc-start)
-			if f := x.tailCall(pc); f != nil {
-				return f
-			}
-			fuel, pc, code = x.fuel, x.pc, x.prog.code
-			start = pc
-		case asm.Exit:
-			goto exit
 		default:
-			x.fuel = fuel - int64(pc-start)
-			return x.cannotRun(in, pc-1)
+			x.pc, x.fuel = pc, fuel-int64(pc-start)
+			return in, forSpecial
 		}
 		continue
 
@@ -448,19 +412,68 @@ func dispatch[M mode](x *Interpreter) *Fault {
 		pc += int(in.off)
 		start = pc
 		if in.off < 0 && fuel < 0 {
-			x.fuel = fuel
-			return x.fault(BudgetExceeded, pc-1-int(in.off))
+			pc -= int(in.off)
+			start, why = pc, forBudget
+			break
 		}
-		continue
-
-	exit:
-		fuel -= int64(pc - start)
-		if x.depth == x.base {
-			x.fuel = fuel
-			return nil
-		}
-		x.leave()
-		pc, code = x.pc, x.prog.code
-		start = pc
 	}
+	x.pc, x.fuel = pc, fuel-int64(pc-start)
+	return in, why
+}
+
+// dispatch runs x.prog from x.pc until the activation at depth x.base exits, or to a fault.
+func dispatch[M mode](x *Interpreter) *Fault {
+	for {
+		in, why := straight[M](x)
+		switch why {
+		case forBudget:
+			return x.fault(BudgetExceeded)
+		case forHook:
+			return x.hookFault
+		}
+		exits, f := x.special(in)
+		switch {
+		case f != nil:
+			return f
+		case !exits:
+		case x.depth == x.base:
+			return nil
+		default:
+			x.leave()
+		}
+	}
+}
+
+// special runs an instruction that straight leaves out. x.pc is behind it, and may be changed. exits means that the
+// activation ends.
+func (x *Interpreter) special(in *insn) (exits bool, f *Fault) {
+	switch in.op {
+	case asm.Exit:
+		return true, nil
+	case asm.LoadAcq8, asm.LoadAcq16, asm.LoadAcq32, asm.LoadAcq64:
+		x.loadAcquire(in)
+	case asm.StoreRel8, asm.StoreRel16, asm.StoreRel32, asm.StoreRel64:
+		x.storeRelease(in)
+	case asm.AtomicAdd32, asm.AtomicOr32, asm.AtomicAnd32, asm.AtomicXor32, asm.AtomicFetchAdd32, asm.AtomicFetchOr32,
+		asm.AtomicFetchAnd32, asm.AtomicFetchXor32, asm.AtomicXchg32, asm.AtomicCmpxchg32:
+		x.atomic32(in)
+	case asm.AtomicAdd64, asm.AtomicOr64, asm.AtomicAnd64, asm.AtomicXor64, asm.AtomicFetchAdd64, asm.AtomicFetchOr64,
+		asm.AtomicFetchAnd64, asm.AtomicFetchXor64, asm.AtomicXchg64, asm.AtomicCmpxchg64:
+		x.atomic64(in)
+	case asm.LdAbs8, asm.LdAbs16, asm.LdAbs32:
+		return !x.loadPacket(in, int32(in.imm)), nil
+	case asm.LdInd8, asm.LdInd16, asm.LdInd32:
+		return !x.loadPacket(in, int32(x.regs[in.src&15]+in.imm)), nil
+	case asm.MayGoto:
+		return false, x.mayGoto(in)
+	case asm.CallHelper:
+		return false, x.callHelper(in)
+	case asm.CallLocal:
+		return false, x.enter(x.pc + int(in.off))
+	case opTailCall:
+		return false, x.tailCall()
+	default:
+		return false, x.cannotRun(in)
+	}
+	return false, nil
 }

@@ -31,19 +31,18 @@ type Interpreter struct {
 	fuel  int64 // budget left, when dispatch does not hold it
 	depth int   // of the running activation, from 0
 	base  int   // depth of the activation whose exit ends dispatch
-	// callSite is the index in prog.code of the helper call that callbacks come from.
-	callSite int
-	prog     *Linked
-	space    *mem.Space
+	prog  *Linked
+	space *mem.Space
 
-	frames [MaxFrames]frame
-	loops  [MaxFrames]uint32 // may_gotos left to each activation
-	entry  *Linked
-	cpu    *CPU
-	env    *helpers.Env
-	budget int64
-	check  *checker // nil unless Checked
-	trace  func(pc int, regs *[asm.NumRegs]uint64)
+	frames    [MaxFrames]frame
+	loops     [MaxFrames]uint32 // may_gotos left to each activation
+	entry     *Linked
+	cpu       *CPU
+	env       *helpers.Env
+	budget    int64
+	check     *checker // nil unless Checked
+	hookFault *Fault
+	trace     func(pc int, regs *[asm.NumRegs]uint64)
 }
 
 // frame is what a local call saves.
@@ -128,27 +127,30 @@ func (x *Interpreter) resume() *Fault {
 	return dispatch[plain](x)
 }
 
-// before is the hook of the hooked mode. i is the instruction's index in x.prog.code.
-func (x *Interpreter) before(in *insn, i int) *Fault {
+// before is the hook of the hooked mode, ahead of x.prog.code[i]. It reports whether to go on; if not, the reason is in
+// x.hookFault.
+func (x *Interpreter) before(in *insn, i int) bool {
 	if x.trace != nil {
 		x.trace(int(x.prog.slots[i]), (*[asm.NumRegs]uint64)(x.regs[:asm.NumRegs]))
 	}
-	if x.check == nil {
-		return nil
+	if x.check == nil || x.mayAccess(in) {
+		return true
 	}
-	return x.checkInsn(in, i)
+	x.pc = i + 1
+	x.hookFault = x.badInsnAccess(in)
+	return false
 }
 
-// fault makes a Fault at instruction i of the running program.
-func (x *Interpreter) fault(kind FaultKind, i int) *Fault {
-	f := &Fault{Kind: kind, PC: int(x.prog.slots[i]), Prog: x.prog.prog.Name}
+// fault makes a Fault at the instruction before x.pc.
+func (x *Interpreter) fault(kind FaultKind) *Fault {
+	f := &Fault{Kind: kind, PC: int(x.prog.slots[x.pc-1]), Prog: x.prog.prog.Name}
 	copy(f.Regs[:], x.regs[:])
 	return f
 }
 
 // cannotRun is the fault of an instruction that dispatch has no arm for.
-func (x *Interpreter) cannotRun(in *insn, i int) *Fault {
-	f := x.fault(BadInsn, i)
+func (x *Interpreter) cannotRun(in *insn) *Fault {
+	f := x.fault(BadInsn)
 	switch in.op {
 	case asm.CallKfunc:
 		name := fmt.Sprintf("BTF id %d", int32(in.imm))
@@ -164,16 +166,16 @@ func (x *Interpreter) cannotRun(in *insn, i int) *Fault {
 	return f
 }
 
-// enter starts the activation of a local function at code[target]; its exit continues at code[ret].
-func (x *Interpreter) enter(ret, target int) *Fault {
+// enter starts the activation of a local function at code[target]; its exit continues at x.pc.
+func (x *Interpreter) enter(target int) *Fault {
 	if x.fuel < 0 {
-		return x.fault(BudgetExceeded, ret-1)
+		return x.fault(BudgetExceeded)
 	}
 	if x.depth+1 >= MaxFrames {
-		return x.fault(CallDepth, ret-1)
+		return x.fault(CallDepth)
 	}
 	f := &x.frames[x.depth]
-	f.prog, f.pc = x.prog, ret
+	f.prog, f.pc = x.prog, x.pc
 	copy(f.saved[:], x.regs[6:10])
 	x.depth++
 	x.loops[x.depth] = MaxLoops
@@ -197,33 +199,36 @@ func (x *Interpreter) leave() {
 	x.regs[10] = uint64(x.cpu.FrameTop(x.depth))
 }
 
-// passLoop reports whether a may_goto falls through.
-func (x *Interpreter) passLoop() bool {
-	left := &x.loops[x.depth]
-	if *left == 0 {
-		return false
+// mayGoto falls through as long as the activation has loops left.
+func (x *Interpreter) mayGoto(in *insn) *Fault {
+	if left := &x.loops[x.depth]; *left > 0 {
+		*left--
+		return nil
 	}
-	*left--
-	return true
+	if in.off < 0 && x.fuel < 0 {
+		return x.fault(BudgetExceeded)
+	}
+	x.pc += int(in.off)
+	return nil
 }
 
 // TailCallFailed is R0 after a tail call that fails. (The kernel leaves whatever was there.)
 const TailCallFailed = math.MaxUint64
 
-// tailCall does helper 12, called at code[ret-1].
-func (x *Interpreter) tailCall(ret int) *Fault {
+// tailCall does helper 12.
+func (x *Interpreter) tailCall() *Fault {
 	if x.check != nil {
-		if f := x.checkArgs(helpers.ByID(tailCallID), ret-1); f != nil {
+		if f := x.checkArgs(helpers.ByID(tailCallID)); f != nil {
 			return f
 		}
 	}
 	next := x.cpu.TailCall(uint32(x.regs[2]), uint32(x.regs[3]))
 	if next == nil {
-		x.regs[0], x.pc = TailCallFailed, ret
+		x.regs[0] = TailCallFailed
 		return nil
 	}
 	if x.fuel < 0 {
-		return x.fault(BudgetExceeded, ret-1)
+		return x.fault(BudgetExceeded)
 	}
 	x.prog, x.pc = next, 0
 	x.loops[x.depth] = MaxLoops
@@ -233,27 +238,27 @@ func (x *Interpreter) tailCall(ret int) *Fault {
 	return nil
 }
 
-// callHelper runs the helper that code[i] calls.
-func (x *Interpreter) callHelper(in *insn, i int) *Fault {
+// callHelper runs the helper that in calls.
+func (x *Interpreter) callHelper(in *insn) *Fault {
 	row := helpers.ByID(int32(in.imm))
 	if row == nil {
-		f := x.fault(HelperError, i)
+		f := x.fault(HelperError)
 		f.Err = fmt.Errorf("no helper %d", int32(in.imm))
 		return f
 	}
 	if x.check != nil {
-		if f := x.checkArgs(row, i); f != nil {
+		if f := x.checkArgs(row); f != nil {
 			return f
 		}
 	}
 	r := &x.regs
 	args := [5]uint64(r[1:6])
 	if row.Fn == nil {
-		return x.engineHelper(row, i)
+		return x.engineHelper(row)
 	}
 	r0, err := row.Fn(x.env, args[0], args[1], args[2], args[3], args[4])
 	if err != nil {
-		f := x.fault(HelperError, i)
+		f := x.fault(HelperError)
 		f.Helper, f.Err = row.Name, err
 		return f
 	}
