@@ -3,8 +3,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * A token bucket for each traffic class. The DSCP of a packet selects the class; a bucket fills at its rate up to its
- * burst, each packet takes as many tokens as it has bytes, and packets that find too few are dropped. Class 0 and
- * classes without a rate are not policed.
+ * burst, each packet takes as many tokens as it has bytes, and packets that find too few are dropped. Buckets without
+ * a rate police nothing.
  */
 #include "skep_bpf.h"
 
