@@ -1,0 +1,227 @@
+package verifier
+
+import (
+	"math"
+
+	"github.com/skepvm/skep/internal/tnum"
+)
+
+// bounds is the set of values that a 64-bit scalar may have (or the variable part of a pointer's offset): the
+// intersection of a tristate number and of four ranges, which view the value as unsigned and signed, and all of it or
+// its low 32 bits. After sync the parts know of each other. (Kernel: the value part of struct bpf_reg_state.)
+type bounds struct {
+	tn         tnum.T
+	umin, umax uint64
+	smin, smax int64
+
+	umin32, umax32 uint32
+	smin32, smax32 int32
+}
+
+// anyBounds is every value.
+var anyBounds = bounds{tnum.Unknown, 0, math.MaxUint64, math.MinInt64, math.MaxInt64, 0, math.MaxUint32, math.MinInt32, math.MaxInt32}
+
+// constBounds is v alone.
+func constBounds(v uint64) bounds {
+	return bounds{tnum.Const(v), v, v, int64(v), int64(v), uint32(v), uint32(v), int32(v), int32(v)}
+}
+
+// isConst reports whether b is one value, which is b.tn.Value.
+func (b *bounds) isConst() bool { return b.tn.Mask == 0 }
+
+// const32 reports whether the low 32 bits are known; they are uint32(b.tn.Value).
+func (b *bounds) const32() bool { return uint32(b.tn.Mask) == 0 }
+
+func (b *bounds) unbound64() {
+	b.umin, b.umax, b.smin, b.smax = 0, math.MaxUint64, math.MinInt64, math.MaxInt64
+}
+
+func (b *bounds) unbound32() {
+	b.umin32, b.umax32, b.smin32, b.smax32 = 0, math.MaxUint32, math.MinInt32, math.MaxInt32
+}
+
+// unbounded reports whether no range says anything.
+func (b *bounds) unbounded() bool {
+	return b.umin == 0 && b.umax == math.MaxUint64 && b.smin == math.MinInt64 && b.smax == math.MaxInt64 &&
+		b.umin32 == 0 && b.umax32 == math.MaxUint32 && b.smin32 == math.MinInt32 && b.smax32 == math.MaxInt32
+}
+
+// empty reports whether no value fits: the path that led here cannot be taken.
+func (b *bounds) empty() bool {
+	return b.umin > b.umax || b.smin > b.smax || b.umin32 > b.umax32 || b.smin32 > b.smax32
+}
+
+// contains reports whether v is in b. For tests.
+func (b *bounds) contains(v uint64) bool {
+	return b.tn.Contains(v) && v >= b.umin && v <= b.umax && int64(v) >= b.smin && int64(v) <= b.smax &&
+		uint32(v) >= b.umin32 && uint32(v) <= b.umax32 && int32(v) >= b.smin32 && int32(v) <= b.smax32
+}
+
+// within reports whether every value of b is in old (kernel: range_within and tnum_in).
+func (b *bounds) within(old *bounds) bool {
+	return old.umin <= b.umin && old.umax >= b.umax && old.smin <= b.smin && old.smax >= b.smax &&
+		old.umin32 <= b.umin32 && old.umax32 >= b.umax32 && old.smin32 <= b.smin32 && old.smax32 >= b.smax32 &&
+		old.tn.In(b.tn)
+}
+
+// sync makes every part of b as tight as the other parts allow (kernel: reg_bounds_sync).
+func (b *bounds) sync() {
+	if b.tn.Mask == 0 && b.umin == b.tn.Value && b.umax == b.tn.Value && b.smin == int64(b.umin) && b.smax == b.smin &&
+		b.umin32 == uint32(b.umin) && b.umax32 == b.umin32 && b.smin32 == int32(b.umin32) && b.smax32 == b.smin32 {
+		return
+	}
+	b.rangesFromBits()
+	for range 3 {
+		b.deduce32()
+		b.deduce64()
+		b.deduceMixed()
+	}
+	b.bitsFromRanges()
+	b.rangesFromBits()
+}
+
+// rangesFromBits narrows the ranges to what the known bits allow.
+func (b *bounds) rangesFromBits() {
+	lo, hi := b.tn.Value, b.tn.Max()
+	const sign64, sign32 = uint64(1) << 63, uint32(1) << 31
+	b.umin, b.umax = max(b.umin, lo), min(b.umax, hi)
+	b.smin = max(b.smin, int64(lo|b.tn.Mask&sign64))
+	b.smax = min(b.smax, int64(lo|b.tn.Mask&^sign64))
+	lo32, mask32 := uint32(lo), uint32(b.tn.Mask)
+	b.umin32, b.umax32 = max(b.umin32, lo32), min(b.umax32, uint32(hi))
+	b.smin32 = max(b.smin32, int32(lo32|mask32&sign32))
+	b.smax32 = min(b.smax32, int32(lo32|mask32&^sign32))
+}
+
+// deduce32 narrows the 32-bit ranges with the 64-bit ones and with each other.
+func (b *bounds) deduce32() {
+	b.lowOf(b.umin, b.umax)
+	b.lowOf(uint64(b.smin), uint64(b.smax))
+	if int32(b.umin32) <= int32(b.umax32) { // the unsigned range doesn't cross the sign border
+		b.smin32 = max(b.smin32, int32(b.umin32))
+		b.smax32 = min(b.smax32, int32(b.umax32))
+	}
+	if uint32(b.smin32) <= uint32(b.smax32) { // the signed range doesn't cross zero
+		b.umin32 = max(b.umin32, uint32(b.smin32))
+		b.umax32 = min(b.umax32, uint32(b.smax32))
+	}
+}
+
+// lowOf narrows the 32-bit ranges given that the whole value runs from lo to hi, in steps of one (wrapping for a
+// signed range).
+func (b *bounds) lowOf(lo, hi uint64) {
+	lo32, hi32 := uint32(lo), uint32(hi)
+	switch {
+	case lo>>32 == hi>>32: // the upper halves agree: the low half runs from lo32 to hi32
+		if lo32 <= hi32 {
+			b.umin32, b.umax32 = max(b.umin32, lo32), min(b.umax32, hi32)
+		}
+		if int32(lo32) <= int32(hi32) {
+			b.smin32, b.smax32 = max(b.smin32, int32(lo32)), min(b.smax32, int32(hi32))
+		}
+	case uint32(lo>>32)+1 == uint32(hi>>32) && int32(lo32) < 0 && int32(hi32) >= 0:
+		// One step of the upper half: the low half runs from negative lo32 over zero to hi32.
+		b.smin32, b.smax32 = max(b.smin32, int32(lo32)), min(b.smax32, int32(hi32))
+	}
+}
+
+// deduce64 narrows the unsigned and the signed 64-bit range with each other.
+func (b *bounds) deduce64() {
+	if int64(b.umin) <= int64(b.umax) {
+		b.smin, b.smax = max(b.smin, int64(b.umin)), min(b.smax, int64(b.umax))
+	}
+	switch {
+	case uint64(b.smin) <= uint64(b.smax):
+		b.umin, b.umax = max(b.umin, uint64(b.smin)), min(b.umax, uint64(b.smax))
+	case b.umax < uint64(b.smin): // signed crosses zero, and the unsigned range meets only its part from zero up
+		b.smin = max(b.smin, int64(b.umin))
+		b.umax = min(b.umax, uint64(b.smax))
+	case uint64(b.smax) < b.umin: // … only its negative part
+		b.smax = min(b.smax, int64(b.umax))
+		b.umin = max(b.umin, uint64(b.smin))
+	}
+}
+
+// deduceMixed narrows the 64-bit ranges with the 32-bit ones.
+func (b *bounds) deduceMixed() {
+	const high = uint64(0xffffffff_00000000)
+	b.umin = max(b.umin, b.umin&high|uint64(b.umin32))
+	b.umax = min(b.umax, b.umax&high|uint64(b.umax32))
+	b.smin = max(b.smin, int64(uint64(b.smin)&high|uint64(b.umin32)))
+	b.smax = min(b.smax, int64(uint64(b.smax)&high|uint64(b.umax32)))
+	if b.smin >= math.MinInt32 && b.smax <= math.MaxInt32 { // the value is the sign extension of its low half
+		b.smin, b.smax = max(b.smin, int64(b.smin32)), min(b.smax, int64(b.smax32))
+	}
+}
+
+// bitsFromRanges narrows the known bits to what the unsigned ranges allow (kernel: __reg_bound_offset).
+func (b *bounds) bitsFromRanges() {
+	t := b.tn.Intersect(tnum.Range(b.umin, b.umax))
+	low := t.Subreg().Intersect(tnum.Range(uint64(b.umin32), uint64(b.umax32)))
+	b.tn = t.WithSubreg(low)
+}
+
+// settle syncs b after a branch has narrowed it, and forgets everything when the narrowing contradicts itself: the
+// branch can't be taken, and the kernel too goes on with an unknown value (reg_bounds_sanity_check).
+func (b *bounds) settle() {
+	b.sync()
+	if b.empty() || b.tn.Mask == 0 && (b.umin != b.tn.Value || b.umax != b.tn.Value) {
+		*b = anyBounds
+	}
+}
+
+// zext32 keeps the low 32 bits and zeroes the rest (kernel: zext_32_to_64).
+func (b *bounds) zext32() {
+	b.tn = b.tn.Subreg()
+	b.umin, b.umax = uint64(b.umin32), uint64(b.umax32)
+	b.smin, b.smax = int64(b.umin32), int64(b.umax32)
+	b.sync()
+}
+
+// truncate keeps the low size bytes and zeroes the rest (kernel: coerce_reg_to_size).
+func (b *bounds) truncate(size uint8) {
+	if size >= 8 {
+		return
+	}
+	low := uint64(1)<<(size*8) - 1
+	b.tn = b.tn.Cast(size)
+	if b.umin&^low == b.umax&^low {
+		b.umin, b.umax = b.umin&low, b.umax&low
+	} else {
+		b.umin, b.umax = 0, low
+	}
+	b.smin, b.smax = int64(b.umin), int64(b.umax)
+	if size < 4 {
+		b.unbound32()
+	}
+	b.sync()
+}
+
+// signExtend makes the low size bytes (1, 2, 4) the whole value, with sign (kernel: coerce_reg_to_size_sx).
+func (b *bounds) signExtend(size uint8) {
+	n := 64 - size*8
+	ext := func(v uint64) int64 { return int64(v<<n) >> n }
+	if b.isConst() {
+		*b = constBounds(uint64(ext(b.tn.Value)))
+		return
+	}
+	lo, hi := int64(math.MinInt64)>>n, int64(math.MaxInt64)>>n
+	// Where the bits above the kept ones never change, the kept ones run from the one end to the other.
+	if b.smin>>(size*8) == b.smax>>(size*8) {
+		if a, z := ext(uint64(b.smin)), ext(uint64(b.smax)); a <= z {
+			lo, hi = a, z
+		}
+	} else if b.smin >= lo && b.smax <= hi {
+		lo, hi = b.smin, b.smax
+	}
+	tn := b.tn.Lsh(n).Arsh(n, 64)
+	*b = anyBounds
+	b.tn, b.smin, b.smax = tn, lo, hi
+	b.sync()
+}
+
+// signExtend32 sign-extends the low size bytes (1, 2) to 32 bits and zeroes the rest.
+func (b *bounds) signExtend32(size uint8) {
+	b.signExtend(size)
+	b.truncate(4)
+}

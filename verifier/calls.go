@@ -1,0 +1,205 @@
+package verifier
+
+import (
+	"fmt"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/prog"
+)
+
+// stepCall dispatches on what is called.
+func (v *verifier) stepCall(in *insn) (done bool, err *Error) {
+	if v.cur.lock != 0 && !(in.kind == asm.CallHelper && in.imm == helperSpinUnlock) {
+		return false, v.fail(LockMisuse, "function calls are not allowed while holding a lock")
+	}
+	switch in.kind {
+	case asm.CallLocal:
+		return false, v.enter(in)
+	case asm.CallHelper:
+		return false, v.callHelper(in)
+	case asm.CallKfunc:
+		return false, v.fail(Unsupported, "calling kernel function %s is not supported", v.kfuncName(in))
+	}
+	return false, v.fail(UnknownOpcode, "unknown opcode %02x", v.prog.Insns[v.pc].Op)
+}
+
+func (v *verifier) kfuncName(in *insn) string {
+	if i := int(int32(in.imm)); i >= 0 && i < len(v.prog.Kfuncs) {
+		return v.prog.Kfuncs[i]
+	}
+	return fmt.Sprintf("#%d", int32(in.imm))
+}
+
+// enter goes into a local function: a new frame that gets R1 to R5 (kernel: check_func_call).
+func (v *verifier) enter(in *insn) *Error {
+	f, err := v.pushFrame(v.cur, int(v.subOf[in.target]))
+	if err != nil {
+		return err
+	}
+	caller := v.cur.frames[v.cur.depth-1]
+	for i := 1; i <= 5; i++ {
+		f.regs[i] = caller.regs[i]
+	}
+	clearScratched(caller)
+	v.pc = int(in.target)
+	return nil
+}
+
+// clearScratched makes R0 to R5 unreadable.
+func clearScratched(f *frame) {
+	for i := range 6 {
+		f.regs[i] = reg{}
+	}
+}
+
+// pushFrame adds a frame for function fn to st.
+func (v *verifier) pushFrame(st *state, fn int) (*frame, *Error) {
+	if st.depth+1 >= v.profile.MaxFrames || st.depth+1 >= maxFrames {
+		return nil, v.fail(CallDepth, "the call stack of %d frames is too deep", st.depth+2)
+	}
+	f := v.pool.newFrame(fn, v.pc)
+	st.depth++
+	st.frames[st.depth] = f
+	f.regs[10] = ptrReg(ptrStack)
+	f.regs[10].frame = uint8(st.depth)
+	return f, nil
+}
+
+// stepExit leaves a function, or ends the path.
+func (v *verifier) stepExit() (done bool, err *Error) {
+	if v.cur.lock != 0 {
+		what := "BPF_EXIT instruction in main prog"
+		if v.cur.depth > 0 {
+			what = "BPF_EXIT instruction"
+		}
+		if v.cur.depth == 0 {
+			return false, v.fail(LockMisuse, "%s cannot be used inside bpf_spin_lock-ed region", what)
+		}
+	}
+	if v.cur.depth > 0 {
+		return false, v.leave()
+	}
+	if err := v.checkHeld("BPF_EXIT instruction in main prog"); err != nil {
+		return false, err
+	}
+	if err := v.readReg(0); err != nil {
+		return false, err
+	}
+	if v.leaks(&v.regs()[0]) {
+		return false, v.fail(PointerLeak, "R0 leaks addr as return value")
+	}
+	return true, v.checkReturn()
+}
+
+// checkReturn checks the value that the program returns (kernel: check_return_code).
+func (v *verifier) checkReturn() *Error {
+	want := v.returnRange()
+	if want == nil {
+		return nil
+	}
+	r0 := &v.regs()[0]
+	if r0.typ != scalar {
+		return v.fail(ReturnValue, "At program exit the register R0 is not a known value (%s)", r0.typeString())
+	}
+	v.markPrecise(0)
+	return v.checkRange(r0, want.Min, want.Max, "At program exit the register R0")
+}
+
+// returnRange is what the attach point, else the program type, demands of R0.
+func (v *verifier) returnRange() *prog.Range {
+	if s, ok := prog.SectionOf(v.prog.Section); ok && s.Type == v.prog.Type && s.Ret != nil {
+		return s.Ret
+	}
+	return v.row.Ret
+}
+
+func (v *verifier) checkRange(r *reg, lo, hi int32, what string) *Error {
+	if r.smin >= int64(lo) && r.smax <= int64(hi) {
+		return nil
+	}
+	return v.fail(ReturnValue, "%s has %s should have been in [%d, %d]", what, rangeWords(r), lo, hi)
+}
+
+// rangeWords says what is known of a scalar (kernel: verbose_invalid_scalar).
+func rangeWords(r *reg) string {
+	words, known := "", false
+	if r.smin > anyBounds.smin {
+		words, known = fmt.Sprintf("smin=%d ", r.smin), true
+	}
+	if r.smax < anyBounds.smax {
+		words, known = words+fmt.Sprintf("smax=%d ", r.smax), true
+	}
+	if !known {
+		return "unknown scalar value"
+	}
+	return words[:len(words)-1]
+}
+
+// leave returns from a local function or a callback (kernel: prepare_func_exit).
+func (v *verifier) leave() *Error {
+	st := v.cur
+	callee, caller := st.top(), st.frames[st.depth-1]
+	if err := v.readReg(0); err != nil {
+		return err
+	}
+	r0 := callee.regs[0]
+	switch {
+	case r0.typ == ptrStack:
+		return v.fail(StackEscape, "cannot return stack pointer to the caller")
+	case callee.callback:
+		if r0.typ != scalar {
+			return v.fail(ReturnValue, "R0 not a scalar value")
+		}
+		v.markPrecise(0)
+		if err := v.checkRange(&r0, callee.retMin, callee.retMax, "At callback return the register R0"); err != nil {
+			return err
+		}
+	case v.subs[callee.fn].reachesTail:
+		// A tail call that succeeded returns what the other program returns, and may have changed the packet.
+		if r0.typ != scalar {
+			return v.fail(ReturnValue, "R0 of a function with a tail call is not a scalar value (%s)", r0.typeString())
+		}
+		r0 = unknownReg()
+	}
+	callsite, callback, tail := int(callee.callsite), callee.callback, v.subs[callee.fn].reachesTail
+	v.pool.putFrame(callee)
+	st.frames[st.depth] = nil
+	st.depth--
+	if callback {
+		v.callbackReturned(callsite)
+		return nil
+	}
+	caller.regs[0] = r0
+	if tail {
+		v.forgetPackets()
+	}
+	v.pc = callsite + 1
+	return nil
+}
+
+// forgetPackets makes every packet pointer unreadable: the packet may have moved (kernel: clear_all_pkt_pointers).
+func (v *verifier) forgetPackets() {
+	v.cur.eachReg(func(r *reg) {
+		if r.isPacket() || r.typ == ptrPacketEnd {
+			*r = reg{}
+		}
+	})
+}
+
+// checkHeld checks that nothing acquired is left at an instruction after which it could not be released
+// (kernel: check_resource_leak).
+func (v *verifier) checkHeld(what string) *Error {
+	if n := len(v.cur.refs); n > 0 {
+		words := ""
+		for _, r := range v.cur.refs {
+			words += fmt.Sprintf("Unreleased reference id=%d alloc_insn=%d\n", r.id, r.pc)
+		}
+		e := v.fail(RefLeak, "%s%s would lead to reference leak", words, what)
+		e.Reason = fmt.Sprintf("what was acquired at instruction %d is never released on this path", v.cur.refs[n-1].pc)
+		return e
+	}
+	if v.cur.lock != 0 {
+		return v.fail(LockMisuse, "%s cannot be used inside bpf_spin_lock-ed region", what)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package verifier
+
+import (
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
+)
+
+// insn is an instruction as the walk wants it: everything looked up once.
+type insn struct {
+	kind     asm.Kind
+	class    asm.Class
+	op       uint8 // ALUOp, Cond, AtomicOp or SwapOp, by class
+	width    uint8 // 32 or 64
+	size     uint8 // bytes of memory, of a swap, of a sign extension
+	dst, src uint8
+	useSrc   bool
+	signed   bool
+	fetch    bool
+	illegal  bool // asm.Check refuses it: an error if the walk gets here
+
+	prune bool // states are kept and compared here
+	force bool // … always
+	seen  bool // the walk got here
+
+	live   asm.RegSet // registers that may be read from here on before they are written
+	off    int32
+	target int32 // of a jump or local call
+	imm    uint64
+	memTyp regType // what this load or store went through, on any path so far
+	helper *helpers.Row
+}
+
+// decode fills v.insns.
+func (v *verifier) decode() {
+	prog := v.prog.Insns
+	v.insns = make([]insn, len(prog))
+	for pc := 0; pc < len(prog); pc++ {
+		in := prog[pc]
+		k := asm.KindOf(in)
+		row := k.Info()
+		d := &v.insns[pc]
+		*d = insn{
+			kind: k, class: row.Class, width: row.Width, size: row.Size, dst: uint8(in.Dst), src: uint8(in.Src),
+			useSrc: row.UseSrc, signed: row.Signed, fetch: row.Fetch, off: int32(in.Off), imm: uint64(int64(in.Imm)),
+			target: int32(in.Target(pc)),
+		}
+		switch row.Class {
+		case asm.ClassALU:
+			d.op = uint8(row.ALU)
+		case asm.ClassBranch:
+			d.op = uint8(row.Cond)
+		case asm.ClassAtomic:
+			d.op = uint8(row.Atomic)
+		case asm.ClassSwap:
+			d.op = uint8(row.Swap)
+		case asm.ClassImm64:
+			if pc+1 < len(prog) {
+				d.imm = asm.Imm64(in, prog[pc+1])
+			}
+		}
+		d.illegal = k == asm.Invalid || asm.Check(in) != nil || !v.profile.Kernel.AtLeast(row.Since)
+		if k == asm.CallHelper {
+			if r := helpers.ByID(in.Imm); r != nil {
+				d.helper = r.For(v.prog.Type)
+				v.open = v.open || callsBack(r)
+			}
+		}
+		v.open = v.open || k == asm.MayGoto
+		if k == asm.LdImm64 {
+			pc++ // the second slot stays invalid
+		}
+	}
+}
+
+// checkLegal rejects an instruction whose fields are illegal.
+func (v *verifier) checkLegal(pc int) *Error {
+	in := v.prog.Insns[pc]
+	if err := asm.Check(in); err != nil {
+		fe := err.(*asm.FieldError)
+		switch {
+		case fe.Field == asm.FieldOp:
+			return v.failAt(pc, UnknownOpcode, "%s", fe.Reason)
+		case fe.Reason == "frame pointer is read only":
+			return v.failAt(pc, FramePointerWrite, "%s", fe.Reason)
+		case (fe.Field == asm.FieldDst || fe.Field == asm.FieldSrc) && fe.Value > 10:
+			return v.failAt(pc, BadRegister, "%s", fe.Reason)
+		}
+		return v.failAt(pc, ReservedField, "%s", fe.Reason)
+	}
+	return v.failAt(pc, UnknownOpcode, "unknown opcode %02x", in.Op)
+}

@@ -1,0 +1,554 @@
+package verifier
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/prog"
+)
+
+// Ids of helpers that have rules of their own.
+const (
+	helperMapLookup       = 1
+	helperTailCall        = 12
+	helperGetStack        = 67
+	helperGetLocalStorage = 81
+	helperSkFullsock      = 95
+	helperTCPSock         = 96
+	helperSpinLock        = 93
+	helperSpinUnlock      = 94
+	helperForEach         = 164
+	helperLoop            = 181
+)
+
+// callInfo is what the arguments of the current call say to the rest of the check (kernel: bpf_call_arg_meta).
+type callInfo struct {
+	row      *helpers.Row
+	m        *maps.Spec
+	mapAux   int32
+	raw      uint8 // register of memory that the helper fills; 0 none
+	rawSize  int64
+	release  uint8  // register whose reference is released; 0 none
+	ref      uint32 // reference among the arguments
+	memSize  int64
+	fn       int // callback
+	constKey int64
+}
+
+// callHelper checks a call and leaves in R0 what the helper returns (kernel: check_helper_call).
+func (v *verifier) callHelper(in *insn) *Error {
+	id := int32(in.imm)
+	r := in.helper
+	if r == nil {
+		return v.fail(HelperUnknown, "invalid func unknown#%d", id)
+	}
+	if !v.available(r) {
+		e := v.fail(HelperUnavailable, "program of this type cannot use helper %s#%d", r.Name, id)
+		if r.Types.Has(v.prog.Type) {
+			e.Reason = fmt.Sprintf("%s exists since kernel %v; the profile is kernel %v", r.Name, r.Since, v.profile.Kernel)
+		}
+		return e
+	}
+	if r.GPL && !v.prog.GPL() {
+		return v.fail(NeedsGPL, "cannot call GPL-restricted function from non-GPL compatible program")
+	}
+	if r.MightSleep && v.prog.Type != prog.Syscall {
+		return v.fail(HelperUnavailable, "helper call might sleep in a non-sleepable prog")
+	}
+	v.call = callInfo{row: r, fn: -1, constKey: -1}
+	for i := range r.NumArgs() {
+		if err := v.checkArg(i); err != nil {
+			return err
+		}
+	}
+	if err := v.checkMapFits(id); err != nil {
+		return err
+	}
+	if err := v.fillRaw(); err != nil {
+		return err
+	}
+	if err := v.release(id); err != nil {
+		return err
+	}
+	if err := v.special(id); err != nil {
+		return err
+	}
+	if v.call.fn >= 0 {
+		if err := v.callback(id); err != nil {
+			return err
+		}
+	}
+	clearScratched(v.cur.top())
+	if err := v.setReturn(id); err != nil {
+		return err
+	}
+	if r.ChangesPacket {
+		v.forgetPackets()
+	}
+	v.pc++
+	return nil
+}
+
+// fillRaw writes the memory that the helper fills.
+func (v *verifier) fillRaw() *Error {
+	c := &v.call
+	if c.raw == 0 {
+		return nil
+	}
+	r := v.regs()[c.raw]
+	if r.typ != ptrStack {
+		return nil
+	}
+	f := v.cur.frames[r.frame]
+	base := int(r.off) + int(r.tn.Value)
+	for i := range int(c.rawSize) {
+		off := base + i
+		s := &f.stack[slotOf(off)]
+		if !v.profile.PointerLeaks && s.spilled() && !s.spilledScalar() {
+			return v.fail(StackAccess, "attempt to corrupt spilled pointer on stack")
+		}
+		s.scrub()
+		*f.byteAt(off) = stackMisc
+	}
+	return nil
+}
+
+// release gives back the reference that an argument carries.
+func (v *verifier) release(id int32) *Error {
+	c := &v.call
+	if c.release == 0 {
+		return nil
+	}
+	if c.ref == 0 {
+		return nil // NULL
+	}
+	if !v.cur.releaseRef(c.ref) {
+		return v.fail(BadRelease, "func %s#%d reference has not been acquired before", c.row.Name, id)
+	}
+	ref := c.ref
+	v.cur.eachReg(func(r *reg) {
+		if r.ref == ref {
+			*r = reg{}
+		}
+	})
+	return nil
+}
+
+// special has the rules of single helpers.
+func (v *verifier) special(id int32) *Error {
+	regs := v.regs()
+	switch id {
+	case helperTailCall:
+		return v.checkHeld("tail_call")
+	case helperGetLocalStorage:
+		if !regs[2].isNull() {
+			return v.fail(HelperArg, "get_local_storage() doesn't support non-zero flags")
+		}
+	case helperSpinLock, helperSpinUnlock:
+		return v.spinLock(id == helperSpinLock, &regs[1])
+	}
+	return nil
+}
+
+// spinLock takes or gives back the lock of a map value.
+func (v *verifier) spinLock(take bool, r *reg) *Error {
+	m := v.mapOf(r)
+	off, ok := m.Lock()
+	switch {
+	case !r.isConst():
+		return v.fail(LockMisuse, "R1 doesn't have constant offset. bpf_spin_lock has to be at the constant offset")
+	case !ok:
+		return v.fail(LockMisuse, "map '%s' has no valid bpf_spin_lock", m.Name)
+	case int64(r.tn.Value)+int64(r.off) != int64(off):
+		return v.fail(LockMisuse, "off %d doesn't point to 'struct bpf_spin_lock' that is at %d", int64(r.tn.Value)+int64(r.off), off)
+	case take && v.cur.lock != 0:
+		return v.fail(LockMisuse, "Locking two bpf_spin_locks are not allowed")
+	case !take && v.cur.lock == 0:
+		return v.fail(LockMisuse, "bpf_spin_unlock without taking a lock")
+	case !take && (v.cur.lock != r.id || v.cur.lockMap != r.aux):
+		return v.fail(LockMisuse, "bpf_spin_unlock of different lock")
+	}
+	v.cur.lock, v.cur.lockMap = 0, 0
+	if take {
+		v.cur.lock, v.cur.lockMap = r.id, r.aux
+	}
+	return nil
+}
+
+// setReturn puts what the helper returns into R0.
+func (v *verifier) setReturn(id int32) *Error {
+	c := &v.call
+	r0 := &v.regs()[0]
+	flags := regFlags(0)
+	if c.row.Ret.MaybeNull() {
+		flags = maybeNull
+	}
+	switch c.row.Ret.Base() {
+	case helpers.RetInteger:
+		*r0 = unknownReg()
+		refineReturn(id, r0)
+		return nil
+	case helpers.RetVoid:
+		return nil
+	case helpers.RetMapValue:
+		if c.m == nil {
+			return v.fail(HelperArg, "kernel subsystem misconfigured verifier")
+		}
+		*r0 = ptrReg(ptrMapValue)
+		r0.aux = c.mapAux
+		if id == helperMapLookup && v.profile.ConstKeyMaps && c.constKey >= 0 && c.constKey < int64(c.m.MaxEntries) &&
+			(c.m.Type == maps.Array || c.m.Type == maps.PerCPUArray) {
+			flags = 0
+		}
+		if hasLock(c.m) {
+			r0.id = v.newID()
+		}
+	case helpers.RetSocket:
+		*r0 = ptrReg(ptrSocket)
+	case helpers.RetSockCommon:
+		*r0 = ptrReg(ptrSockCommon)
+	case helpers.RetTCPSock:
+		*r0 = ptrReg(ptrTCPSock)
+	case helpers.RetAllocMem:
+		*r0 = ptrReg(ptrMem)
+		r0.aux = int32(c.memSize)
+		flags |= ringMem
+	case helpers.RetMem:
+		*r0 = ptrReg(ptrMem)
+		r0.aux = int32(c.row.RetSize)
+	case helpers.RetBTF:
+		*r0 = ptrReg(ptrBTF)
+		flags |= trusted
+	default:
+		return v.fail(Unsupported, "helper %s#%d returns a kind of pointer that is not supported", c.row.Name, id)
+	}
+	r0.flags = flags
+	if flags&maybeNull != 0 {
+		r0.id = v.newID()
+	}
+	if c.acquires(id) {
+		ref := v.newID()
+		v.cur.refs = append(v.cur.refs, ref2(ref, v.pc))
+		r0.id, r0.ref = ref, ref
+	} else if id == helperSkFullsock || id == helperTCPSock || strings.HasPrefix(c.row.Name, "bpf_skc_to_") {
+		r0.ref = c.ref
+	}
+	return nil
+}
+
+func ref2(id uint32, pc int) ref { return ref{id: id, pc: int32(pc)} }
+
+// acquires reports whether the call makes a reference: by the row, or, for lookups, by the map.
+func (c *callInfo) acquires(id int32) bool {
+	return c.row.Acquires || id == helperMapLookup && c.m != nil && isSockMap(c.m)
+}
+
+// refineReturn narrows R0 of helpers whose result is bounded.
+func refineReturn(id int32, r0 *reg) {
+	switch id {
+	case 8: // bpf_get_smp_processor_id: below the number of possible CPUs, which is at most 8192
+		r0.umax, r0.umax32 = 8191, 8191
+		r0.smin, r0.smin32, r0.smax, r0.smax32 = 0, 0, 8191, 8191
+		r0.sync()
+	}
+}
+
+// checkArg checks argument i, from 0 (kernel: check_func_arg).
+func (v *verifier) checkArg(i int) *Error {
+	c := &v.call
+	arg := c.row.Args[i]
+	n := uint8(i + 1)
+	if err := v.readReg(n); err != nil {
+		return err
+	}
+	r := &v.regs()[n]
+	if arg.Base() == helpers.ArgAny {
+		if v.leaks(r) {
+			return v.fail(PointerLeak, "R%d leaks addr into helper function", n)
+		}
+		return nil
+	}
+	if r.isPacket() && !pktHelpers[c.row.ID] {
+		return v.fail(PacketToHelper, "helper access to the packet is not allowed")
+	}
+	if !(r.isNull() && arg.Has(helpers.ArgMaybeNull)) {
+		if err := v.checkArgType(n, r, arg); err != nil {
+			return err
+		}
+		if err := v.checkArgOff(n, r, arg); err != nil {
+			return err
+		}
+	}
+	if arg.Has(helpers.ArgRelease) {
+		if r.ref == 0 && !r.isNull() {
+			return v.fail(BadRelease, "R%d must be referenced when passed to release function", n)
+		}
+		c.release = n
+	}
+	if r.ref != 0 {
+		if c.ref != 0 && c.ref != r.ref {
+			return v.fail(BadRelease, "more than one arg with ref_obj_id R%d %d %d", n, r.ref, c.ref)
+		}
+		c.ref = r.ref
+	}
+	return v.checkArgValue(i, n, r, arg)
+}
+
+// argTypes are the register types that an argument kind takes, in the kernel's order of printing.
+var argTypes = map[helpers.Arg][]argType{
+	helpers.ArgMapPtr:     {{ptrMap, 0}},
+	helpers.ArgMapKey:     memTypes,
+	helpers.ArgMapValue:   memTypes,
+	helpers.ArgMem:        memTypes,
+	helpers.ArgFixedMem:   memTypes,
+	helpers.ArgSize:       {{scalar, 0}},
+	helpers.ArgSizeOrZero: {{scalar, 0}},
+	helpers.ArgAllocSize:  {{scalar, 0}},
+	helpers.ArgCtx:        {{ptrCtx, 0}},
+	helpers.ArgSpinLock:   {{ptrMapValue, 0}},
+	helpers.ArgSock:       {{ptrSocket, 0}},
+	helpers.ArgSockCommon: {{ptrSockCommon, 0}, {ptrSocket, 0}, {ptrTCPSock, 0}, {ptrXDPSock, 0}},
+	helpers.ArgBTFSock: {{ptrSockCommon, 0}, {ptrSocket, 0}, {ptrTCPSock, 0}, {ptrXDPSock, 0}, {ptrBTF, 0},
+		{ptrBTF, trusted}},
+	helpers.ArgRingMem:  {{ptrMem, ringMem}},
+	helpers.ArgFunc:     {{ptrFunc, 0}},
+	helpers.ArgStack:    {{ptrStack, 0}},
+	helpers.ArgConstStr: {{ptrMapValue, 0}},
+}
+
+type argType struct {
+	typ   regType
+	flags regFlags
+}
+
+var memTypes = []argType{{ptrStack, 0}, {ptrPacket, 0}, {ptrPacketMeta, 0}, {ptrMapKey, 0}, {ptrMapValue, 0}, {ptrMem, 0},
+	{ptrMem, ringMem}, {ptrBuf, 0}, {ptrBTF, trusted}}
+
+func (v *verifier) checkArgType(n uint8, r *reg, arg helpers.Arg) *Error {
+	want, ok := argTypes[arg.Base()]
+	if !ok {
+		return v.fail(Unsupported, "argument %d of helper %s is of a kind that is not supported", n, v.call.row.Name)
+	}
+	for _, t := range want {
+		flags := r.flags
+		if arg.Has(helpers.ArgReadOnly) {
+			flags &^= readOnly
+		}
+		if r.typ == t.typ && flags == t.flags {
+			return nil
+		}
+	}
+	names := make([]string, len(want))
+	for i, t := range want {
+		names[i] = typeString(t.typ, t.flags)
+	}
+	e := v.fail(ArgType, "R%d type=%s expected=%s", n, r.typeString(), strings.Join(names, ", "))
+	if r.null() {
+		e.Code = ArgMaybeNull
+		e.Reason = v.nullReason(n, r)
+	}
+	return e
+}
+
+// checkArgOff checks that pointers which must not be moved were not (kernel: check_func_arg_reg_off).
+func (v *verifier) checkArgOff(n uint8, r *reg, arg helpers.Arg) *Error {
+	if arg.Has(helpers.ArgRelease) {
+		if r.off != 0 {
+			return v.fail(BadRelease, "R%d must have zero offset when passed to release func or trusted arg to kfunc", n)
+		}
+		return v.checkOffReg(n, r)
+	}
+	switch r.typ {
+	case scalar, ptrStack, ptrPacket, ptrPacketMeta, ptrMapKey, ptrMapValue, ptrMem, ptrBuf:
+		return nil
+	}
+	return v.checkOffReg(n, r)
+}
+
+// checkArgValue checks what the argument's kind asks of its value.
+func (v *verifier) checkArgValue(i int, n uint8, r *reg, arg helpers.Arg) *Error {
+	c := &v.call
+	write := arg.Has(helpers.ArgWrite) || arg.Has(helpers.ArgUninit)
+	mem := memArg{n: n, write: write, raw: arg.Has(helpers.ArgUninit)}
+	switch arg.Base() {
+	case helpers.ArgMapPtr:
+		c.m, c.mapAux = v.mapOf(r), r.aux
+		if c.m == nil {
+			return v.fail(BadMap, "map in map without description of its inner map")
+		}
+	case helpers.ArgMapKey:
+		if c.m == nil {
+			return v.fail(HelperArg, "invalid map_ptr to access map->key")
+		}
+		mem.size = int64(c.m.KeySize)
+		if err := v.checkMem(mem); err != nil {
+			return err
+		}
+		if c.m.KeySize == 4 && c.row.ID == helperMapLookup && (c.m.Type == maps.Array || c.m.Type == maps.PerCPUArray) && v.profile.ConstKeyMaps {
+			if key, ok := v.constKey(r); ok {
+				c.constKey = int64(key)
+			}
+		}
+	case helpers.ArgMapValue:
+		if r.isNull() {
+			return nil
+		}
+		if c.m == nil {
+			return v.fail(HelperArg, "invalid map_ptr to access map->value")
+		}
+		mem.size = int64(c.m.ValueSize)
+		return v.checkMem(mem)
+	case helpers.ArgFixedMem:
+		if r.isNull() {
+			return nil
+		}
+		mem.size = int64(c.row.FixedSize[i])
+		if mem.size == 0 {
+			return v.fail(Unsupported, "argument %d of helper %s is of a kind that is not supported", n, c.row.Name)
+		}
+		if arg.Has(helpers.ArgAligned) {
+			a := access{n: n, size: int(mem.size), strict: true}
+			if err := v.checkAlign(&a, r); err != nil {
+				return err
+			}
+		}
+		return v.checkMem(mem)
+	case helpers.ArgSize, helpers.ArgSizeOrZero:
+		return v.checkSize(i, n, r, arg.Base() == helpers.ArgSizeOrZero)
+	case helpers.ArgAllocSize:
+		if !r.isConst() {
+			return v.fail(HelperArg, "R%d is not a known constant'", n)
+		}
+		if r.tn.Value > math.MaxInt32 {
+			return v.fail(HelperArg, "R%d is too large to allocate", n)
+		}
+		v.markPrecise(n)
+		c.memSize = int64(r.tn.Value)
+	case helpers.ArgFunc:
+		c.fn = int(r.aux)
+	case helpers.ArgConstStr:
+		return v.checkConstStr(n, r)
+	}
+	return nil
+}
+
+// memArg is memory that a helper gets.
+type memArg struct {
+	n      uint8
+	size   int64
+	write  bool
+	raw    bool // written before it is read
+	zeroOK bool
+}
+
+// checkSize checks a size argument and the memory argument before it (kernel: check_mem_size_reg).
+func (v *verifier) checkSize(i int, n uint8, r *reg, zeroOK bool) *Error {
+	memory := v.call.row.Args[i-1]
+	write := memory.Has(helpers.ArgWrite) || memory.Has(helpers.ArgUninit)
+	switch {
+	case r.smin < 0:
+		return v.fail(NegativeSize, "R%d min value is negative, either use unsigned or 'var &= const'", n)
+	case r.umin == 0 && !zeroOK:
+		return v.fail(ZeroSize, "R%d invalid zero-sized read: u64=[%d,%d]", n, int64(r.umin), int64(r.umax))
+	case r.umax >= maxVarOff:
+		return v.fail(UnboundedSize, "R%d unbounded memory access, use 'var &= const' or 'if (var < const)'", n)
+	}
+	m := memArg{n: n - 1, size: int64(r.umax), write: write, raw: memory.Has(helpers.ArgUninit) && r.isConst(), zeroOK: zeroOK}
+	if err := v.checkMem(m); err != nil {
+		return err
+	}
+	v.markPrecise(n)
+	return nil
+}
+
+// checkMem checks memory that a helper reads or writes (kernel: check_helper_mem_access).
+func (v *verifier) checkMem(a memArg) *Error {
+	r := &v.regs()[a.n]
+	off := int64(r.off)
+	switch r.typ {
+	case ptrPacket, ptrPacketMeta:
+		if a.write && !v.row.PktWrite {
+			return v.fail(ReadOnlyMem, "cannot write into packet")
+		}
+		return v.checkPacket(a.n, r, off, a.size, a.zeroOK)
+	case ptrMapKey:
+		if a.write {
+			return v.fail(ReadOnlyMem, "R%d cannot write into %s", a.n, r.typeString())
+		}
+		return v.checkRegion(a.n, r, off, a.size, int64(r.aux), a.zeroOK)
+	case ptrMapValue:
+		m := v.mapOf(r)
+		if err := v.checkMapAccess(m, off, int(a.size), a.write); err != nil {
+			return err
+		}
+		return v.checkMapRange(a.n, r, m, off, a.size, a.zeroOK)
+	case ptrMem:
+		if a.write && r.flags&readOnly != 0 {
+			return v.fail(ReadOnlyMem, "R%d cannot write into %s", a.n, r.typeString())
+		}
+		return v.checkRegion(a.n, r, off, a.size, int64(r.aux), a.zeroOK)
+	case ptrStack:
+		return v.checkStackMem(a, r)
+	}
+	if a.zeroOK && a.size == 0 && r.isNull() {
+		return nil
+	}
+	return v.fail(ArgType, "R%d type=%s expected=fp", a.n, r.typeString())
+}
+
+// checkStackMem checks stack that a helper reads or fills.
+func (v *verifier) checkStackMem(a memArg, r *reg) *Error {
+	if a.size == 0 && !a.zeroOK {
+		return v.fail(ZeroSize, "invalid zero-sized read")
+	}
+	what := indirect
+	if a.raw {
+		what = writeTo
+	}
+	if err := v.checkStackRange(a.n, r, 0, a.size, what); err != nil {
+		return err
+	}
+	if !r.isConst() && !v.profile.PointerLeaks {
+		return v.fail(StackAccess, "R%d variable stack access prohibited for !root, var_off=%v", a.n, r.tn)
+	}
+	if a.raw && r.isConst() {
+		v.call.raw, v.call.rawSize = a.n, a.size
+		return nil
+	}
+	return v.checkStackInit(a.n, r, 0, a.size, a.write)
+}
+
+// checkConstStr checks a constant string in a map that nobody changes.
+func (v *verifier) checkConstStr(n uint8, r *reg) *Error {
+	m := v.mapOf(r)
+	switch {
+	case !m.Frozen || m.ProgWrites():
+		return v.fail(HelperArg, "R%d does not point to a readonly map'", n)
+	case !r.isConst():
+		return v.fail(HelperArg, "R%d is not a constant address'", n)
+	case len(m.Contents) != 1:
+		return v.fail(HelperArg, "no direct value access support for this map type")
+	}
+	off := int64(r.off) + int64(r.tn.Value)
+	if err := v.checkMapRange(n, r, m, int64(r.off), 1, false); err != nil {
+		return err
+	}
+	if data := m.Contents[0].Value; off >= int64(len(data)) || !strings.Contains(string(data[off:]), "\x00") {
+		return v.fail(HelperArg, "string is not zero-terminated")
+	}
+	return nil
+}
+
+// nullReason says where a pointer that may be NULL came from.
+func (v *verifier) nullReason(n uint8, r *reg) string {
+	for h := v.cur.hist; h != 0; h = v.steps.at(h).prev {
+		pc := int(v.steps.at(h).pc)
+		if in := &v.insns[pc]; in.helper != nil && in.helper.Ret.MaybeNull() && pc != v.pc {
+			return fmt.Sprintf("R%d may be NULL: returned by %s at instruction %d and not compared with 0 since", n, in.helper.Name, pc)
+		}
+	}
+	return fmt.Sprintf("R%d may be NULL and was not compared with 0", n)
+}

@@ -1,0 +1,338 @@
+package verifier
+
+import "github.com/skepvm/skep/asm"
+
+// stepBranch walks on into one side of a conditional jump and saves the other, unless what is known decides it
+// (kernel: check_cond_jmp_op).
+func (v *verifier) stepBranch(in *insn) *Error {
+	if in.useSrc {
+		if err := v.readReg(in.src); err != nil {
+			return err
+		}
+	}
+	if err := v.readReg(in.dst); err != nil {
+		return err
+	}
+	regs := v.regs()
+	dst := &regs[in.dst]
+	imm := constReg(in.imm)
+	src := &imm
+	if in.useSrc {
+		src = &regs[in.src]
+		if v.leaks(src) && !packetPair(dst, src) {
+			return v.fail(PointerLeak, "R%d pointer comparison prohibited", in.src)
+		}
+	}
+	cond := asm.Cond(in.op)
+	if o := v.decideBranch(in, cond, dst, src); o != unknown {
+		if dst.typ == scalar {
+			v.markPrecise(in.dst)
+		}
+		if in.useSrc && src.typ == scalar {
+			v.markPrecise(in.src)
+		}
+		v.pc++
+		if o == always {
+			v.pc = int(in.target)
+		}
+		return nil
+	}
+	v.recordLinks(in, dst, src)
+	other, err := v.push(int(in.target))
+	if err != nil {
+		return err
+	}
+	v.split(in, cond, other)
+	if v.leaks(dst) && !in.useSrc && !(in.imm == 0 && (cond == asm.Jeq || cond == asm.Jne)) {
+		return v.fail(PointerLeak, "R%d pointer comparison prohibited", in.dst)
+	}
+	v.pc++
+	return nil
+}
+
+// packetPair reports whether comparing two pointers says nothing secret: packet pointers.
+func packetPair(a, b *reg) bool {
+	pkt := func(r *reg) bool { return r.isPacket() || r.typ == ptrPacketEnd }
+	return pkt(a) && pkt(b)
+}
+
+// decideBranch says whether the branch is taken on every run that gets here (kernel: is_branch_taken).
+func (v *verifier) decideBranch(in *insn, cond asm.Cond, dst, src *reg) outcome {
+	if in.useSrc && dst.isPtr() && src.isPtr() && in.width == 64 {
+		return decidePacket(cond, dst, src)
+	}
+	if dst.isPtr() || src.isPtr() {
+		ptr, val := dst, src
+		if !dst.isPtr() {
+			ptr, val = src, dst
+		}
+		if in.width != 64 || val.typ != scalar || !val.tn.Equals(0) || !surelyNotNull(ptr) {
+			return unknown
+		}
+		switch cond {
+		case asm.Jeq:
+			return never
+		case asm.Jne:
+			return always
+		}
+		return unknown
+	}
+	return decide(cond, in.width, &dst.bounds, &src.bounds)
+}
+
+// surelyNotNull reports whether a pointer cannot be zero (kernel: reg_not_null).
+// Pointers that were moved down may be zero in the guest's small address space.
+func surelyNotNull(r *reg) bool {
+	if r.null() || r.off < 0 || r.smin < 0 {
+		return false
+	}
+	switch r.typ {
+	case ptrSocket, ptrTCPSock, ptrMapValue, ptrMapKey, ptrSockCommon, ptrMem, ptrMap:
+		return true
+	case ptrBTF:
+		return r.flags&trusted != 0
+	}
+	return false
+}
+
+// decidePacket decides comparisons of a packet pointer with the packet's end that were made before.
+func decidePacket(cond asm.Cond, dst, src *reg) outcome {
+	pkt := dst
+	if src.typ == ptrPacketEnd {
+	} else if dst.typ == ptrPacketEnd {
+		pkt = src
+		cond = swapped[cond]
+	} else {
+		return unknown
+	}
+	if pkt.typ != ptrPacket || pkt.rng >= 0 {
+		return unknown
+	}
+	switch cond {
+	case asm.Jle: // pkt <= end
+		if pkt.rng == pktBeyondEnd {
+			return never
+		}
+	case asm.Jgt:
+		if pkt.rng == pktBeyondEnd {
+			return always
+		}
+	case asm.Jlt: // pkt < end
+		return never
+	case asm.Jge:
+		return always
+	}
+	return unknown
+}
+
+// split narrows both sides of an undecided branch: v.cur falls through, other jumps.
+func (v *verifier) split(in *insn, cond asm.Cond, other *state) {
+	regs, oregs := v.regs(), &other.top().regs
+	dst, src := &regs[in.dst], &regs[in.src]
+	odst, osrc := &oregs[in.dst], &oregs[in.src]
+	switch {
+	case in.useSrc && dst.typ == scalar && src.typ == scalar:
+		narrow(v.cur, cond, false, in, dst, src)
+		narrow(other, cond, true, in, odst, osrc)
+	case in.useSrc:
+		v.splitPointers(in, cond, other, dst, src)
+	case dst.typ == scalar:
+		imm, oimm := constReg(in.imm), constReg(in.imm)
+		narrow(v.cur, cond, false, in, dst, &imm)
+		narrow(other, cond, true, in, odst, &oimm)
+	case in.imm == 0 && in.width == 64 && (cond == asm.Jeq || cond == asm.Jne) && dst.null():
+		v.markNull(v.cur, *dst, cond == asm.Jne)
+		v.markNull(other, *odst, cond == asm.Jeq)
+	}
+}
+
+// narrow applies what a comparison says to its operands and to the scalars that are linked to them.
+func narrow(st *state, cond asm.Cond, holds bool, in *insn, dst, src *reg) {
+	if dst == src {
+		return // x op x says nothing that ranges can hold
+	}
+	refine(cond, holds, in.width, &dst.bounds, &src.bounds)
+	if in.useSrc && src.id != 0 {
+		st.syncLinked(src)
+	}
+	if dst.id != 0 {
+		st.syncLinked(dst)
+	}
+}
+
+// syncLinked gives every scalar with the id of known its bounds (kernel: sync_linked_regs).
+func (st *state) syncLinked(known *reg) {
+	k := *known
+	st.eachReg(func(r *reg) {
+		if r == known || r.typ != scalar || r.id != k.id {
+			return
+		}
+		if (r.flags|k.flags)&linkedAdd == 0 || r.linkedOff() == k.linkedOff() {
+			r.bounds = k.bounds
+			return
+		}
+		diff := constBounds(uint64(int64(r.linkedOff()) - int64(k.linkedOff())))
+		b := k.bounds
+		aluScalar(&b, asm.Add, &diff, 64)
+		r.bounds = b
+	})
+}
+
+// linkedOff is what was added to the shared value.
+func (r *reg) linkedOff() int32 {
+	if r.flags&linkedAdd != 0 {
+		return r.off
+	}
+	return 0
+}
+
+// splitPointers learns from comparisons of pointers: with the packet's end, or of a maybe-null pointer with one that
+// surely is not.
+func (v *verifier) splitPointers(in *insn, cond asm.Cond, other *state, dst, src *reg) {
+	if in.width != 64 {
+		return
+	}
+	if (cond == asm.Jeq || cond == asm.Jne) && dst.isPtr() && src.isPtr() {
+		equal := other // where dst == src
+		if cond == asm.Jne {
+			equal = v.cur
+		}
+		if dst.null() && !src.null() && surelyNotNull(src) && dst.typ != ptrBTF && src.typ != ptrBTF {
+			v.markNull(equal, equal.top().regs[in.dst], false)
+		} else if src.null() && !dst.null() && surelyNotNull(dst) && dst.typ != ptrBTF && src.typ != ptrBTF {
+			v.markNull(equal, equal.top().regs[in.src], false)
+		}
+		return
+	}
+	v.splitPacket(in, cond, other, dst, src)
+}
+
+// splitPacket learns how many bytes of packet there are (kernel: try_match_pkt_pointers).
+func (v *verifier) splitPacket(in *insn, cond asm.Cond, other *state, dst, src *reg) {
+	isEnd := func(p, e *reg) bool {
+		return p.typ == ptrPacket && e.typ == ptrPacketEnd || p.typ == ptrPacketMeta && e.typ == ptrPacket && e.isBase()
+	}
+	pkt, n := *dst, in.dst
+	switch {
+	case isEnd(dst, src):
+	case isEnd(src, dst):
+		pkt, n = *src, in.src
+		cond = swapped[cond]
+	default:
+		return
+	}
+	// Now the condition is "pkt cond end", which holds in other and not in v.cur.
+	switch cond {
+	case asm.Jgt: // not: pkt <= end
+		v.cur.foundPacket(&pkt, false)
+		other.markPacketEnd(n, true)
+	case asm.Jlt: // pkt < end
+		other.foundPacket(&pkt, true)
+		v.cur.markPacketEnd(n, false)
+	case asm.Jge: // not: pkt < end
+		v.cur.foundPacket(&pkt, true)
+		other.markPacketEnd(n, false)
+	case asm.Jle: // pkt <= end
+		other.foundPacket(&pkt, false)
+		v.cur.markPacketEnd(n, true)
+	}
+}
+
+// isBase reports whether r is the packet's first byte exactly.
+func (r *reg) isBase() bool { return r.off == 0 && r.tn.Equals(0) && r.id == 0 }
+
+// foundPacket notes that pkt, or with open one byte more, is not past the end: everything from its variable base up to
+// it may be accessed, through every pointer with that base (kernel: find_good_pkt_pointers).
+func (st *state) foundPacket(pkt *reg, open bool) {
+	if pkt.off <= 0 {
+		return // nothing from the base on is known to be inside
+	}
+	if pkt.umax > maxPacketOff || pkt.umax+uint64(pkt.off) > maxPacketOff {
+		return // the sum might wrap
+	}
+	n := pkt.off
+	if open {
+		n++
+	}
+	st.eachReg(func(r *reg) {
+		if r.typ == pkt.typ && r.id == pkt.id {
+			r.rng = max(r.rng, n)
+		}
+	})
+}
+
+// markPacketEnd notes that register n, a packet pointer, is at or past the end (kernel: mark_pkt_end).
+func (st *state) markPacketEnd(n uint8, beyond bool) {
+	r := &st.top().regs[n]
+	switch {
+	case r.typ != ptrPacket:
+	case beyond:
+		r.rng = pktBeyondEnd
+	default:
+		r.rng = pktAtEnd
+	}
+}
+
+// markNull settles a maybe-null pointer and all its copies: NULL becomes the scalar 0, else the mark goes
+// (kernel: mark_ptr_or_null_regs).
+func (v *verifier) markNull(st *state, p reg, isNull bool) {
+	if p.ref != 0 && p.ref == p.id && isNull {
+		st.releaseRef(p.id) // nothing was acquired
+	}
+	st.eachReg(func(r *reg) {
+		if !r.isPtr() || !r.null() || r.id != p.id {
+			return
+		}
+		if isNull {
+			*r = constReg(0)
+			return
+		}
+		v.notNull(r)
+	})
+}
+
+// notNull removes the mark of a pointer that was compared.
+func (v *verifier) notNull(r *reg) {
+	r.flags &^= maybeNull
+	switch {
+	case r.typ == ptrMapValue && v.becomesOther(r):
+		return
+	case r.typ == ptrMapValue && hasLock(v.mapOf(r)):
+		return // the id tells which lock
+	}
+	r.id = 0
+}
+
+// becomesOther turns the value of a map of maps or of sockets into what it stands for.
+func (v *verifier) becomesOther(r *reg) bool {
+	m := v.mapOf(r)
+	row := m.Type.Row()
+	switch {
+	case row.MapInMap && r.aux >= 0:
+		*r = reg{typ: ptrMap, bounds: constBounds(0), aux: ^r.aux, id: 0}
+	case isXSK(m):
+		r.typ, r.id, r.aux = ptrXDPSock, 0, 0
+	case isSockMap(m):
+		r.typ, r.id, r.aux = ptrSocket, 0, 0
+	default:
+		return false
+	}
+	return true
+}
+
+// stepMayGoto goes on with the jump and saves the fall-through for later: the kernel bounds how often that happens.
+func (v *verifier) stepMayGoto(in *insn) *Error {
+	next, err := v.push(v.pc + 1)
+	if err != nil {
+		return err
+	}
+	next.mayGotoDepth++
+	for p := v.cur.parent; p != nil; p = p.parent {
+		if p.pc == v.pc && p.mayGotoDepth == v.cur.mayGotoDepth-1 && p.depth == v.cur.depth {
+			widen(p, next)
+			break
+		}
+	}
+	v.pc = int(in.target)
+	return nil
+}

@@ -1,0 +1,301 @@
+package verifier
+
+import (
+	"math/bits"
+
+	"github.com/skepvm/skep/asm"
+)
+
+// Pruning treats two states as alike although a scalar differs in them, as long as its value decided nothing. What
+// decided something is marked precise: when a scalar's exact value is relied on, the path is followed backward and the
+// scalars that the value came from are marked in the kept states on the way (kernel: mark_chain_precision).
+
+// backtracker is the set of registers and stack slots whose values matter at a point of the path, frame by frame.
+type backtracker struct {
+	depth int
+	regs  [maxFrames]asm.RegSet
+	slots [maxFrames]uint64
+}
+
+// link is a set of scalars of one value: what a branch learns of one it learns of all.
+type link struct {
+	regs  [maxFrames]asm.RegSet
+	slots [maxFrames]uint64
+}
+
+func (b *backtracker) has(n uint8) bool { return b.regs[b.depth]>>n&1 != 0 }
+func (b *backtracker) set(n uint8)      { b.regs[b.depth] |= 1 << n }
+func (b *backtracker) clear(n uint8)    { b.regs[b.depth] &^= 1 << n }
+
+func (b *backtracker) empty() bool {
+	for i := 0; i <= b.depth; i++ {
+		if b.regs[i] != 0 || b.slots[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// markPrecise notes that the value of register n, before the current instruction, is relied on.
+func (v *verifier) markPrecise(n uint8) {
+	if v.regs()[n].typ != scalar {
+		return
+	}
+	v.back = backtracker{depth: v.cur.depth}
+	v.back.set(n)
+	v.backtrack(true)
+}
+
+// markPreciseSlot is markPrecise for a spilled scalar.
+func (v *verifier) markPreciseSlot(frame, slot int) {
+	v.back = backtracker{depth: v.cur.depth}
+	v.back.slots[frame] = 1 << slot
+	v.backtrack(true)
+}
+
+// inheritPrecision notes that what was relied on after the kept state old is relied on after the current one too.
+func (v *verifier) inheritPrecision(old *state) {
+	v.back = backtracker{depth: v.cur.depth}
+	for i := 0; i <= old.depth; i++ {
+		f := old.frames[i]
+		for n := range f.regs[:10] {
+			if r := &f.regs[n]; r.precise && r.typ == scalar {
+				v.back.regs[i] |= 1 << n
+			}
+		}
+		for k := range f.stack {
+			if s := &f.stack[k]; s.spilledScalar() && s.reg.precise {
+				v.back.slots[i] |= 1 << k
+			}
+		}
+	}
+	v.backtrack(false)
+}
+
+// backtrack follows the path backward until nothing is left to mark. The current instruction, when it is on the path
+// already, has not changed anything yet: skip it.
+func (v *verifier) backtrack(skip bool) {
+	b := &v.back
+	st, h, next := v.cur, v.cur.hist, v.pc
+	for !b.empty() {
+		for h != st.histBase {
+			s := v.steps.at(h)
+			if !skip {
+				if !v.backStep(s, next) {
+					v.allPrecise()
+					return
+				}
+				if b.empty() {
+					return
+				}
+			}
+			skip = false
+			next = int(s.pc)
+			h = s.prev
+		}
+		if st = st.parent; st == nil {
+			return
+		}
+		b.markIn(st)
+	}
+}
+
+// markIn marks in a kept state what matters, and drops what was marked before or is no scalar.
+func (b *backtracker) markIn(st *state) {
+	if b.depth > st.depth {
+		b.depth = st.depth
+	}
+	for i := 0; i <= b.depth; i++ {
+		f := st.frames[i]
+		for m := b.regs[i]; m != 0; m &= m - 1 {
+			n := bits.TrailingZeros16(uint16(m))
+			if r := &f.regs[n]; r.typ != scalar || r.precise {
+				b.regs[i] &^= 1 << n
+			} else {
+				r.precise = true
+			}
+		}
+		for m := b.slots[i]; m != 0; m &= m - 1 {
+			k := bits.TrailingZeros64(m)
+			if k >= len(f.stack) || !f.stack[k].spilledScalar() || f.stack[k].reg.precise {
+				b.slots[i] &^= 1 << k
+			} else {
+				f.stack[k].reg.precise = true
+			}
+		}
+	}
+}
+
+// allPrecise gives up following values: every scalar of every kept state on the path matters.
+func (v *verifier) allPrecise() {
+	for st := v.cur.parent; st != nil; st = st.parent {
+		st.eachReg(func(r *reg) {
+			if r.typ == scalar {
+				r.precise = true
+			}
+		})
+	}
+}
+
+// backStep moves the set back over one instruction: from what matters after it to what matters before it. next is the
+// instruction that followed. It is false when values can't be followed (kernel: backtrack_insn).
+func (v *verifier) backStep(s *step, next int) bool {
+	b := &v.back
+	in := &v.insns[s.pc]
+	if s.links != 0 {
+		b.join(&v.links[s.links])
+	}
+	switch in.class {
+	case asm.ClassALU:
+		if !b.has(in.dst) {
+			break
+		}
+		if asm.ALUOp(in.op) == asm.Mov {
+			b.clear(in.dst)
+		}
+		if in.useSrc {
+			b.set(in.src)
+		}
+	case asm.ClassMovsx:
+		if b.has(in.dst) {
+			b.clear(in.dst)
+			b.set(in.src)
+		}
+	case asm.ClassImm64:
+		b.clear(in.dst)
+	case asm.ClassAbs, asm.ClassInd:
+		b.clear(0)
+	case asm.ClassLoad, asm.ClassLoadAcq:
+		b.load(in.dst, s)
+	case asm.ClassAtomic:
+		if in.fetch {
+			dst := in.src
+			if asm.AtomicOp(in.op) == asm.AtomicCmpxchg {
+				dst = 0
+			}
+			b.load(dst, s)
+		}
+		return !b.has(in.dst)
+	case asm.ClassStore, asm.ClassStoreRel:
+		return b.store(in, s)
+	case asm.ClassBranch:
+		if in.useSrc && (b.has(in.dst) || b.has(in.src)) {
+			b.set(in.dst)
+			b.set(in.src)
+		}
+		if s.links != 0 {
+			b.join(&v.links[s.links])
+		}
+	case asm.ClassCall:
+		return b.call(in, int(s.pc), next)
+	case asm.ClassExit:
+		if b.depth+1 >= maxFrames {
+			return false
+		}
+		fromCallee := b.has(0)
+		b.clear(0)
+		b.depth++
+		b.regs[b.depth], b.slots[b.depth] = 0, 0
+		if fromCallee {
+			b.set(0)
+		}
+	}
+	return true
+}
+
+func (b *backtracker) load(dst uint8, s *step) {
+	if !b.has(dst) {
+		return
+	}
+	b.clear(dst)
+	if frame, slot, ok := s.slot(); ok {
+		b.slots[frame] |= 1 << slot
+	}
+}
+
+func (b *backtracker) store(in *insn, s *step) bool {
+	if b.has(in.dst) {
+		return false // the address came from pointer arithmetic on scalars
+	}
+	frame, slot, ok := s.slot()
+	if !ok || b.slots[frame]>>slot&1 == 0 {
+		return true
+	}
+	b.slots[frame] &^= 1 << slot
+	if in.useSrc || in.class == asm.ClassStoreRel {
+		b.set(in.src)
+	}
+	return true
+}
+
+// call moves back over a call: out of the function that it entered, or over a helper.
+func (b *backtracker) call(in *insn, pc, next int) bool {
+	const args, scratched = asm.RegSet(0x3e), asm.RegSet(0x3f)
+	entered := next != pc+1
+	switch {
+	case !entered:
+		b.regs[b.depth] &^= scratched
+		return true
+	case b.depth == 0:
+		return false
+	}
+	passed := b.regs[b.depth] & args
+	b.regs[b.depth], b.slots[b.depth] = 0, 0
+	b.depth--
+	if in.kind != asm.CallLocal {
+		return passed == 0
+	}
+	b.regs[b.depth] |= passed
+	return true
+}
+
+// join adds all of a set of linked scalars when one of them matters.
+func (b *backtracker) join(l *link) {
+	hit := false
+	for i := 0; i <= b.depth; i++ {
+		hit = hit || b.regs[i]&l.regs[i] != 0 || b.slots[i]&l.slots[i] != 0
+	}
+	for i := 0; hit && i <= b.depth; i++ {
+		b.regs[i] |= l.regs[i]
+		b.slots[i] |= l.slots[i]
+	}
+}
+
+// recordLinks remembers which scalars a branch narrows together.
+func (v *verifier) recordLinks(in *insn, dst, src *reg) {
+	a, c := uint32(0), uint32(0)
+	if dst.typ == scalar {
+		a = dst.id
+	}
+	if in.useSrc && src.typ == scalar {
+		c = src.id
+	}
+	if a == 0 && c == 0 {
+		return
+	}
+	var l link
+	n := 0
+	for i := 0; i <= v.cur.depth; i++ {
+		f := v.cur.frames[i]
+		for k := range f.regs[:10] {
+			if r := &f.regs[k]; r.typ == scalar && r.id != 0 && (r.id == a || r.id == c) {
+				l.regs[i] |= 1 << k
+				n++
+			}
+		}
+		for k := range f.stack {
+			if s := &f.stack[k]; s.spilledScalar() && s.reg.id != 0 && (s.reg.id == a || s.reg.id == c) {
+				l.slots[i] |= 1 << k
+				n++
+			}
+		}
+	}
+	if n < 2 {
+		return
+	}
+	if len(v.links) == 0 {
+		v.links = append(v.links, link{})
+	}
+	v.steps.at(v.cur.hist).links = uint32(len(v.links))
+	v.links = append(v.links, l)
+}

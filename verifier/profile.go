@@ -1,0 +1,103 @@
+package verifier
+
+import (
+	"fmt"
+
+	"github.com/skepvm/skep/kver"
+)
+
+// Profile is a set of rules as data: limits, what control flow may do, and what a kernel knew. Make one with Newest,
+// Linux or DAG, and change a copy for anything else (Profile is a plain value).
+type Profile struct {
+	Name   string
+	Kernel kver.Version // what exists: helpers, map types, program types, instructions
+
+	MaxInsns     int // most instruction slots of a program
+	MaxProcessed int // most instructions visited over all paths
+	MaxJumpSeq   int // most branches waiting on the path stack
+	MaxFrames    int // most nested calls, the main function included
+	MaxSubprogs  int
+	MaxStack     int // bytes of stack of a chain of calls
+	StackRound   int // each frame's stack counts rounded up to a multiple of it
+
+	BackEdges BackEdgeRule
+
+	// PointerLeaks lets pointers become scalars and reach memory (kernel: allow_ptr_leaks, CAP_PERFMON).
+	PointerLeaks bool
+	// UninitStack lets uninitialised stack be read as unknown (kernel: allow_uninit_stack).
+	UninitStack bool
+	// Capable says that the loader has CAP_BPF (kernel: bpf_capable): local calls, bounded loops, precision.
+	Capable bool
+	// StrictAlign demands that packet and map accesses are aligned to their size (BPF_F_STRICT_ALIGNMENT).
+	StrictAlign bool
+	// AnyAlign says that the machine has efficient unaligned access (BPF_F_ANY_ALIGNMENT); when both are false the rule
+	// is x86's and arm64's: unaligned packet and map accesses are fine.
+	AnyAlign bool
+
+	// Feature switches, by the kernel that brought them.
+	LinkedAdd     bool // scalars linked by x = y + const (6.12)
+	ConstKeyMaps  bool // lookup of a constant valid array key is not null (6.15)
+	TruncatedFill bool // narrow fills keep what is known (6.8)
+	NegBounds     bool // negation keeps bounds (6.18)
+}
+
+// BackEdgeRule says which backward edges the control flow may have.
+type BackEdgeRule uint8
+
+// The back-edge rules.
+const (
+	BackEdgesNone  BackEdgeRule = iota // none: a DAG (before 5.3, and unprivileged always)
+	BackEdgesJumps                     // closed by a jump, but not by falling through or by a call (5.3 to 6.7)
+	BackEdgesAll                       // any; walking finds out whether a loop ends (6.8)
+)
+
+// newestKernel is the release whose answers Newest gives.
+var newestKernel = kver.V(6, 18)
+
+// Newest is the newest kernel known here, 6.18, for a loader with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.
+func Newest() *Profile { return Linux(int(newestKernel.Major), int(newestKernel.Minor)) }
+
+// Linux is the kernel release major.minor for a privileged loader. Releases newer than Newest answer as Newest, under
+// their own name. Deviation: rules of releases before 5.3 are an approximation (their limits and no back edges).
+func Linux(major, minor int) *Profile {
+	k := kver.V(uint8(major), uint8(minor))
+	since := func(major, minor uint8) bool { return k.AtLeast(kver.V(major, minor)) }
+	p := &Profile{
+		Name:   fmt.Sprintf("linux-%d.%d", major, minor),
+		Kernel: k,
+
+		MaxInsns: 4096, MaxProcessed: 131072, MaxJumpSeq: 1024, MaxFrames: 8, MaxSubprogs: 256,
+		MaxStack: 512, StackRound: 32,
+
+		BackEdges:     BackEdgesNone,
+		PointerLeaks:  true,
+		Capable:       true,
+		UninitStack:   since(6, 3),
+		LinkedAdd:     since(6, 12),
+		ConstKeyMaps:  since(6, 15),
+		TruncatedFill: since(6, 8),
+		NegBounds:     since(6, 18),
+	}
+	if since(5, 2) {
+		p.MaxInsns, p.MaxProcessed, p.MaxJumpSeq = 1_000_000, 1_000_000, 8192
+	}
+	if since(6, 12) {
+		p.StackRound = 16
+	}
+	switch {
+	case since(6, 8):
+		p.BackEdges = BackEdgesAll
+	case since(5, 3):
+		p.BackEdges = BackEdgesJumps
+	}
+	return p
+}
+
+// DAG is the classic rule set: no back edge of any kind, at most 4096 instructions, everything else as Newest.
+func DAG() *Profile {
+	p := Newest()
+	p.Name = "dag"
+	p.MaxInsns = 4096
+	p.BackEdges = BackEdgesNone
+	return p
+}

@@ -1,0 +1,313 @@
+package verifier
+
+import "github.com/skepvm/skep/asm"
+
+// idMap pairs ids of a kept state with ids of the current one: equal up to renaming (kernel: check_ids).
+type idMap struct {
+	pairs [][2]uint32
+	fresh uint32
+}
+
+func (m *idMap) reset(last uint32) {
+	m.pairs = m.pairs[:0]
+	m.fresh = last
+}
+
+func (m *idMap) same(old, cur uint32) bool {
+	if old == 0 || cur == 0 {
+		return old == cur
+	}
+	for _, p := range m.pairs {
+		if p[0] == old {
+			return p[1] == cur
+		}
+		if p[1] == cur {
+			return false
+		}
+	}
+	m.pairs = append(m.pairs, [2]uint32{old, cur})
+	return true
+}
+
+// sameScalar is same for scalars, where no id means an id of its own.
+func (m *idMap) sameScalar(old, cur uint32) bool {
+	if old == 0 {
+		m.fresh++
+		old = m.fresh
+	}
+	if cur == 0 {
+		m.fresh++
+		cur = m.fresh
+	}
+	return m.same(old, cur)
+}
+
+// likeness says how alike two states must be.
+type likeness uint8
+
+const (
+	alike  likeness = iota // imprecise scalars and dead slots may differ; old's exploration is finished
+	within                 // every scalar of cur lies in old's
+	exact                  // the same up to ids
+)
+
+// Heuristics of the kernel for when to keep a state; they decide the processed count, not the verdict.
+const (
+	keepMinJumps = 2
+	keepMinInsns = 8
+	loopMinJumps = 20
+	loopMinInsns = 100
+	maxHistory   = 40 // steps after which a state is kept in any case; the kernel counts jumps only
+)
+
+// pruned reports whether what follows the current state was proved already, because a kept state at the same
+// instruction covers it. Otherwise it may keep the current state (kernel: is_state_visited).
+func (v *verifier) pruned(in *insn) (bool, *Error) {
+	cur := v.cur
+	force := in.force
+	add := force || v.jumps-v.lastJumps >= keepMinJumps && v.stats.Processed-v.lastProcessed >= keepMinInsns
+	list := v.kept[v.pc]
+	for i := len(list) - 1; i >= 0; i-- {
+		old := list[i]
+		hit := false
+		if old.branches > 0 {
+			// old is on the current path, or on that of a pending branch: it proves nothing yet.
+			loop, err := v.onPath(old, in)
+			if err != nil {
+				return false, err
+			}
+			hit = loop
+			if !hit && !force && v.jumps-v.lastJumps < loopMinJumps && v.stats.Processed-v.lastProcessed < loopMinInsns {
+				add = false
+			}
+		} else {
+			how := alike
+			if v.open {
+				how = within
+			}
+			hit = v.equal(old, cur, how)
+		}
+		if hit {
+			old.hits++
+			v.inheritReads(old)
+			v.inheritPrecision(old)
+			return true, nil
+		}
+		if add {
+			old.misses++
+		}
+		limit := 3
+		if in.force && old.branches > 0 {
+			limit = 64
+		}
+		if old.misses > old.hits*limit+limit {
+			list = append(list[:i], list[i+1:]...)
+			v.kept[v.pc] = list
+			v.stats.PeakStates = max(v.stats.PeakStates, v.keptNow)
+			v.keptNow--
+			if old.branches == 0 {
+				v.pool.put(old)
+			}
+		}
+	}
+	if add {
+		v.keep()
+	}
+	return false, nil
+}
+
+// onPath looks at a kept state that has open branches, and so lies on the current path. The same state again means a
+// loop that never ends. In loops that end at run time (may_goto is counted, helpers bound their callbacks) a state that
+// old covers need not be walked again: what follows it is a part of what follows old.
+func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
+	cur := v.cur
+	bounded := in.class == asm.ClassMayGoto && old.mayGotoDepth != cur.mayGotoDepth || in.class == asm.ClassCall && cur.returned
+	if bounded {
+		return v.equal(old, cur, within), nil
+	}
+	if old.depth == cur.depth && old.mayGotoDepth == cur.mayGotoDepth &&
+		sameRegs(old.top(), cur.top(), v.liveAt(cur, cur.depth)) && v.equal(old, cur, exact) {
+		return false, v.fail(InfiniteLoop, "infinite loop detected at insn %d\ncur state: %s\nold state: %s", v.pc, cur, old)
+	}
+	return false, nil
+}
+
+// sameRegs is a quick test before equal: the live registers of the running frame have equal values.
+func sameRegs(old, cur *frame, live uint16) bool {
+	for i := range old.regs[:10] {
+		if live>>i&1 != 0 && (old.regs[i].typ != cur.regs[i].typ || old.regs[i].bounds != cur.regs[i].bounds ||
+			old.regs[i].off != cur.regs[i].off) {
+			return false
+		}
+	}
+	return true
+}
+
+// keep remembers the current state as a point where later paths may be pruned.
+func (v *verifier) keep() {
+	cur := v.cur
+	v.lastJumps, v.lastProcessed = v.jumps, v.stats.Processed
+	v.stats.States++
+	v.keptNow++
+	v.stats.PeakStates = max(v.stats.PeakStates, v.keptNow)
+	cur.eachReg(func(r *reg) { r.precise = false })
+	st := v.pool.copy(cur)
+	st.pc = v.pc
+	st.branches = 1
+	st.hits, st.misses = 0, 0
+	for i := 0; i <= cur.depth; i++ {
+		st.frames[i].read = 0
+		cur.frames[i].written = 0
+	}
+	v.kept[v.pc] = append(v.kept[v.pc], st)
+	cur.parent = st
+	cur.histBase = cur.hist
+}
+
+// inheritReads notes that the slots that are read after the kept state old are read after the current one.
+func (v *verifier) inheritReads(old *state) {
+	for fr := 0; fr <= old.depth; fr++ {
+		for i := range old.frames[fr].stack {
+			if old.frames[fr].read>>i&1 != 0 {
+				v.readSlot(uint8(fr), i)
+			}
+		}
+	}
+}
+
+// liveAt is the set of registers of frame i that may still be read.
+func (v *verifier) liveAt(st *state, i int) uint16 {
+	if i == st.depth {
+		return uint16(v.insns[v.pc].live)
+	}
+	return uint16(v.insns[st.frames[i+1].callsite].live)
+}
+
+// equal reports whether old covers cur (kernel: states_equal).
+func (v *verifier) equal(old, cur *state, how likeness) bool {
+	if old.depth != cur.depth || len(old.refs) != len(cur.refs) {
+		return false
+	}
+	v.ids.reset(v.lastID)
+	if !v.ids.same(old.lock, cur.lock) || old.lockMap != cur.lockMap {
+		return false
+	}
+	for i := range old.refs {
+		if !v.ids.same(old.refs[i].id, cur.refs[i].id) {
+			return false
+		}
+	}
+	for i := 0; i <= cur.depth; i++ {
+		o, c := old.frames[i], cur.frames[i]
+		if o.callsite != c.callsite || o.fn != c.fn || o.callback != c.callback {
+			return false
+		}
+		live := v.liveAt(cur, i)
+		for n := range o.regs[:10] {
+			if live>>n&1 != 0 && !v.covers(&o.regs[n], &c.regs[n], how) {
+				return false
+			}
+		}
+		if !v.stackCovers(o, c, how) {
+			return false
+		}
+	}
+	return true
+}
+
+// covers reports whether everything that is safe with old is safe with cur (kernel: regsafe).
+func (v *verifier) covers(old, cur *reg, how likeness) bool {
+	if old.typ == notInit {
+		return how != exact || cur.typ == notInit
+	}
+	if old.typ != cur.typ || old.flags != cur.flags {
+		return false
+	}
+	if how == exact {
+		return old.bounds == cur.bounds && old.off == cur.off && old.aux == cur.aux && old.rng == cur.rng &&
+			old.frame == cur.frame && v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
+	}
+	switch old.typ {
+	case scalar:
+		if !old.precise && how == alike {
+			return true
+		}
+		return (old.flags&linkedAdd == 0 || old.off == cur.off) && cur.within(&old.bounds) &&
+			v.ids.sameScalar(old.id, cur.id)
+	case ptrPacket, ptrPacketMeta:
+		if (old.rng < 0 || cur.rng < 0) && old.rng != cur.rng || old.rng > cur.rng {
+			return false
+		}
+		return old.off == cur.off && v.ids.same(old.id, cur.id) && cur.within(&old.bounds)
+	case ptrMapValue, ptrMapKey, ptrMem, ptrBuf, ptrTPBuffer:
+		return old.off == cur.off && old.aux == cur.aux && cur.within(&old.bounds) &&
+			v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
+	}
+	return old.bounds == cur.bounds && old.off == cur.off && old.aux == cur.aux && old.rng == cur.rng &&
+		old.frame == cur.frame && v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
+}
+
+// stackCovers is covers for the stack of a frame (kernel: stacksafe).
+func (v *verifier) stackCovers(old, cur *frame, how likeness) bool {
+	if how == exact && len(old.stack) != len(cur.stack) {
+		return false
+	}
+	for i := range old.stack {
+		if how == alike && old.read>>i&1 == 0 {
+			continue // nobody will read it
+		}
+		o := &old.stack[i]
+		if i >= len(cur.stack) {
+			if !v.slotNeedsNothing(o) {
+				return false
+			}
+			continue
+		}
+		if !v.slotCovers(o, &cur.stack[i], how) {
+			return false
+		}
+	}
+	return true
+}
+
+// slotNeedsNothing reports whether a slot is safe to be uninitialised.
+func (v *verifier) slotNeedsNothing(s *slot) bool {
+	for _, k := range s.bytes {
+		if k != stackInvalid && !(k == stackMisc && v.profile.UninitStack) {
+			return false
+		}
+	}
+	return true
+}
+
+func (v *verifier) slotCovers(o, c *slot, how likeness) bool {
+	if how == exact {
+		return o.bytes == c.bytes && (!o.spilled() || v.covers(&o.reg, &c.reg, how))
+	}
+	if o.spilled() && o.spillSize() == slotSize && o.reg.typ == scalar && v.anyData(c) {
+		// Plain data is an unknown scalar.
+		r := unknownReg()
+		return v.covers(&o.reg, &r, how)
+	}
+	spills := o.spilled()
+	for b, k := range o.bytes {
+		switch {
+		case k == stackInvalid, k == stackMisc && v.profile.UninitStack: // all values were allowed for
+		case k == stackMisc && c.bytes[b] == stackZero:
+		case k == stackMisc && c.bytes[b] == stackSpill && c.reg.typ == scalar:
+		case k != c.bytes[b]:
+			return false
+		}
+	}
+	return !spills || v.covers(&o.reg, &c.reg, how)
+}
+
+// anyData reports whether all of the slot is plain data.
+func (v *verifier) anyData(s *slot) bool {
+	for _, k := range s.bytes {
+		if k != stackMisc && !(k == stackInvalid && v.profile.UninitStack) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,212 @@
+package verifier
+
+import (
+	"fmt"
+	"strings"
+)
+
+// regType is what a register holds. (Linux: enum bpf_reg_type.)
+type regType uint8
+
+const (
+	notInit regType = iota
+	scalar
+	ptrCtx
+	ptrMap // a map itself; reg.aux is its index
+	ptrMapValue
+	ptrMapKey
+	ptrStack // of frame reg.frame
+	ptrPacket
+	ptrPacketMeta
+	ptrPacketEnd
+	ptrFlowKeys
+	ptrSocket
+	ptrSockCommon
+	ptrTCPSock
+	ptrXDPSock
+	ptrTPBuffer
+	ptrBTF // kernel object: may be passed on, never looked into
+	ptrMem // reg.aux bytes
+	ptrBuf
+	ptrFunc // function reg.aux
+	numRegTypes
+)
+
+// typeNames are the kernel's (reg_type_str).
+var typeNames = [numRegTypes]string{
+	"?", "scalar", "ctx", "map_ptr", "map_value", "map_key", "fp", "pkt", "pkt_meta", "pkt_end", "flow_keys", "sock",
+	"sock_common", "tcp_sock", "xdp_sock", "tp_buffer", "ptr_", "mem", "buf", "func",
+}
+
+// regFlags modify a type.
+type regFlags uint8
+
+const (
+	maybeNull  regFlags = 1 << iota // must be compared with 0 before use
+	readOnly                        // memory that must not be written
+	ringMem                         // memory from bpf_ringbuf_reserve
+	trusted                         // kernel object that surely lives
+	linkedAdd                       // scalar: reg.off above the others of the same id
+	subprogArg                      // kept for arguments of functions proved alone
+)
+
+// reg is the abstract value of a register or of a spilled stack slot. It holds no Go pointer, so that copying is a
+// move of bytes and the collector does not look at it. (Linux: struct bpf_reg_state.)
+type reg struct {
+	bounds // of a scalar; of a pointer, the variable part of its offset
+
+	typ     regType
+	flags   regFlags
+	precise bool  // scalar: its value decided something, so pruning must compare it
+	frame   uint8 // ptrStack: whose stack
+
+	off int32  // pointer: fixed part of the offset. linkedAdd: what was added
+	id  uint32 // equal non-zero ids: the same value (scalars), the same variable part or null-ness (pointers)
+	ref uint32 // the reference that it holds or derives from; 0 none
+	aux int32  // map index, memory size or function, by type
+	// rng is how many bytes from the packet pointer's variable base were compared against the end; for ptrPacketEnd and
+	// pointers past it, one of pktAtEnd, pktBeyondEnd.
+	rng int32
+}
+
+// Special values of reg.rng.
+const (
+	pktAtEnd     = -1
+	pktBeyondEnd = -2
+)
+
+// Limits of pointer offsets (kernel: BPF_MAX_VAR_OFF, BPF_MAX_VAR_SIZ, MAX_PACKET_OFF).
+const (
+	maxVarOff    = 1 << 29
+	maxPacketOff = 0xffff
+)
+
+func unknownReg() reg         { return reg{typ: scalar, bounds: anyBounds} }
+func constReg(v uint64) reg   { return reg{typ: scalar, bounds: constBounds(v)} }
+func ptrReg(t regType) reg    { return reg{typ: t, bounds: constBounds(0)} }
+func (r *reg) isPtr() bool    { return r.typ > scalar }
+func (r *reg) isNull() bool   { return r.typ == scalar && r.tn.Equals(0) }
+func (r *reg) null() bool     { return r.flags&maybeNull != 0 }
+func (r *reg) isPacket() bool { return r.typ == ptrPacket || r.typ == ptrPacketMeta }
+
+// isSock reports whether r is any sort of socket.
+func (r *reg) isSock() bool {
+	return r.typ == ptrSocket || r.typ == ptrSockCommon || r.typ == ptrTCPSock || r.typ == ptrXDPSock
+}
+
+// width is the number of low bits that may be set.
+func (r *reg) width() int {
+	n := 0
+	for v := r.umax; v != 0; v >>= 1 {
+		n++
+	}
+	return n
+}
+
+// typeString is the kernel's name of a type with its flags.
+func (r *reg) typeString() string { return typeString(r.typ, r.flags) }
+
+func typeString(t regType, f regFlags) string {
+	s := typeNames[t]
+	if t != scalar && t != notInit {
+		if f&trusted != 0 {
+			s = "trusted_" + s
+		}
+		if f&ringMem != 0 {
+			s = "ringbuf_" + s
+		}
+		if f&readOnly != 0 {
+			s = "rdonly_" + s
+		}
+		if f&maybeNull != 0 {
+			s += "_or_null"
+		}
+	}
+	return s
+}
+
+// String is the kernel's notation of a register in its log (print_reg_state).
+func (r *reg) String() string {
+	if r.typ == scalar && r.isConst() {
+		p := ""
+		if r.precise {
+			p = "P"
+		}
+		return p + hexOrDec(r.tn.Value)
+	}
+	var b strings.Builder
+	if r.typ == scalar && r.precise {
+		b.WriteByte('P')
+	}
+	if r.typ == ptrStack {
+		fmt.Fprintf(&b, "fp%d", int64(r.off)+int64(r.tn.Value))
+		if r.isConst() {
+			return b.String()
+		}
+	} else {
+		b.WriteString(r.typeString())
+	}
+	b.WriteByte('(')
+	b.WriteString(strings.Join(r.attrs(), ","))
+	b.WriteByte(')')
+	return b.String()
+}
+
+func hexOrDec(v uint64) string {
+	if s := int64(v); s > -65536 && s < 65536 {
+		return fmt.Sprint(s)
+	}
+	return fmt.Sprintf("%#x", v)
+}
+
+// attrs lists what is known beyond the type.
+func (r *reg) attrs() []string {
+	var a []string
+	add := func(format string, args ...any) { a = append(a, fmt.Sprintf(format, args...)) }
+	if r.id != 0 {
+		s := fmt.Sprintf("id=%d", r.id)
+		if r.flags&linkedAdd != 0 {
+			s += fmt.Sprintf("%+d", r.off)
+		}
+		a = append(a, s)
+	}
+	if r.ref != 0 {
+		add("ref_obj_id=%d", r.ref)
+	}
+	if r.typ != scalar {
+		if r.off != 0 {
+			add("off=%d", r.off)
+		}
+		if r.isPacket() {
+			add("r=%d", r.rng)
+		}
+		if r.isConst() {
+			if r.tn.Value != 0 {
+				add("imm=%#x", r.tn.Value)
+			}
+			return a
+		}
+	}
+	return append(a, r.rangeAttrs()...)
+}
+
+func (r *reg) rangeAttrs() []string {
+	var a []string
+	add := func(name string, v, none, same any, text string) {
+		if v != none && v != same {
+			a = append(a, name+"="+text)
+		}
+	}
+	add("smin", r.smin, anyBounds.smin, nil, hexOrDec(uint64(r.smin)))
+	add("smax", r.smax, anyBounds.smax, nil, hexOrDec(uint64(r.smax)))
+	add("umin", r.umin, anyBounds.umin, nil, hexOrDec(r.umin))
+	add("umax", r.umax, anyBounds.umax, uint64(r.smax), hexOrDec(r.umax))
+	add("smin32", r.smin32, anyBounds.smin32, int32(r.smin), hexOrDec(uint64(int64(r.smin32))))
+	add("smax32", r.smax32, anyBounds.smax32, int32(r.smax), hexOrDec(uint64(int64(r.smax32))))
+	add("umin32", r.umin32, anyBounds.umin32, uint32(r.umin), hexOrDec(uint64(r.umin32)))
+	add("umax32", r.umax32, anyBounds.umax32, uint32(r.umax), hexOrDec(uint64(r.umax32)))
+	if !r.tn.IsUnknown() {
+		a = append(a, "var_off="+r.tn.String())
+	}
+	return a
+}

@@ -1,0 +1,247 @@
+package verifier
+
+import (
+	"fmt"
+	"strings"
+)
+
+// byteKind says what one byte of stack holds. (Linux: enum bpf_stack_slot_type.)
+type byteKind uint8
+
+const (
+	stackInvalid byteKind = iota // never written
+	stackSpill                   // part of a spilled register
+	stackMisc                    // some scalar
+	stackZero                    // zero
+)
+
+const (
+	slotSize   = 8
+	maxSlots   = 64 // 512 bytes
+	stackBytes = maxSlots * slotSize
+	maxFrames  = 8
+)
+
+// slot is 8 bytes of stack. bytes[0] has the lowest address. A register is spilled at the slot's start: bytes[0:n] are
+// stackSpill and reg is what the n low bytes came from.
+type slot struct {
+	bytes [slotSize]byteKind
+	reg   reg
+}
+
+// spilled reports whether the slot holds a register, or its low bytes.
+func (s *slot) spilled() bool { return s.bytes[0] == stackSpill }
+
+// spilledScalar reports whether that register is a scalar.
+func (s *slot) spilledScalar() bool { return s.bytes[0] == stackSpill && s.reg.typ == scalar }
+
+// spillSize counts the spilled bytes.
+func (s *slot) spillSize() int {
+	n := 0
+	for n < slotSize && s.bytes[n] == stackSpill {
+		n++
+	}
+	return n
+}
+
+// scrub makes plain data of what was spilled.
+func (s *slot) scrub() {
+	for i, k := range s.bytes {
+		if k == stackSpill {
+			s.bytes[i] = stackMisc
+		}
+	}
+	s.reg = reg{}
+}
+
+// frame is the activation of one function. (Linux: struct bpf_func_state.)
+type frame struct {
+	regs     [11]reg
+	stack    []slot // stack[i] is [fp-8*(i+1), fp-8*i); only what was touched
+	callsite int32  // pc of the call
+	fn       int32  // function number
+	callback bool   // called by a helper
+	calls    int32  // how often the helper at the current call of this frame called back
+	// retRange is what a callback must return.
+	retMin, retMax int32
+
+	// Liveness of stack slots since the last kept state, one bit a slot: written whole; and, of a kept state, read by
+	// what follows it before being written.
+	written, read uint64
+}
+
+// copyFrom makes f equal to o, keeping f's own stack memory.
+func (f *frame) copyFrom(o *frame) {
+	stack := append(f.stack[:0], o.stack...)
+	*f = *o
+	f.stack = stack
+}
+
+// slotOf is the slot that holds the byte at off (below 0).
+func slotOf(off int) int { return (-off - 1) / slotSize }
+
+// grow makes sure that the frame has stack down to off, which is at least -512.
+func (f *frame) grow(off int) {
+	for n := slotOf(off) + 1; len(f.stack) < n; {
+		f.stack = append(f.stack, slot{})
+	}
+}
+
+// byteAt is the kind of the byte at off.
+func (f *frame) byteAt(off int) *byteKind {
+	return &f.stack[slotOf(off)].bytes[uint(off)%slotSize]
+}
+
+// refKind says what a reference is to.
+type ref struct {
+	id uint32
+	pc int32 // that acquired it
+}
+
+// state is the machine at one point of one path. (Linux: struct bpf_verifier_state.)
+type state struct {
+	frames [maxFrames]*frame
+	depth  int // index of the running frame
+	pc     int // of a kept state
+
+	refs    []ref
+	lock    uint32 // id of the map value whose spin lock is held; 0 none
+	lockMap int32  // its map
+
+	parent   *state // the kept state before this one on the path
+	branches int    // paths from here that are not finished
+
+	hist, histBase uint32 // last step of this state, and last step of its parent
+	mayGotoDepth   int32  // how often a may_goto fell through
+	returned       bool   // a callback has just returned to the helper call that called it
+
+	hits, misses int
+}
+
+// top is the running frame.
+func (s *state) top() *frame { return s.frames[s.depth] }
+
+// eachReg calls f for every register and spilled register of every frame.
+func (s *state) eachReg(f func(*reg)) {
+	for _, fr := range s.frames[:s.depth+1] {
+		for i := range fr.regs[:10] {
+			f(&fr.regs[i])
+		}
+		for i := range fr.stack {
+			if fr.stack[i].spilled() {
+				f(&fr.stack[i].reg)
+			}
+		}
+	}
+}
+
+// releaseRef forgets a reference; false when it is not held.
+func (s *state) releaseRef(id uint32) bool {
+	for i := range s.refs {
+		if s.refs[i].id == id {
+			s.refs = append(s.refs[:i], s.refs[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// pool recycles states and frames of one verification.
+type pool struct {
+	states []*state
+	frames []*frame
+}
+
+func (p *pool) frame() *frame {
+	if n := len(p.frames); n > 0 {
+		f := p.frames[n-1]
+		p.frames = p.frames[:n-1]
+		return f
+	}
+	return new(frame)
+}
+
+func (p *pool) newFrame(fn, callsite int) *frame {
+	f := p.frame()
+	stack := f.stack[:0]
+	*f = frame{stack: stack, fn: int32(fn), callsite: int32(callsite)}
+	return f
+}
+
+func (p *pool) putFrame(f *frame) { p.frames = append(p.frames, f) }
+
+// copy makes an independent copy of s.
+func (p *pool) copy(s *state) *state {
+	var c *state
+	if n := len(p.states); n > 0 {
+		c = p.states[n-1]
+		p.states = p.states[:n-1]
+	} else {
+		c = new(state)
+	}
+	refs := append(c.refs[:0], s.refs...)
+	*c = *s
+	c.refs = refs
+	for i := 0; i <= s.depth; i++ {
+		c.frames[i] = p.frame()
+		c.frames[i].copyFrom(s.frames[i])
+	}
+	for i := s.depth + 1; i < maxFrames; i++ {
+		c.frames[i] = nil
+	}
+	return c
+}
+
+// put gives s and its frames back. Nothing may refer to s any more.
+func (p *pool) put(s *state) {
+	for i := 0; i <= s.depth; i++ {
+		p.frames = append(p.frames, s.frames[i])
+	}
+	s.parent = nil
+	p.states = append(p.states, s)
+}
+
+// String is the kernel's notation of the running frame (print_verifier_state).
+func (s *state) String() string {
+	f := s.top()
+	var out []string
+	if s.depth > 0 {
+		out = append(out, fmt.Sprintf("frame%d:", s.depth))
+	}
+	for i := range f.regs {
+		if f.regs[i].typ != notInit {
+			out = append(out, fmt.Sprintf("R%d=%s", i, f.regs[i].String()))
+		}
+	}
+	for i := range f.stack {
+		if t := f.stack[i].String(); t != "" {
+			out = append(out, fmt.Sprintf("fp%d=%s", -(i+1)*slotSize, t))
+		}
+	}
+	if len(s.refs) > 0 {
+		var ids []string
+		for _, r := range s.refs {
+			ids = append(ids, fmt.Sprint(r.id))
+		}
+		out = append(out, "refs="+strings.Join(ids, ","))
+	}
+	return strings.Join(out, " ")
+}
+
+func (s *slot) String() string {
+	var b [slotSize]byte
+	seen := false
+	for i, k := range s.bytes {
+		b[slotSize-1-i] = "?rm0"[k]
+		seen = seen || k != stackInvalid
+	}
+	switch {
+	case !seen:
+		return ""
+	case s.spillSize() == slotSize:
+		return s.reg.String()
+	case s.spilled():
+		return strings.TrimRight(string(b[:slotSize-s.spillSize()]), "?") + s.reg.String()
+	}
+	return string(b[:])
+}

@@ -1,0 +1,215 @@
+package verifier
+
+import (
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/prog"
+)
+
+// verifier is one verification.
+type verifier struct {
+	prog    *prog.Program
+	profile *Profile
+	row     *prog.TypeRow
+	attach  prog.Attach
+	log     func(string)
+
+	insns []insn
+	subs  []subprog
+	subOf []int32 // function of each slot
+	loops bool    // the control flow graph has a back edge
+
+	cur     *state
+	pc      int
+	pending []branch
+	kept    [][]*state // states kept at each slot, newest first
+	pool    pool
+	steps   steps
+	links   []link
+	ids     idMap
+
+	lastID uint32 // last id given out
+	// jumps and processed of now and of when a state was kept last, for the kernel's heuristics.
+	jumps, lastJumps, lastProcessed int
+	// open is set when some path may end at a state that is not finished (may_goto, callbacks): then read and
+	// precision marks are not complete, and states are compared in full.
+	open    bool
+	keptNow int // states kept at this time
+
+	stats Stats
+	back  backtracker
+	call  callInfo
+}
+
+// branch is the other way of a branch that was not walked yet.
+type branch struct {
+	st *state
+	pc int
+}
+
+// Verify proves p safe to run under the profile's rules, or says why it can't. The error is an *Error. It always ends:
+// work is bounded by the profile's limits.
+func Verify(p *prog.Program, o Options) (*Verified, error) {
+	profile := o.Profile
+	if profile == nil {
+		profile = Newest()
+	}
+	v := &verifier{prog: p, profile: profile, log: o.Log}
+	if err := v.run(); err != nil {
+		return nil, err
+	}
+	return &Verified{prog: p, profile: profile, stats: v.stats}, nil
+}
+
+func (v *verifier) run() *Error {
+	if err := v.checkProgram(); err != nil {
+		return err
+	}
+	v.row = v.prog.Type.Row()
+	v.attach = v.prog.Attach()
+	v.decode()
+	if err := v.checkForm(); err != nil {
+		return err
+	}
+	v.kept = make([][]*state, len(v.insns))
+	if err := v.walk(); err != nil {
+		return v.complete(err)
+	}
+	v.cur = nil
+	if err := v.checkStackDepth(); err != nil {
+		return err
+	}
+	if err := v.checkDead(); err != nil {
+		return err
+	}
+	v.report()
+	return nil
+}
+
+// checkProgram checks what concerns the program as a whole.
+func (v *verifier) checkProgram() *Error {
+	p := v.prog
+	switch {
+	case p == nil:
+		return v.failAt(-1, Broken, "no program")
+	case p.Broken != "":
+		return v.failAt(-1, Broken, "%s", p.Broken)
+	case len(p.Insns) == 0:
+		return v.failAt(-1, TooLong, "program has no instructions")
+	case len(p.Insns) > v.profile.MaxInsns:
+		return v.failAt(-1, TooLong, "program is too large: %d instructions, the limit is %d", len(p.Insns), v.profile.MaxInsns)
+	case p.Type == prog.Unspec || p.Type >= prog.NumTypes:
+		return v.failAt(-1, BadProgType, "unknown program type %d", p.Type)
+	case !v.profile.Kernel.AtLeast(p.Type.Row().Since):
+		return v.failAt(-1, BadProgType, "program type %s needs kernel %v", p.Type, p.Type.Row().Since)
+	}
+	return nil
+}
+
+// checkDead makes sure that also the instructions that no path reaches have legal fields: engines decode them.
+func (v *verifier) checkDead() *Error {
+	for pc := 0; pc < len(v.insns); pc++ {
+		if v.insns[pc].illegal {
+			return v.checkLegal(pc)
+		}
+		if v.insns[pc].kind == asm.LdImm64 {
+			pc++
+		}
+	}
+	return nil
+}
+
+// tailCallStack is the most stack below a function that makes tail calls.
+const tailCallStack = 256
+
+// chain is the heaviest chain of calls from a function on.
+type chain struct {
+	bytes, frames int
+	longest       int // most frames of any chain
+	tail          int // most stack between the start of the chain and a function that makes tail calls; -1 without one
+	open, done    bool
+}
+
+// checkStackDepth adds the stacks of every chain of calls (kernel: check_max_stack_depth).
+func (v *verifier) checkStackDepth() *Error {
+	chains := make([]chain, len(v.subs))
+	if err := v.chainFrom(0, 1, chains); err != nil {
+		return err
+	}
+	c := &chains[0]
+	if c.tail >= tailCallStack {
+		return v.failAt(-1, StackDepth, "tail_calls are not allowed when call stack of previous frames is %d bytes. Too large", c.tail)
+	}
+	if c.bytes > v.profile.MaxStack {
+		return v.failAt(-1, StackDepth, "combined stack size of %d calls is %d. Too large", c.frames, c.bytes)
+	}
+	return nil
+}
+
+// chainFrom measures the chains from function fn on, which is the depth-th frame.
+func (v *verifier) chainFrom(fn, depth int, chains []chain) *Error {
+	s, c := &v.subs[fn], &chains[fn]
+	if c.open || depth > v.profile.MaxFrames {
+		return v.failAt(s.start, CallDepth, "the call stack of %d frames is too deep !", v.profile.MaxFrames)
+	}
+	c.open = true
+	own := (max(s.stack, 1) + v.profile.StackRound - 1) / v.profile.StackRound * v.profile.StackRound
+	heaviest, longest, tail := chain{}, 0, -1
+	for pc := s.start; pc < s.end; pc++ {
+		in := &v.insns[pc]
+		if in.kind != asm.CallLocal && !(in.kind == asm.LdImm64 && asm.Reg(in.src) == asm.PseudoFunc) {
+			continue
+		}
+		callee := int(v.subOf[in.target])
+		if !chains[callee].done || chains[callee].open {
+			if err := v.chainFrom(callee, depth+1, chains); err != nil {
+				return err
+			}
+		}
+		if chains[callee].bytes > heaviest.bytes {
+			heaviest = chains[callee]
+		}
+		longest = max(longest, chains[callee].longest)
+		if below := chains[callee].tail; below >= 0 {
+			tail = max(tail, own+below)
+		}
+	}
+	if fn != 0 && s.tailCall {
+		tail = max(tail, 0)
+	}
+	c.tail = tail
+	c.bytes, c.frames, c.longest = own+heaviest.bytes, 1+heaviest.frames, 1+longest
+	c.open, c.done = false, true
+	if c.longest+depth-1 > v.profile.MaxFrames {
+		return v.failAt(s.start, CallDepth, "the call stack of %d frames is too deep !", v.profile.MaxFrames)
+	}
+	return nil
+}
+
+// report fills the statistics that are not counted along the way.
+func (v *verifier) report() {
+	v.stats.StackDepth = make([]int, len(v.subs))
+	for i := range v.subs {
+		v.stats.StackDepth[i] = v.subs[i].stack
+	}
+}
+
+// newID gives out an id that no register has.
+func (v *verifier) newID() uint32 {
+	v.lastID++
+	return v.lastID
+}
+
+// mapOf is the map that a map pointer or value pointer refers to.
+func (v *verifier) mapOf(r *reg) *maps.Spec {
+	if r.aux >= 0 {
+		return v.prog.Maps[r.aux]
+	}
+	return v.prog.Maps[^r.aux].Inner
+}
+
+// available reports whether the program may call the helper at all.
+func (v *verifier) available(r *helpers.Row) bool {
+	return helpers.Allowed(r, v.prog.Type, v.profile.Kernel)
+}

@@ -1,0 +1,169 @@
+package verifier
+
+import (
+	"fmt"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/prog"
+)
+
+// walk explores every path of the program, one at a time, depth first (kernel: do_check).
+func (v *verifier) walk() *Error {
+	first := v.pool.copy(&state{branches: 1})
+	first.frames[0] = v.pool.newFrame(0, -1)
+	v.cur = first
+	regs := &first.frames[0].regs
+	regs[1] = ptrReg(ptrCtx)
+	regs[10] = ptrReg(ptrStack)
+	v.pc = 0
+	for {
+		done, err := v.visit()
+		if err != nil {
+			return err
+		}
+		if done && !v.nextPath() {
+			return nil
+		}
+	}
+}
+
+// visit processes one instruction; done says that the path ends here.
+func (v *verifier) visit() (done bool, err *Error) {
+	if v.pc < 0 || v.pc >= len(v.insns) {
+		return false, v.failAt(-1, Internal, "invalid insn idx %d insn_cnt %d", v.pc, len(v.insns))
+	}
+	in := &v.insns[v.pc]
+	v.stats.Processed++
+	if v.stats.Processed > v.profile.MaxProcessed {
+		return false, v.fail(TooComplex, "BPF program is too large. Processed %d insn", v.stats.Processed)
+	}
+	if in.prune {
+		if pruned, err := v.pruned(in); pruned || err != nil {
+			if v.log != nil && pruned {
+				v.log(fmt.Sprintf("from %d to %d: safe", v.lastPC(), v.pc))
+			}
+			return pruned, err
+		}
+	}
+	if v.log != nil {
+		v.logInsn()
+	}
+	v.cur.hist = v.steps.add(v.cur.hist, v.pc)
+	v.cur.returned = false
+	in.seen = true
+	if in.illegal {
+		return false, v.checkLegal(v.pc)
+	}
+	return v.step(in)
+}
+
+// step checks and executes one instruction, and moves pc on.
+func (v *verifier) step(in *insn) (done bool, err *Error) {
+	switch in.class {
+	case asm.ClassALU, asm.ClassNeg, asm.ClassMovsx, asm.ClassSwap:
+		err = v.stepALU(in)
+	case asm.ClassImm64:
+		err = v.stepImm64(in)
+		v.pc++
+	case asm.ClassLoad, asm.ClassLoadAcq:
+		err = v.stepLoad(in)
+	case asm.ClassStore, asm.ClassStoreRel:
+		err = v.stepStore(in)
+	case asm.ClassAtomic:
+		err = v.stepAtomic(in)
+	case asm.ClassAbs, asm.ClassInd:
+		err = v.stepPacketLoad(in)
+	case asm.ClassJump:
+		v.jumps++
+		v.pc = int(in.target)
+		return false, nil
+	case asm.ClassBranch:
+		v.jumps++
+		return false, v.stepBranch(in)
+	case asm.ClassMayGoto:
+		v.jumps++
+		return false, v.stepMayGoto(in)
+	case asm.ClassCall:
+		v.jumps++
+		return v.stepCall(in)
+	case asm.ClassExit:
+		v.jumps++
+		return v.stepExit()
+	default:
+		return false, v.fail(Unsupported, "%s is not supported", asm.Format(v.prog.Insns[v.pc], nil))
+	}
+	v.pc++
+	return false, err
+}
+
+// push saves the current state to walk on from pc later, and returns the saved copy.
+func (v *verifier) push(pc int) (*state, *Error) {
+	if len(v.pending) >= v.profile.MaxJumpSeq {
+		return nil, v.fail(TooManyJumps, "The sequence of %d jumps is too complex.", len(v.pending))
+	}
+	st := v.pool.copy(v.cur)
+	st.branches = 1
+	if st.parent != nil {
+		st.parent.branches++
+	}
+	v.pending = append(v.pending, branch{st, pc})
+	return st, nil
+}
+
+// nextPath ends the current path and takes up the newest pending one; false when there is none.
+func (v *verifier) nextPath() bool {
+	st := v.cur
+	for s := st; s != nil; s = s.parent {
+		s.branches--
+		if s.branches > 0 {
+			break
+		}
+	}
+	v.pool.put(st)
+	n := len(v.pending)
+	if n == 0 {
+		v.cur = nil
+		return false
+	}
+	b := v.pending[n-1]
+	v.pending = v.pending[:n-1]
+	v.cur, v.pc = b.st, b.pc
+	return true
+}
+
+// lastPC is the instruction that the path came from.
+func (v *verifier) lastPC() int {
+	if v.cur.hist == 0 {
+		return 0
+	}
+	return int(v.steps.at(v.cur.hist).pc)
+}
+
+// logInsn writes an instruction and the state before it.
+func (v *verifier) logInsn() {
+	in := v.prog.Insns[v.pc]
+	var next *asm.Insn
+	if v.pc+1 < len(v.prog.Insns) {
+		next = &v.prog.Insns[v.pc+1]
+	}
+	if l := v.prog.LineAt(v.pc); l != nil && l.PC == v.pc {
+		v.log("; " + lineText(l))
+	}
+	v.log(fmt.Sprintf("%d: (%02x) %s ; %s", v.pc, in.Op, asm.Format(in, next), v.cur.String()))
+}
+
+func lineText(l *prog.Line) string { return fmt.Sprintf("%s @ %s:%d", l.Text, l.File, l.Line) }
+
+// regs of the running frame.
+func (v *verifier) regs() *[11]reg { return &v.cur.top().regs }
+
+// readReg checks that a register may be read (kernel: check_reg_arg, SRC_OP).
+func (v *verifier) readReg(n uint8) *Error {
+	if v.regs()[n].typ == notInit {
+		return v.fail(UninitReg, "R%d !read_ok", n)
+	}
+	return nil
+}
+
+// leaks reports whether r is a pointer that the loader may not see.
+func (v *verifier) leaks(r *reg) bool { return r.isPtr() && !v.profile.PointerLeaks }
