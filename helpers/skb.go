@@ -243,9 +243,11 @@ func skbVlanPush(e *Env, r1, r2, r3, _, _ uint64) (uint64, error) {
 		}
 		old := swap16(s.Load16(f.ctx + prog.SKBVlanProto))
 		tci := uint16(s.Load32(f.ctx + prog.SKBVlanTCI))
+		net := s.Load32(f.ctx + fieldNet)
 		if errno := e.push(&f, 2*6, vlanHLen); errno != 0 {
 			return errno.Ret(), nil
 		}
+		s.Store32(f.ctx+fieldNet, net) // now at the tag that moved
 		s.Store16(f.data+12, swap16(old))
 		s.Store16(f.data+14, swap16(tci))
 		e.setProtocol(f.ctx, old)

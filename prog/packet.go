@@ -12,7 +12,7 @@ const (
 	XDPFrameSize = 40                       // sizeof(struct xdp_frame), kept at the start of the headroom
 	XDPTailroom  = 320                      // struct skb_shared_info, kept at the end of the buffer
 	XDPBuffer    = 4096                     // one page
-	SKBHeadroom  = 256                      // ours: the kernel would reallocate to grow
+	SKBHeadroom  = 4352                     // what bpf_skb_adjust_room can add and a bit: the kernel reallocates to grow
 	SKBBuffer    = SKBHeadroom + 65536 + 64 // room for the longest packet that helpers make
 )
 
