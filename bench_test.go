@@ -1,0 +1,139 @@
+package skep_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/examples"
+	"github.com/skepvm/skep/jit"
+	"github.com/skepvm/skep/object"
+	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/traffic"
+	"github.com/skepvm/skep/verifier"
+)
+
+// aluLoop is 1000 turns of one serial xorshift-multiply chain: 14,007 instructions, bound by latency.
+const aluLoop = `
+	r0 = 88172645463325252 ll
+	r1 = 1000
+	r5 = 2685821657736338717 ll
+	r6 = 0
+	r7 = 0
+loop:
+	r2 = r0
+	r2 >>= 12
+	r0 ^= r2
+	r2 = r0
+	r2 <<= 25
+	r0 ^= r2
+	r2 = r0
+	r2 >>= 27
+	r0 ^= r2
+	r0 *= r5
+	r6 += 1
+	r7 += r6
+	r1 -= 1
+	if r1 != 0 goto loop
+	r0 ^= r7
+	exit
+`
+
+// engines are those of this machine.
+func engines() []string {
+	all := []string{skep.EngineInterp, skep.EngineChecked}
+	if jit.Available() {
+		all = append(all, skep.EngineJIT)
+	}
+	return all
+}
+
+// object1 is an object of one program in assembler text.
+func object1(tb testing.TB, typ prog.Type, src string) *object.Object {
+	insns, err := asm.Parse(src, asm.ParseOptions{})
+	require.NoError(tb, err)
+	return &object.Object{Programs: []*prog.Program{{
+		Name: "main", Type: typ, License: "GPL", Insns: insns, Funcs: []prog.Func{{Name: "main", End: len(insns)}},
+	}}}
+}
+
+func BenchmarkALULoop(b *testing.B) {
+	for _, name := range engines() {
+		b.Run("engine="+name, func(b *testing.B) {
+			vm, err := skep.New(object1(b, prog.SocketFilter, aluLoop), skep.Options{Engine: name})
+			require.NoError(b, err)
+			defer vm.Close()
+			res, err := vm.Run("", skep.Packet{Data: make([]byte, 64)})
+			require.NoError(b, err)
+			require.EqualValues(b, 14007, res.Insns)
+			engine, err := vm.Engine("")
+			require.NoError(b, err)
+			ctx := vm.Ctx("")
+			for b.Loop() {
+				if _, err := engine.Run(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(res.Insns), "ns/insn")
+		})
+	}
+}
+
+// BenchmarkFilter runs the example that drops packets to TCP port 22 over generated traffic, from fresh packets each time.
+func BenchmarkFilter(b *testing.B) {
+	elf, err := examples.Open("block_ssh_xdp")
+	require.NoError(b, err)
+	packets := frames(b, 1000)
+	for _, name := range engines() {
+		b.Run("engine="+name, func(b *testing.B) {
+			vm, err := skep.OpenBytes(elf, "block_ssh_xdp", skep.Options{Engine: name})
+			require.NoError(b, err)
+			defer vm.Close()
+			single, batch := math.Inf(1), math.Inf(1)
+			for b.Loop() {
+				m, err := vm.Measure("", packets, 1)
+				require.NoError(b, err)
+				single, batch = min(single, m.Single.Min), min(batch, m.Batch.Min)
+			}
+			b.ReportMetric(single, "single-ns/packet")
+			b.ReportMetric(batch, "batch-ns/packet")
+		})
+	}
+}
+
+func frames(tb testing.TB, n int) [][]byte {
+	g, err := traffic.New(traffic.Spec{Packets: n, Seed: 1})
+	require.NoError(tb, err)
+	all := make([][]byte, n)
+	for i := range all {
+		frame, _ := g.Next()
+		all[i] = append([]byte(nil), frame...)
+	}
+	return all
+}
+
+func BenchmarkVerify(b *testing.B) {
+	for _, name := range examples.Names() {
+		elf, err := examples.Open(name)
+		require.NoError(b, err)
+		vm, err := skep.OpenBytes(elf, name, skep.Options{Engine: skep.EngineInterp})
+		require.NoError(b, err)
+		p := vm.Object().Programs[0]
+		b.Run("object="+name, func(b *testing.B) {
+			b.ReportAllocs()
+			processed := 0
+			for b.Loop() {
+				v, err := verifier.Verify(p, verifier.Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				processed = v.Stats().Processed
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(processed), "ns/insn")
+		})
+		require.NoError(b, vm.Close())
+	}
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the outputs that scripts and the README expect")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"skep": main})
+}
+
+// TestScripts runs testdata/script/*.txtar: each is a session with the command, its exit codes included.
+func TestScripts(t *testing.T) {
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("EXAMPLES", examples)
+			env.Setenv("NO_COLOR", "1")
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits,
+			"cut":   cut,
+		},
+	})
+}
+
+// exits N CMD ARGS… runs a command and checks its exit code; stdout and stderr are then there to look at.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARGS…")
+	}
+	code := "0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		code = exitText(err)
+	}
+	if code != args[0] {
+		ts.Fatalf("exit code %s, want %s", code, args[0])
+	}
+}
+
+// cut FILE BYTES shortens a file.
+func cut(ts *testscript.TestScript, _ bool, args []string) {
+	var n int64
+	for _, c := range args[1] {
+		n = n*10 + int64(c-'0')
+	}
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// exitText is the exit code of a command that failed, or the error when it did not even start.
+func exitText(err error) string {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return strconv.Itoa(exit.ExitCode())
+	}
+	return err.Error()
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/replay"
+)
+
+func (a *app) mapsCommand() *cobra.Command {
+	var f sessionFlags
+	var name string
+	cmd := &cobra.Command{
+		Use:   "maps OBJECT CAPTURE",
+		Short: "Print a program's maps after it ran over a capture",
+		Long: `Maps replays a capture and prints the maps as JSON, with the field names of the object's type information (BTF) where it has some
+and bytes in hex where not. Data sections (.rodata, .data, .bss) are printed when named.`,
+		Example: "  skep maps --map totals filter.bpf.o capture.pcap",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.session(args[0], args[1], &f, replay.Options{}, func(v *skep.VM, _ *replay.Report) error {
+				return dumpMaps(a.out, v, name)
+			})
+		},
+	}
+	f.add(cmd.Flags())
+	cmd.Flags().StringVar(&name, "map", "", "only this map")
+	return cmd
+}
+
+// dumpMaps prints one map, or every map but data sections when name is "".
+func dumpMaps(w io.Writer, v *skep.VM, name string) error {
+	found := false
+	for _, m := range v.Machine().Maps().All() {
+		spec := m.Spec()
+		if name == spec.Name || name == "" && !spec.DataSection {
+			found = true
+			if err := maps.DumpJSON(w, m); err != nil {
+				return err
+			}
+		}
+	}
+	if !found && name != "" {
+		return fmt.Errorf("no map %q", name)
+	}
+	return nil
+}

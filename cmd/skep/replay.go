@@ -1,0 +1,288 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/jit"
+	"github.com/skepvm/skep/replay"
+	"github.com/skepvm/skep/vm"
+)
+
+// sessionFlags are the flags of commands that run a program over a capture.
+type sessionFlags struct {
+	program, engine string
+	set             []string
+	loop            int
+	limit           uint64
+	seed            uint64
+	raw, keepVLAN   bool
+	load            loadFlags
+}
+
+func (f *sessionFlags) add(fl *pflag.FlagSet) {
+	fl.StringVar(&f.program, "prog", "", "program to run, when the object has several")
+	fl.StringVar(&f.engine, "engine", "", "interp, checked, jit, or both: each packet on two engines, and any difference fails")
+	fl.StringArrayVar(&f.set, "set", nil, "set a map element before the run: MAP:KEY=VALUE in hex; may be repeated")
+	fl.IntVar(&f.loop, "loop", 1, "passes over the capture; time goes on from pass to pass")
+	fl.Uint64Var(&f.limit, "limit", 0, "stop after so many packets")
+	fl.Uint64Var(&f.seed, "seed", 0, "of the random numbers that programs get")
+	fl.BoolVar(&f.raw, "raw-bytes", false, "run on the bytes as they are, whatever the link type")
+	fl.BoolVar(&f.keepVLAN, "keep-vlan", false, "leave the outer VLAN tag in packets for TC programs")
+	f.load.add(fl)
+}
+
+type replayFlags struct {
+	sessionFlags
+	write, split, output string
+	stopOnFault, changed bool
+}
+
+func (a *app) replayCommand() *cobra.Command {
+	var f replayFlags
+	cmd := &cobra.Command{
+		Use:   "replay OBJECT CAPTURE",
+		Short: "Run a packet program over a capture and count its verdicts",
+		Long: `Replay verifies a program and runs it on every packet of a capture: pcap or pcapng, gzip or not, "-" for standard input.
+Time is the capture's, random numbers come from --seed: the same input gives the same result.
+
+-w writes the packets as the program left them into a pcapng file with the verdict on each; --split writes one file for each verdict.`,
+		Example: "  skep replay filter.bpf.o capture.pcap\n  skep replay --engine both -w out.pcapng filter.bpf.o capture.pcap.gz",
+		Args:    cobra.ExactArgs(2),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.replay(args[0], args[1], &f) },
+	}
+	fl := cmd.Flags()
+	f.add(fl)
+	fl.StringVarP(&f.write, "write", "w", "", "pcapng file for the packets as the program left them, verdict on each")
+	fl.StringVar(&f.split, "split", "", "directory for one capture for each verdict")
+	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
+	fl.BoolVar(&f.stopOnFault, "stop-on-fault", false, "end with exit code 3 at the first fault; else faults are counted")
+	fl.BoolVar(&f.changed, "changed", true, "count packets whose bytes the program changed")
+	return cmd
+}
+
+func (a *app) replay(file, capture string, f *replayFlags) (err error) {
+	o := replay.Options{StopOnFault: f.stopOnFault, CountChanged: f.changed}
+	if f.write != "" {
+		out, err := os.Create(f.write)
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		sink, err := replay.NewPcapng(out)
+		if err != nil {
+			return err
+		}
+		o.Sinks = append(o.Sinks, sink)
+	}
+	if f.split != "" {
+		sink, err := replay.NewSplit(f.split)
+		if err != nil {
+			return err
+		}
+		o.Sinks = append(o.Sinks, sink)
+	}
+	var report *replay.Report
+	err = a.session(file, capture, &f.sessionFlags, o, func(_ *skep.VM, r *replay.Report) error { report = r; return nil })
+	for _, sink := range o.Sinks {
+		err = errors.Join(err, sink.Close())
+	}
+	if report != nil {
+		if perr := a.printReport(report, f.output); err == nil {
+			err = perr
+		}
+	}
+	return err
+}
+
+// session makes the object ready, replays the capture and gives machine and report to done. A report comes with an error, too, when
+// the capture ends in the middle of a packet.
+func (a *app) session(file, capture string, f *sessionFlags, o replay.Options, done func(*skep.VM, *replay.Report) error) error {
+	v, err := a.open(file, f.engineOne(), f)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	a.replayOptions(&o, capture, f)
+	var report *replay.Report
+	if f.engine == "both" {
+		other, err2 := a.open(file, skep.EngineInterp, f)
+		if err2 != nil {
+			return err2
+		}
+		defer other.Close()
+		report, err = v.ReplayBoth(other, f.program, o)
+	} else {
+		report, err = v.Replay(f.program, o)
+	}
+	if report != nil {
+		if derr := done(v, report); err == nil {
+			err = derr
+		}
+	}
+	var mismatch *replay.Mismatch
+	if errors.As(err, &mismatch) {
+		return &rejected{"the engines disagree: " + mismatch.Error()}
+	}
+	return a.explainFailure(err)
+}
+
+// engineOne is the engine of the first, or only, VM.
+func (f *sessionFlags) engineOne() string {
+	if f.engine != "both" {
+		return f.engine
+	}
+	if jit.Available() {
+		return skep.EngineJIT
+	}
+	return skep.EngineChecked
+}
+
+func (a *app) open(file, engine string, f *sessionFlags) (*skep.VM, error) {
+	obj, err := a.load(file, &f.load)
+	if err != nil {
+		return nil, err
+	}
+	v, err := skep.New(obj, skep.Options{Engine: engine, Machine: vm.Config{
+		Seed:  f.seed,
+		Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) },
+	}})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range f.set {
+		if err := setElement(v, s); err != nil {
+			v.Close()
+			return nil, fmt.Errorf("--set %s: %w", s, err)
+		}
+	}
+	return v, nil
+}
+
+// setElement does one --set MAP:KEY=VALUE.
+func setElement(v *skep.VM, s string) error {
+	name, rest, ok1 := strings.Cut(s, ":")
+	k, val, ok2 := strings.Cut(rest, "=")
+	if !ok1 || !ok2 {
+		return errors.New("want MAP:KEY=VALUE")
+	}
+	m := v.Map(name)
+	if m == nil {
+		return fmt.Errorf("no map %q", name)
+	}
+	key, err := hex.DecodeString(k)
+	if err != nil {
+		return fmt.Errorf("key: %w", err)
+	}
+	value, err := hex.DecodeString(val)
+	if err != nil {
+		return fmt.Errorf("value: %w", err)
+	}
+	return m.HostUpdate(key, value, 0)
+}
+
+func (a *app) replayOptions(o *replay.Options, capture string, f *sessionFlags) {
+	if capture == "-" {
+		o.Input = a.in
+	} else {
+		o.File = capture
+	}
+	if f.raw {
+		o.Convert = replay.ConvertRaw
+	}
+	o.KeepVLAN, o.Loop, o.Limit = f.keepVLAN, f.loop, f.limit
+	if bar := a.progress(); bar != nil {
+		o.Progress = bar
+	}
+}
+
+// progress returns what draws the progress line, or nil when stderr is no terminal.
+func (a *app) progress() func(packets, bytes uint64) {
+	file, ok := a.err.(*os.File)
+	if !ok {
+		return nil
+	}
+	if info, err := file.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return nil
+	}
+	start, last := time.Now(), time.Now()
+	return func(packets, bytes uint64) {
+		if now := time.Now(); now.Sub(last) > 200*time.Millisecond {
+			last = now
+			seconds := now.Sub(start).Seconds()
+			fmt.Fprintf(file, "\r%d packets, %.0f MB, %.1f million packets/s  \r", packets, float64(bytes)/1e6, float64(packets)/1e6/seconds)
+		}
+	}
+}
+
+func (a *app) printReport(r *replay.Report, output string) error {
+	if output == "json" {
+		enc := json.NewEncoder(a.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	printReplay(a.out, r)
+	return nil
+}
+
+func printReplay(w io.Writer, r *replay.Report) {
+	engine := r.Engine
+	if r.Against != "" {
+		engine += " and " + r.Against + ", no difference"
+	}
+	seconds := r.Elapsed.Seconds()
+	fmt.Fprintf(w, "%d packets, %d bytes in %.3f s, %.2f million packets/s (%s)\n", r.Packets, r.Bytes, seconds,
+		float64(r.Packets)/1e6/max(seconds, 1e-9), engine)
+	for _, v := range r.Verdicts {
+		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes\n", v.Name, v.Packets,
+			100*float64(v.Packets)/float64(max(r.Packets, 1)), v.Bytes)
+	}
+	for _, to := range r.Redirects {
+		place := fmt.Sprintf("to interface %d", to.Ifindex)
+		if to.Ifindex == 0 {
+			place = fmt.Sprintf("to %d", to.Value)
+		}
+		if to.Map != "" {
+			place += " of " + to.Map
+		}
+		fmt.Fprintf(w, "  redirected %-20s%12d packets\n", place, to.Packets)
+	}
+	number := func(what string, n uint64) {
+		if n > 0 {
+			fmt.Fprintf(w, "  %s: %d\n", what, n)
+		}
+	}
+	number("packets changed", r.Changed)
+	number("captured in part", r.Truncated)
+	number("VLAN tags taken out", r.VLAN)
+	number("older than a packet before them", r.ClockBack)
+	printCounts(w, "converted from", r.Converted)
+	printCounts(w, "skipped:", r.Skipped)
+	number("FAULTS", r.Faults)
+	for _, f := range r.FaultExamples {
+		fmt.Fprintf(w, "    packet %d: %s\n", f.Packet, f.Error)
+	}
+	fmt.Fprintf(w, "  %.1f instructions a packet\n", float64(r.Insns)/float64(max(r.Packets, 1)))
+}
+
+func printCounts(w io.Writer, what string, c replay.Counts) {
+	names := make([]string, 0, len(c))
+	for name := range c {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		fmt.Fprintf(w, "  %s %s: %d\n", what, name, c[name])
+	}
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/vm"
+)
+
+type runFlags struct {
+	program, engine, ctx, output string
+	repeat                       int
+	unverified, maps             bool
+	packet                       packetFlags
+	load                         loadFlags
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run OBJECT (--data FILE | --hex BYTES)",
+		Short: "Run a program on one packet",
+		Long: `Run verifies a program, runs it on one packet and prints its verdict, the packet afterwards and what it traced.
+
+--unverified runs a program that the verifier rejects, in checked mode: a bad access ends the run with the exact
+instruction and address, and exit code 3.`,
+		Example: "  skep run --hex 'ffffffffffff 020000000001 0800 45…' filter.bpf.o\n" +
+			`  skep run --ctx '{"ingress_ifindex": 2}' --data packet.bin filter.bpf.o`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.run(args[0], &f) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.program, "prog", "", "program to run, when the object has several")
+	fl.StringVar(&f.engine, "engine", "", "interp, checked, jit, or both; default: the fastest")
+	fl.StringVar(&f.ctx, "ctx", "", "ctx fields as JSON, or @FILE")
+	fl.IntVar(&f.repeat, "repeat", 1, "run so often and print the mean time; the packet is set anew each time")
+	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program, in checked mode")
+	fl.BoolVar(&f.maps, "maps", false, "print the maps afterwards")
+	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
+	f.packet.add(fl)
+	f.load.add(fl)
+	return cmd
+}
+
+// runReport is what a run printed with -o json says.
+type runReport struct {
+	Program string         `json:"program"`
+	Engine  string         `json:"engine"`
+	Ret     uint32         `json:"ret"`
+	Verdict string         `json:"verdict"`
+	Insns   uint64         `json:"insns"`
+	Data    string         `json:"data"`
+	Changed bool           `json:"changed"`
+	Ctx     map[string]any `json:"ctx"`
+	MeanNS  float64        `json:"mean_ns,omitempty"`
+}
+
+func (a *app) run(file string, f *runFlags) error {
+	if f.repeat < 1 {
+		return fmt.Errorf("--repeat %d: want 1 or more", f.repeat)
+	}
+	data, err := f.packet.read(a.in)
+	if err != nil {
+		return err
+	}
+	engines := []string{f.engine}
+	switch {
+	case f.unverified:
+		engines = []string{skep.EngineChecked}
+	case f.engine == "both":
+		engines = []string{skep.EngineInterp, skep.EngineJIT}
+	}
+	var reports []*runReport
+	for _, engine := range engines {
+		r, err := a.runOn(file, engine, data, f)
+		if err != nil {
+			return err
+		}
+		reports = append(reports, r)
+	}
+	if len(reports) == 2 {
+		if diff := diffRuns(reports[0], reports[1]); diff != "" {
+			return &rejected{"the engines disagree: " + diff}
+		}
+	}
+	return nil
+}
+
+// diffRuns names the first thing in which two engines' runs differ, "" when nothing does.
+func diffRuns(x, y *runReport) string {
+	for _, d := range []struct {
+		what string
+		x, y any
+	}{
+		{"verdict", x.Verdict, y.Verdict}, {"return value", x.Ret, y.Ret},
+		{"packet", x.Data, y.Data}, {"instructions", x.Insns, y.Insns}, {"ctx", fmt.Sprint(x.Ctx), fmt.Sprint(y.Ctx)},
+	} {
+		if d.x != d.y {
+			return fmt.Sprintf("%s: %v on %s, %v on %s", d.what, d.x, x.Engine, d.y, y.Engine)
+		}
+	}
+	return ""
+}
+
+func (a *app) runOn(file, engine string, data []byte, f *runFlags) (*runReport, error) {
+	obj, err := a.load(file, &f.load)
+	if err != nil {
+		return nil, err
+	}
+	opts := skep.Options{Engine: engine, Unverified: f.unverified}
+	opts.Machine = vm.Config{Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }}
+	v, err := skep.New(obj, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	packet := skep.Packet{Data: data}
+	if packet.Ctx, err = ctxFields(f.ctx); err != nil {
+		return nil, err
+	}
+	eng, err := v.Engine(f.program)
+	if err != nil {
+		return nil, a.explainFailure(err)
+	}
+	start := time.Now()
+	var res skep.Result
+	for range f.repeat {
+		if res, err = v.Run(f.program, packet); err != nil {
+			return nil, err
+		}
+	}
+	r := &runReport{Program: f.program, Engine: eng.Name(), Ret: res.Ret, Verdict: res.Verdict, Insns: res.Insns,
+		Data: hex.EncodeToString(res.Data), Changed: string(res.Data) != string(data), Ctx: res.Ctx}
+	if f.repeat > 1 {
+		r.MeanNS = float64(time.Since(start).Nanoseconds()) / float64(f.repeat)
+	}
+	return r, a.printRun(v, r, res.Data, f)
+}
+
+// explainFailure prints a rejection in full and leaves one line for the end.
+func (a *app) explainFailure(err error) error {
+	if o := asRejection(err); o != nil {
+		fmt.Fprintf(a.err, "REJECT  %s\n", o.Prog)
+		printRejection(a.err, o)
+		return &rejected{fmt.Sprintf("%s was rejected by the verifier", o.Prog)}
+	}
+	return err
+}
+
+// ctxFields reads the --ctx flag: a JSON object of field names and numbers, or @FILE with one.
+func ctxFields(s string) (map[string]any, error) {
+	if s == "" {
+		return map[string]any{}, nil
+	}
+	text := []byte(s)
+	if file, ok := strings.CutPrefix(s, "@"); ok {
+		var err error
+		if text, err = os.ReadFile(file); err != nil {
+			return nil, err
+		}
+	}
+	var fields map[string]any
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber() // 64-bit fields
+	if err := dec.Decode(&fields); err != nil {
+		return nil, fmt.Errorf("--ctx: %w", err)
+	}
+	return fields, nil
+}
+
+func (a *app) printRun(v *skep.VM, r *runReport, data []byte, f *runFlags) error {
+	if f.output == "json" {
+		enc := json.NewEncoder(a.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	fmt.Fprintf(a.out, "%s  %s (%d), %d insns, engine %s", r.Program, r.Verdict, r.Ret, r.Insns, r.Engine)
+	if r.MeanNS > 0 {
+		fmt.Fprintf(a.out, ", %.1f ns a run", r.MeanNS)
+	}
+	fmt.Fprintln(a.out)
+	if r.Changed {
+		fmt.Fprintf(a.out, "packet changed, %d bytes:\n%s", len(data), hex.Dump(data))
+	}
+	if f.maps {
+		return dumpMaps(a.out, v, "")
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+// Package skep runs Linux eBPF programs outside the kernel: it loads an object, verifies its programs as the kernel would,
+// and runs them on packets with an interpreter or machine code. No root, no cgo, no kernel.
+//
+//	vm, err := skep.Open("filter.bpf.o", skep.Options{})
+//	if err != nil { … }
+//	defer vm.Close()
+//	res, err := vm.Run("filter", skep.Packet{Data: frame})
+//	fmt.Println(res.Verdict) // XDP_DROP
+//
+// The packages below it (asm, object, verifier, vm, jit, maps, replay …) give every step on its own.
+package skep
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/skepvm/skep/jit"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/mem"
+	"github.com/skepvm/skep/object"
+	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/verifier"
+	"github.com/skepvm/skep/vm"
+)
+
+// Names of the engines, for Options.Engine.
+const (
+	EngineAuto    = ""        // machine code where there is some, else the interpreter
+	EngineInterp  = "interp"  // the interpreter
+	EngineChecked = "checked" // the interpreter, which looks at every access; also takes programs that were not verified
+	EngineJIT     = "jit"     // machine code
+)
+
+// Options of Open and New. The zero value verifies for the newest kernel and takes the fastest engine.
+type Options struct {
+	Engine  string            // one of the Engine… names
+	Profile *verifier.Profile // rules to verify by; nil is the newest kernel's
+	// Unverified runs programs that the verifier rejects too, in checked mode; Engine must be EngineChecked.
+	Unverified bool
+	Load       object.Options // how to read the object
+	Machine    vm.Config      // clock, seed, CPUs, sinks for trace and event output
+}
+
+// VM is an object made ready: verified programs, live maps and an engine for each program on one machine.
+// It is not safe for concurrent use; make one for each goroutine.
+type VM struct {
+	obj      *object.Object
+	opts     Options
+	machine  *vm.Machine
+	compiler *jit.Compiler
+	programs map[string]*program
+	order    []*program
+}
+
+// program is one program on its way from spec to engine.
+type program struct {
+	spec     *prog.Program
+	verified *verifier.Verified
+	err      error // why it cannot run
+	engine   vm.Engine
+	frame    *prog.Buffer // of runs; nil before the first
+}
+
+// Open loads an object file and makes it ready.
+func Open(file string, o Options) (*VM, error) {
+	obj, err := object.LoadFile(file, o.Load)
+	if err != nil {
+		return nil, err
+	}
+	return New(obj, o)
+}
+
+// OpenBytes is Open for an object in memory; name is for messages.
+func OpenBytes(elf []byte, name string, o Options) (*VM, error) {
+	obj, err := object.Load(bytes.NewReader(elf), name, o.Load)
+	if err != nil {
+		return nil, err
+	}
+	return New(obj, o)
+}
+
+// New verifies every program of obj, makes its maps and links what was accepted. A program that is rejected does not
+// stop the others: Run of it returns its error.
+func New(obj *object.Object, o Options) (*VM, error) {
+	o.Machine.Space.Shadow = o.Machine.Space.Shadow || o.Engine == EngineChecked
+	machine, err := vm.NewMachine(o.Machine)
+	if err != nil {
+		return nil, err
+	}
+	v := &VM{obj: obj, opts: o, machine: machine, programs: map[string]*program{}}
+	if err := v.prepare(); err != nil {
+		machine.Close()
+		return nil, err
+	}
+	return v, nil
+}
+
+// prepare picks the engine kind and takes every program as far as it goes.
+func (v *VM) prepare() error {
+	switch v.opts.Engine {
+	case EngineAuto, EngineJIT:
+		c, err := jit.New(v.machine)
+		switch {
+		case err == nil:
+			v.compiler = c
+		case v.opts.Engine == EngineJIT:
+			return fmt.Errorf("engine jit: %w", err)
+		}
+	case EngineInterp, EngineChecked:
+	default:
+		return fmt.Errorf("unknown engine %q: want interp, checked or jit", v.opts.Engine)
+	}
+	for _, spec := range v.obj.Maps {
+		if spec.Broken != "" {
+			continue // programs that use it are refused by name
+		}
+		if _, err := v.machine.AddMap(spec); err != nil {
+			return fmt.Errorf("map %s: %w", spec.Name, err)
+		}
+	}
+	ids := map[string]uint32{}
+	for _, spec := range v.obj.Programs {
+		p := &program{spec: spec}
+		v.programs[spec.Name] = p
+		v.order = append(v.order, p)
+		linked, err := v.link(p)
+		if err != nil {
+			p.err = err
+			continue
+		}
+		ids[spec.Name] = linked.ID()
+	}
+	return v.machine.SetProgs(ids)
+}
+
+// link verifies p and builds its engine.
+func (v *VM) link(p *program) (*vm.Linked, error) {
+	verified, err := verifier.Verify(p.spec, verifier.Options{Profile: v.opts.Profile})
+	if err != nil && !(v.opts.Unverified && v.opts.Engine == EngineChecked) {
+		return nil, err
+	}
+	p.verified = verified
+	linked, err := v.machine.Link(p.spec)
+	if err != nil {
+		return nil, err
+	}
+	cpu := v.machine.CPU(0)
+	if v.compiler != nil && verified != nil {
+		p.engine, err = v.compiler.Compile(cpu, verified)
+	} else {
+		p.engine, err = vm.NewInterpreter(cpu, linked, vm.InterpOptions{Checked: v.opts.Engine == EngineChecked})
+	}
+	return linked, err
+}
+
+// Close releases guest memory. Nothing of the VM may be used afterwards.
+func (v *VM) Close() error { return v.machine.Close() }
+
+// Machine gives the machine below, for what this package does not wrap.
+func (v *VM) Machine() *vm.Machine { return v.machine }
+
+// Object gives the loaded object.
+func (v *VM) Object() *object.Object { return v.obj }
+
+// Map returns the map of that name, or nil.
+func (v *VM) Map(name string) maps.Map { return v.machine.Maps().ByName(name) }
+
+// Engine returns the engine of a program; the name may be "" when the object has just one program.
+func (v *VM) Engine(name string) (vm.Engine, error) {
+	p, err := v.program(name)
+	if err != nil {
+		return nil, err
+	}
+	return p.engine, nil
+}
+
+// Ctx returns the guest address of the ctx of a program's last Run, 0 before the first: what Engine.Run takes.
+func (v *VM) Ctx(name string) uint32 {
+	p, err := v.find(name)
+	if err != nil || p.frame == nil {
+		return 0
+	}
+	return p.frame.Ctx()
+}
+
+// Verify returns the proof of a program, or why there is none.
+func (v *VM) Verify(name string) (*verifier.Verified, error) {
+	p, err := v.program(name)
+	if err != nil {
+		return nil, err
+	}
+	return p.verified, nil
+}
+
+// NoProgramError says that the object has no program of that name, or several where none was named.
+type NoProgramError struct {
+	Name string
+	Have []string
+}
+
+func (e *NoProgramError) Error() string {
+	if e.Name == "" {
+		return fmt.Sprintf("the object has %d programs, name one of %v", len(e.Have), e.Have)
+	}
+	return fmt.Sprintf("no program %q, the object has %v", e.Name, e.Have)
+}
+
+func (v *VM) program(name string) (*program, error) {
+	p, err := v.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.err
+}
+
+func (v *VM) find(name string) (*program, error) {
+	if name == "" && len(v.order) == 1 {
+		return v.order[0], nil
+	}
+	if p := v.programs[name]; p != nil {
+		return p, nil
+	}
+	e := &NoProgramError{Name: name}
+	for _, p := range v.order {
+		e.Have = append(e.Have, p.spec.Name)
+	}
+	return nil, e
+}
+
+// Packet is what a program runs on.
+type Packet struct {
+	Data []byte // the frame, from the Ethernet header on
+	prog.Input
+	Ctx map[string]any // ctx fields by name, set after Input; numbers or strings such as "0x1f"
+}
+
+// Result is what a run left.
+type Result struct {
+	Ret     uint32 // R0 at exit, as the kernel reads it
+	Verdict string // its name, such as XDP_PASS
+	Insns   uint64 // instructions executed
+	// Output is the packet afterwards. Its slices are in guest memory: valid until the program's next run.
+	prog.Output
+	Ctx map[string]any // the ctx fields afterwards; nil when Packet.Ctx was nil
+}
+
+// MaxPacket is the longest packet that Run takes, in bytes.
+const MaxPacket = 1 << 16
+
+// setFrame puts a packet into the program's buffer: one as large as the kernel's, unless the packet needs more.
+func (p *program) setFrame(space *mem.Space, in *Packet) error {
+	if len(in.Data) > MaxPacket {
+		return fmt.Errorf("packet of %d bytes, at most %d", len(in.Data), MaxPacket)
+	}
+	if p.frame == nil || p.frame.MaxLen() < len(in.Data) {
+		size := uint32(0)
+		if p.frame != nil {
+			size = MaxPacket + 1024
+			p.frame.Free()
+		}
+		buffer, err := prog.NewBuffer(space, p.spec.Type, size)
+		if err != nil {
+			return err
+		}
+		if p.frame = buffer; buffer.MaxLen() < len(in.Data) {
+			return p.setFrame(space, in)
+		}
+	}
+	return p.frame.Set(in.Data, &in.Input)
+}
+
+// Run runs a program once; name may be "" when the object has just one program. A fault of the guest is a *vm.Fault.
+// Only programs of packet types can be run.
+func (v *VM) Run(name string, in Packet) (Result, error) {
+	p, err := v.program(name)
+	if err != nil {
+		return Result{}, err
+	}
+	space := v.machine.Space()
+	if err := p.setFrame(space, &in); err != nil {
+		return Result{}, err
+	}
+	ctx := p.frame.Ctx()
+	if in.Ctx != nil {
+		if err := prog.WriteCtx(space, ctx, p.spec.Type, in.Ctx); err != nil {
+			return Result{}, err
+		}
+	}
+	out, err := p.engine.Run(ctx)
+	res := Result{Ret: uint32(out.R0), Insns: out.Insns, Verdict: p.spec.Type.Verdict(uint32(out.R0))}
+	if err != nil {
+		return res, err
+	}
+	p.frame.Read(&res.Output)
+	if in.Ctx != nil {
+		res.Ctx = prog.ReadCtx(space, ctx, p.spec.Type)
+	}
+	return res, nil
+}
