@@ -48,6 +48,7 @@ var testOnly = map[string]bool{"internal/vmtest": true, "internal/dagtest": true
 // external says which packages may import a module from outside; "test" is any test file.
 var external = map[string]string{
 	"github.com/spf13/cobra":                "cmd/skep",
+	"github.com/spf13/pflag":                "cmd/skep", // cobra's flags
 	"github.com/cilium/ebpf":                "object conformance/kernel",
 	"github.com/google/gopacket":            "test cmd/skep",
 	"github.com/rogpeppe/go-internal":       "test",
