@@ -139,9 +139,6 @@ func rangeWords(r *reg) string {
 func (v *verifier) leave() *Error {
 	st := v.cur
 	callee, caller := st.top(), st.frames[st.depth-1]
-	if err := v.readReg(0); err != nil {
-		return err
-	}
 	r0 := callee.regs[0]
 	switch {
 	case r0.typ == ptrStack:
@@ -177,11 +174,19 @@ func (v *verifier) leave() *Error {
 	return nil
 }
 
-// forgetPackets makes every packet pointer unreadable: the packet may have moved (kernel: clear_all_pkt_pointers).
+// invalid is what becomes of a pointer to what is gone (kernel: mark_reg_invalid): a number, where those may be seen.
+func (v *verifier) invalid() reg {
+	if v.profile.PointerLeaks {
+		return unknownReg()
+	}
+	return reg{}
+}
+
+// forgetPackets makes numbers of all packet pointers: the packet may have moved (kernel: clear_all_pkt_pointers).
 func (v *verifier) forgetPackets() {
 	v.cur.eachReg(func(r *reg) {
 		if r.isPacket() || r.typ == ptrPacketEnd {
-			*r = reg{}
+			*r = v.invalid()
 		}
 	})
 }

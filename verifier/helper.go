@@ -12,16 +12,26 @@ import (
 
 // Ids of helpers that have rules of their own.
 const (
-	helperMapLookup       = 1
-	helperTailCall        = 12
-	helperGetStack        = 67
-	helperGetLocalStorage = 81
-	helperSkFullsock      = 95
-	helperTCPSock         = 96
-	helperSpinLock        = 93
-	helperSpinUnlock      = 94
-	helperForEach         = 164
-	helperLoop            = 181
+	helperMapLookup          = 1
+	helperSMPProcessor       = 8
+	helperTailCall           = 12
+	helperProbeReadStr       = 45
+	helperGetStack           = 67
+	helperGetLocalStorage    = 81
+	helperSpinLock           = 93
+	helperSpinUnlock         = 94
+	helperSkFullsock         = 95
+	helperTCPSock            = 96
+	helperProbeReadUserStr   = 114
+	helperProbeReadKernelStr = 115
+	helperGetTaskStack       = 141
+	helperForEach            = 164
+	helperLoop               = 181
+)
+
+const (
+	maxErrno = 4095 // errors are returned as -1 … -maxErrno
+	maxCPUs  = 8192 // no kernel is built for more
 )
 
 // callInfo is what the arguments of the current call say to the rest of the check (kernel: bpf_call_arg_meta).
@@ -34,7 +44,8 @@ type callInfo struct {
 	release  uint8  // register whose reference is released; 0 none
 	ref      uint32 // reference among the arguments
 	memSize  int64
-	fn       int // callback
+	sizeMax  int64 // largest size of the memory that the helper fills
+	fn       int   // callback
 	constKey int64
 }
 
@@ -131,7 +142,7 @@ func (v *verifier) release(id int32) *Error {
 	ref := c.ref
 	v.cur.eachReg(func(r *reg) {
 		if r.ref == ref {
-			*r = reg{}
+			*r = v.invalid()
 		}
 	})
 	return nil
@@ -189,7 +200,7 @@ func (v *verifier) setReturn(id int32) *Error {
 	switch c.row.Ret.Base() {
 	case helpers.RetInteger:
 		*r0 = unknownReg()
-		refineReturn(id, r0)
+		c.refineReturn(id, r0)
 		return nil
 	case helpers.RetVoid:
 		return nil
@@ -230,30 +241,33 @@ func (v *verifier) setReturn(id int32) *Error {
 		r0.id = v.newID()
 	}
 	if c.acquires(id) {
-		ref := v.newID()
-		v.cur.refs = append(v.cur.refs, ref2(ref, v.pc))
-		r0.id, r0.ref = ref, ref
+		r0.id = v.newID()
+		r0.ref = r0.id
+		v.cur.refs = append(v.cur.refs, ref{r0.id, int32(v.pc)})
 	} else if id == helperSkFullsock || id == helperTCPSock || strings.HasPrefix(c.row.Name, "bpf_skc_to_") {
 		r0.ref = c.ref
 	}
 	return nil
 }
 
-func ref2(id uint32, pc int) ref { return ref{id: id, pc: int32(pc)} }
-
 // acquires reports whether the call makes a reference: by the row, or, for lookups, by the map.
 func (c *callInfo) acquires(id int32) bool {
 	return c.row.Acquires || id == helperMapLookup && c.m != nil && isSockMap(c.m)
 }
 
-// refineReturn narrows R0 of helpers whose result is bounded.
-func refineReturn(id int32, r0 *reg) {
+// refineReturn narrows R0 of helpers whose result is bounded (kernel: do_refine_retval_range).
+func (c *callInfo) refineReturn(id int32, r0 *reg) {
+	lo, hi := int64(0), int64(0)
 	switch id {
-	case 8: // bpf_get_smp_processor_id: below the number of possible CPUs, which is at most 8192
-		r0.umax, r0.umax32 = 8191, 8191
-		r0.smin, r0.smin32, r0.smax, r0.smax32 = 0, 0, 8191, 8191
-		r0.sync()
+	case helperSMPProcessor:
+		hi = maxCPUs - 1
+	case helperProbeReadStr, helperGetStack, helperProbeReadUserStr, helperProbeReadKernelStr, helperGetTaskStack:
+		lo, hi = -maxErrno, c.sizeMax // bytes written, or an error
+	default:
+		return
 	}
+	r0.smin, r0.smin32, r0.smax, r0.smax32 = lo, int32(lo), hi, int32(hi)
+	r0.sync()
 }
 
 // checkArg checks argument i, from 0 (kernel: check_func_arg).
@@ -337,7 +351,7 @@ func (v *verifier) checkArgType(n uint8, r *reg, arg helpers.Arg) *Error {
 		if arg.Has(helpers.ArgReadOnly) {
 			flags &^= readOnly
 		}
-		if r.typ == t.typ && flags == t.flags {
+		if r.typ == t.typ && (flags == t.flags || r.typ == scalar) {
 			return nil
 		}
 	}
@@ -409,13 +423,10 @@ func (v *verifier) checkArgValue(i int, n uint8, r *reg, arg helpers.Arg) *Error
 		if mem.size == 0 {
 			return v.fail(Unsupported, "argument %d of helper %s is of a kind that is not supported", n, c.row.Name)
 		}
-		if arg.Has(helpers.ArgAligned) {
-			a := access{n: n, size: int(mem.size), strict: true}
-			if err := v.checkAlign(&a, r); err != nil {
-				return err
-			}
+		if err := v.checkMem(mem); err != nil || !arg.Has(helpers.ArgAligned) {
+			return err
 		}
-		return v.checkMem(mem)
+		return v.checkAlign(&access{n: n, size: int(mem.size), strict: true}, r)
 	case helpers.ArgSize, helpers.ArgSizeOrZero:
 		return v.checkSize(i, n, r, arg.Base() == helpers.ArgSizeOrZero)
 	case helpers.ArgAllocSize:
@@ -456,6 +467,7 @@ func (v *verifier) checkSize(i int, n uint8, r *reg, zeroOK bool) *Error {
 	case r.umax >= maxVarOff:
 		return v.fail(UnboundedSize, "R%d unbounded memory access, use 'var &= const' or 'if (var < const)'", n)
 	}
+	v.call.sizeMax = int64(r.umax)
 	m := memArg{n: n - 1, size: int64(r.umax), write: write, raw: memory.Has(helpers.ArgUninit) && r.isConst(), zeroOK: zeroOK}
 	if err := v.checkMem(m); err != nil {
 		return err
@@ -504,8 +516,8 @@ func (v *verifier) checkStackMem(a memArg, r *reg) *Error {
 	if a.size == 0 && !a.zeroOK {
 		return v.fail(ZeroSize, "invalid zero-sized read")
 	}
-	what := indirect
-	if a.raw {
+	what := readFrom
+	if a.write {
 		what = writeTo
 	}
 	if err := v.checkStackRange(a.n, r, 0, a.size, what); err != nil {

@@ -6,7 +6,6 @@ import "math"
 const (
 	readFrom = " read from"
 	writeTo  = " write to"
-	indirect = " indirect access to"
 )
 
 // accessStack checks a load or store of the stack and does it (kernel: check_stack_read, check_stack_write).

@@ -9,7 +9,7 @@ import (
 
 // walk explores every path of the program, one at a time, depth first (kernel: do_check).
 func (v *verifier) walk() *Error {
-	first := v.pool.copy(&state{branches: 1})
+	first := &state{branches: 1}
 	first.frames[0] = v.pool.newFrame(0, -1)
 	v.cur = first
 	regs := &first.frames[0].regs

@@ -156,5 +156,13 @@ func (a T) ClearSubreg() T { return T{a.Value &^ 0xffffffff, a.Mask &^ 0xfffffff
 // WithSubreg takes the low 32 bits from sub and the rest from a.
 func (a T) WithSubreg(sub T) T { return a.ClearSubreg().Or(sub.Subreg()) }
 
-// String is the kernel's notation: (0xVALUE; 0xMASK).
-func (a T) String() string { return fmt.Sprintf("(%#x; %#x)", a.Value, a.Mask) }
+// String is the kernel's notation (tnum_strn): (0xVALUE; 0xMASK), or a number when every bit is known.
+func (a T) String() string {
+	switch {
+	case a.Mask != 0:
+		return fmt.Sprintf("(%#x; %#x)", a.Value, a.Mask)
+	case a.Value <= 0xffff:
+		return fmt.Sprintf("%d", a.Value)
+	}
+	return fmt.Sprintf("%#x", a.Value)
+}

@@ -165,7 +165,9 @@ func TestRange(t *testing.T) {
 }
 
 func TestString(t *testing.T) {
-	if got := (T{0x10, 0xf}).String(); got != "(0x10; 0xf)" {
-		t.Fatal(got)
+	for want, a := range map[string]T{"(0x10; 0xf)": {0x10, 0xf}, "14": Const(14), "0x10000": Const(0x10000)} {
+		if got := a.String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
