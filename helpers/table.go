@@ -338,24 +338,19 @@ var Table = [...]Row{
 		Fn: csumLevel},
 	136: {ID: 136, Name: "bpf_skc_to_tcp6_sock", Since: kver.V(5, 9),
 		Types: lwtIPSched | netSock | kernelOnly | SetOf(prog.SocketFilter, prog.SockOps, prog.SkMsg, prog.FlowDissector, prog.SkLookup),
-		Variants: []Variant{
-			{Types: kernelOnly, Args: [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "tcp6_sock"}}},
+		Args:  [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "tcp6_sock"},
 	137: {ID: 137, Name: "bpf_skc_to_tcp_sock", Since: kver.V(5, 9),
 		Types: lwtIPSched | netSock | kernelOnly | SetOf(prog.SocketFilter, prog.SockOps, prog.SkMsg, prog.FlowDissector, prog.SkLookup),
-		Variants: []Variant{
-			{Types: kernelOnly, Args: [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "tcp_sock"}}},
+		Args:  [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "tcp_sock"},
 	138: {ID: 138, Name: "bpf_skc_to_tcp_timewait_sock", Since: kver.V(5, 9),
 		Types: lwtIPSched | netSock | kernelOnly | SetOf(prog.SocketFilter, prog.SockOps, prog.SkMsg, prog.FlowDissector, prog.SkLookup),
-		Variants: []Variant{
-			{Types: kernelOnly, Args: [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "tcp_timewait_sock"}}},
+		Args:  [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "tcp_timewait_sock"},
 	139: {ID: 139, Name: "bpf_skc_to_tcp_request_sock", Since: kver.V(5, 9),
 		Types: lwtIPSched | netSock | kernelOnly | SetOf(prog.SocketFilter, prog.SockOps, prog.SkMsg, prog.FlowDissector, prog.SkLookup),
-		Variants: []Variant{
-			{Types: kernelOnly, Args: [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "tcp_request_sock"}}},
+		Args:  [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "tcp_request_sock"},
 	140: {ID: 140, Name: "bpf_skc_to_udp6_sock", Since: kver.V(5, 9),
 		Types: lwtIPSched | netSock | kernelOnly | SetOf(prog.SocketFilter, prog.SockOps, prog.SkMsg, prog.FlowDissector, prog.SkLookup),
-		Variants: []Variant{
-			{Types: kernelOnly, Args: [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "udp6_sock"}}},
+		Args:  [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "udp6_sock"},
 	141: {ID: 141, Name: "bpf_get_task_stack",
 		Args:    [5]Arg{ArgBTF, ArgMem | ArgUninit | ArgWrite, ArgSizeOrZero, ArgAny},
 		BTFType: [5]string{0: "task_struct"}, Since: kver.V(5, 9), Types: base,
@@ -441,8 +436,7 @@ var Table = [...]Row{
 		Since: kver.V(5, 16), Types: base, GPL: true, Fn: traceVprintk},
 	178: {ID: 178, Name: "bpf_skc_to_unix_sock", Since: kver.V(5, 16),
 		Types: lwtIPSched | netSock | kernelOnly | SetOf(prog.SocketFilter, prog.SockOps, prog.SkMsg, prog.FlowDissector, prog.SkLookup),
-		Variants: []Variant{
-			{Types: kernelOnly, Args: [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "unix_sock"}}},
+		Args:  [5]Arg{ArgBTFSock}, Ret: RetBTF | RetMaybeNull, RetBTF: "unix_sock"},
 	179: {ID: 179, Name: "bpf_kallsyms_lookup_name",
 		Args:      [5]Arg{ArgMem, ArgSizeOrZero, ArgAny, ArgFixedMem | ArgUninit | ArgWrite | ArgAligned},
 		FixedSize: [5]uint32{3: 8}, Since: kver.V(5, 16), Types: SetOf(prog.Syscall)},
