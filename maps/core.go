@@ -16,6 +16,8 @@ type core struct {
 	cpus   int
 	handle uint32
 
+	specials []special // the value's lock and timer
+
 	mu    sync.Mutex // guards what updates change, in guest memory too
 	owned []uint32   // guest allocations, for Close
 
@@ -136,42 +138,44 @@ func (c *core) checkFlags(flags uint64) Errno {
 	return 0
 }
 
-// Sizes of the kernel's special value fields in bytes.
+// special is a field of a value that updates leave alone.
+type special struct{ off, size int }
+
+// Sizes of the special fields in bytes.
 const (
 	sizeofLock  = 4
 	sizeofTimer = 16
 )
 
+func specialsOf(s *Spec) []special {
+	var fields []special
+	if off, ok := s.Lock(); ok && off+sizeofLock <= int(s.ValueSize) {
+		fields = append(fields, special{off, sizeofLock})
+	}
+	if off, ok := s.Timer(); ok && off+sizeofTimer <= int(s.ValueSize) {
+		fields = append(fields, special{off, sizeofTimer})
+	}
+	return fields
+}
+
 // clearSpecial zeroes the lock and the timer in a copy of a value (Linux: check_and_init_map_value).
 func (c *core) clearSpecial(value []byte) {
-	if off, ok := c.spec.Lock(); ok && off+sizeofLock <= len(value) {
-		clear(value[off : off+sizeofLock])
-	}
-	if off, ok := c.spec.Timer(); ok && off+sizeofTimer <= len(value) {
-		clear(value[off : off+sizeofTimer])
+	for _, f := range c.specials {
+		clear(value[f.off : f.off+f.size])
 	}
 }
 
 // copyValue overwrites a value that is in use, except for its lock and timer (Linux: copy_map_value).
 func (c *core) copyValue(dst, src []byte) {
-	var lock [sizeofLock]byte
-	var timer [sizeofTimer]byte
-	lockOff, hasLock := c.spec.Lock()
-	timerOff, hasTimer := c.spec.Timer()
-	hasLock = hasLock && lockOff+sizeofLock <= len(dst)
-	hasTimer = hasTimer && timerOff+sizeofTimer <= len(dst)
-	if hasLock {
-		copy(lock[:], dst[lockOff:])
-	}
-	if hasTimer {
-		copy(timer[:], dst[timerOff:])
+	var kept [sizeofLock + sizeofTimer]byte
+	n := 0
+	for _, f := range c.specials {
+		n += copy(kept[n:], dst[f.off:f.off+f.size])
 	}
 	copy(dst, src)
-	if hasLock {
-		copy(dst[lockOff:], lock[:])
-	}
-	if hasTimer {
-		copy(dst[timerOff:], timer[:])
+	n = 0
+	for _, f := range c.specials {
+		n += copy(dst[f.off:f.off+f.size], kept[n:])
 	}
 }
 

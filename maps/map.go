@@ -71,7 +71,7 @@ func New(space *mem.Space, spec *Spec, o Options) (Map, error) {
 	if errno, reason := row.rules.check(spec, row); errno != 0 {
 		return fail(errno, reason)
 	}
-	c := &core{space: space, spec: spec, row: row, cpus: max(o.CPUs, 1)}
+	c := &core{space: space, spec: spec, row: row, cpus: max(o.CPUs, 1), specials: specialsOf(spec)}
 	m, err := c.build()
 	if err != nil {
 		c.Close()

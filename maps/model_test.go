@@ -316,7 +316,8 @@ func TestPerCPU(t *testing.T) {
 
 func TestSpecialFields(t *testing.T) {
 	s := newSpace(t)
-	layout := &Layout{Kind: Struct, Size: 24}
+	lock := &Layout{Kind: Struct, Name: "bpf_spin_lock", Size: 4}
+	layout := &Layout{Kind: Struct, Size: 24, Fields: []Field{{Name: "lock", Type: lock}}}
 	for _, typ := range []Type{Array, Hash} {
 		m := newMap(t, s, &Spec{Type: typ, KeySize: 4, ValueSize: 24, MaxEntries: 2, Value: layout, LockOff: 0, TimerOff: 8}, 1)
 		key := make([]byte, 4)

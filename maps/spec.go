@@ -21,7 +21,8 @@ type Spec struct {
 	DataSection bool // .data, .bss, .rodata and the like: one value, addressed directly
 
 	// LockOff and TimerOff are the offsets in the value of a struct bpf_spin_lock and a struct bpf_timer, -1 for
-	// none. Like the kernel, which finds them by BTF, skep looks at them only when Value is set: see Lock and Timer.
+	// none. Use Lock and Timer to read them: so that a Spec literal need not set them, 0 only counts when Value has
+	// that struct there.
 	LockOff, TimerOff int
 
 	Extra  uint64 // map_extra: hash functions of a bloom filter
@@ -64,10 +65,14 @@ const (
 )
 
 // Lock returns the offset of the value's spin lock, false when it has none.
-func (s *Spec) Lock() (off int, ok bool) { return s.LockOff, s.Value != nil && s.LockOff >= 0 }
+func (s *Spec) Lock() (off int, ok bool) { return specialAt(s.LockOff, s.Value, "bpf_spin_lock") }
 
 // Timer returns the offset of the value's timer, false when it has none.
-func (s *Spec) Timer() (off int, ok bool) { return s.TimerOff, s.Value != nil && s.TimerOff >= 0 }
+func (s *Spec) Timer() (off int, ok bool) { return specialAt(s.TimerOff, s.Value, "bpf_timer") }
+
+func specialAt(off int, value *Layout, name string) (int, bool) {
+	return off, off > 0 || off == 0 && value.beginsWith(name)
+}
 
 // HostValueSize returns the bytes of a value as HostLookup and HostUpdate have it: for a per-CPU map one value a CPU,
 // each rounded up to 8 bytes (Linux: bpf_map_value_size).

@@ -35,3 +35,11 @@ type Field struct {
 	BitSize uint32
 	Type    *Layout
 }
+
+// beginsWith reports whether a struct of that name lies at offset 0, at any depth.
+func (l *Layout) beginsWith(name string) bool {
+	if l == nil || l.Kind != Struct {
+		return false
+	}
+	return l.Name == name || len(l.Fields) > 0 && l.Fields[0].Type.beginsWith(name)
+}

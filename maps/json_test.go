@@ -1,0 +1,203 @@
+package maps
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"math"
+	"os"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write testdata/dump.json anew")
+
+var (
+	u8  = &Layout{Kind: Int, Size: 1}
+	u16 = &Layout{Kind: Int, Size: 2}
+	u32 = &Layout{Kind: Int, Size: 4}
+	s32 = &Layout{Kind: Int, Size: 4, Signed: true}
+	u64 = &Layout{Kind: Int, Size: 8}
+)
+
+// sampleLayout has every kind of type.
+var sampleLayout = &Layout{Kind: Struct, Name: "sample", Size: 80, Fields: []Field{
+	{Name: "count", BitOff: 0, Type: u64},
+	{Name: "delta", BitOff: 64, Type: s32},
+	{Name: "on", BitOff: 96, Type: &Layout{Kind: Bool, Size: 1}},
+	{Name: "low", BitOff: 104, BitSize: 3, Type: u8},
+	{Name: "wide", BitOff: 107, BitSize: 13, Type: &Layout{Kind: Int, Size: 2, Signed: true}},
+	{Name: "name", BitOff: 128, Type: &Layout{Kind: ArrayOf, Size: 8, Len: 8, Elem: &Layout{Kind: Char, Size: 1}}},
+	{Name: "not_text", BitOff: 192, Type: &Layout{Kind: ArrayOf, Size: 4, Len: 4, Elem: &Layout{Kind: Char, Size: 1, Signed: true}}},
+	{Name: "action", BitOff: 224, Type: &Layout{Kind: Enum, Size: 4, Enum: map[int64]string{2: "PASS"}}},
+	{Name: "odd", BitOff: 256, Type: &Layout{Kind: Enum, Size: 4, Signed: true, Enum: map[int64]string{-1: "NONE"}}},
+	{Name: "other", BitOff: 288, Type: &Layout{Kind: Enum, Size: 4, Signed: true}},
+	{Name: "ptr", BitOff: 320, Type: &Layout{Kind: Pointer, Size: 8}},
+	{Name: "rate", BitOff: 384, Type: &Layout{Kind: Float, Size: 8}},
+	{Name: "", BitOff: 448, Type: &Layout{Kind: Union, Size: 4, Fields: []Field{
+		{Name: "ip", Type: u32}, {Name: "bytes", Type: &Layout{Kind: ArrayOf, Size: 4, Len: 4, Elem: u8}}}}},
+	{Name: "empty", BitOff: 480, Type: &Layout{Kind: ArrayOf, Elem: &Layout{Kind: Struct}}},
+	{Name: "nested", BitOff: 480, Type: &Layout{Kind: Struct, Size: 4, Fields: []Field{{Name: "port", Type: u16}}}},
+	{Name: "big", BitOff: 512, Type: &Layout{Kind: Int, Size: 16}},
+	{Name: "beyond", BitOff: 640, Type: u64},
+}}
+
+type sample struct {
+	Count   uint64
+	Delta   int32
+	On      bool
+	Bits    [3]byte
+	Name    [8]byte
+	NotText [4]byte
+	Action  uint32
+	Odd     int32
+	Other   int32
+	Ptr     uint64
+	Rate    float64
+	IP      [4]byte
+	Port    uint16
+	_       uint16
+	Big     [16]byte
+}
+
+func TestDumpJSON(t *testing.T) {
+	s := newSpace(t)
+	var out bytes.Buffer
+	dump := func(m Map) {
+		t.Helper()
+		if err := DumpJSON(&out, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := newMap(t, s, &Spec{Name: "samples", Type: Hash, KeySize: 4, ValueSize: 80, MaxEntries: 4, Key: u32, Value: sampleLayout, LockOff: -1, TimerOff: -1}, 1)
+	v := sample{Count: math.MaxUint64, Delta: -5, On: true, Bits: [3]byte{0b10101101, 0xff, 0}, Name: [8]byte{'e', 't', 'h', '0'},
+		NotText: [4]byte{0xff, 0, 1, 0}, Action: 2, Odd: -1, Other: -7, Ptr: 0xdead, Rate: 1.5, IP: [4]byte{10, 0, 0, 1}, Port: 53, Big: [16]byte{1}}
+	if err := Put(m, uint32(7), v); err != nil {
+		t.Fatal(err)
+	}
+	v.Action, v.Rate = 99, math.NaN()
+	if err := Put(m, uint32(3), v); err != nil {
+		t.Fatal(err)
+	}
+	dump(m)
+	m = newMap(t, s, &Spec{Name: "per \"cpu\"", Type: PerCPUArray, KeySize: 4, ValueSize: 4, MaxEntries: 1000, Key: u32, Value: u32}, 2)
+	_ = m.Update(1, []byte{5, 0, 0, 0}, []byte{9, 0, 0, 0}, Any)
+	dump(m)
+	m = newMap(t, s, &Spec{Name: "untyped", Type: LRUHash, KeySize: 3, ValueSize: 2, MaxEntries: 4}, 1)
+	_ = m.Update(0, []byte{1, 2, 3}, []byte{0, 0}, Any)
+	dump(m)
+	m = newMap(t, s, &Spec{Name: "short", Type: Array, KeySize: 4, ValueSize: 2, MaxEntries: 1, Value: u64}, 1)
+	_ = Put(m, uint32(0), uint16(0x0201))
+	dump(m)
+	q := newMap(t, s, &Spec{Name: "q", Type: Queue, ValueSize: 4, MaxEntries: 4, Value: u32}, 1)
+	_ = q.HostUpdate(nil, []byte{1, 0, 0, 0}, Any)
+	_ = q.HostUpdate(nil, []byte{2, 0, 0, 0}, Any)
+	dump(q)
+	for d := json.NewDecoder(bytes.NewReader(out.Bytes())); d.More(); {
+		var v any
+		if err := d.Decode(&v); err != nil {
+			t.Fatalf("not JSON: %v\n%s", err, out.Bytes())
+		}
+	}
+	golden(t, out.Bytes())
+}
+
+func golden(t *testing.T, got []byte) {
+	const file = "testdata/dump.json"
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("got:\n%s\nwant (-update writes it):\n%s", got, want)
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+func TestDumpJSONWriteError(t *testing.T) {
+	m := newMap(t, newSpace(t), &Spec{Type: Array, KeySize: 4, ValueSize: 2, MaxEntries: 1}, 1)
+	if err := DumpJSON(failingWriter{}, m); !errors.Is(err, os.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+// Layouts come from object files: no description of a type may make the dump fail.
+func FuzzDumpLayout(f *testing.F) {
+	f.Add([]byte{6, 8, 1, 2, 3, 4}, []byte("value"))
+	f.Fuzz(func(t *testing.T, desc, value []byte) {
+		if len(value) == 0 || len(value) > 1000 {
+			return
+		}
+		m := newMap(t, newSpace(t), &Spec{Type: Array, KeySize: 4, ValueSize: uint32(len(value)), MaxEntries: 1}, 1)
+		m.Spec().Value = layoutFrom(&desc, 4)
+		if err := m.HostUpdate(make([]byte, 4), value, Any); err != nil {
+			t.Skip(err)
+		}
+		var out bytes.Buffer
+		if err := DumpJSON(&out, m); err != nil {
+			t.Fatal(err)
+		}
+		if !json.Valid(out.Bytes()) {
+			t.Fatalf("not JSON: %s", out.Bytes())
+		}
+	})
+}
+
+func layoutFrom(desc *[]byte, depth int) *Layout {
+	next := func() uint32 {
+		if len(*desc) == 0 {
+			return 0
+		}
+		b := (*desc)[0]
+		*desc = (*desc)[1:]
+		if b > 250 {
+			return 1 << 31 >> (b & 3)
+		}
+		return uint32(b)
+	}
+	l := &Layout{Kind: LayoutKind(next() % 10), Size: next(), Signed: next()&1 != 0, Len: next()}
+	if depth == 0 {
+		return l
+	}
+	switch l.Kind {
+	case ArrayOf:
+		l.Elem = layoutFrom(desc, depth-1)
+	case Struct, Union:
+		for range next() % 4 {
+			l.Fields = append(l.Fields, Field{Name: string(rune('a' + next()%3)), BitOff: next(), BitSize: next() % 80, Type: layoutFrom(desc, depth-1)})
+		}
+	}
+	return l
+}
+
+func TestTypedErrors(t *testing.T) {
+	s := newSpace(t)
+	m := newMap(t, s, &Spec{Name: "m", Type: Hash, KeySize: 4, ValueSize: 8, MaxEntries: 1}, 1)
+	if _, err := Get[uint64, uint64](m, 1); ErrnoOf(err) != EINVAL {
+		t.Errorf("key of the wrong size: %v", err)
+	}
+	if _, err := Get[uint32, uint64](m, 1); !errors.Is(err, &Error{Errno: ENOENT}) {
+		t.Errorf("no element: %v", err)
+	}
+	if err := Put(m, uint32(1), uint32(1)); ErrnoOf(err) != EINVAL {
+		t.Errorf("value of the wrong size: %v", err)
+	}
+	if err := Put(m, uint32(1), "text"); ErrnoOf(err) != EINVAL {
+		t.Errorf("value without a size: %v", err)
+	}
+	_ = Put(m, uint32(1), uint64(1))
+	if _, err := Get[uint32, uint32](m, 1); ErrnoOf(err) != EINVAL {
+		t.Errorf("result of the wrong size: %v", err)
+	}
+	if ErrnoOf(nil) != 0 || ErrnoOf(os.ErrClosed) != EINVAL || ENOENT.Ret() != ^uint64(1) {
+		t.Error("ErrnoOf")
+	}
+}
