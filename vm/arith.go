@@ -46,14 +46,14 @@ func mod32(a, b uint64) uint64 {
 }
 
 func sdiv32(a, b uint64) uint64 {
-	if uint32(b) == 0 {
+	if int32(b) == 0 {
 		return 0
 	}
 	return uint64(uint32(int32(a) / int32(b)))
 }
 
 func smod32(a, b uint64) uint64 {
-	if uint32(b) == 0 {
+	if int32(b) == 0 {
 		return uint64(uint32(a))
 	}
 	return uint64(uint32(int32(a) % int32(b)))
