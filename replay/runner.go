@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	chunkSize = 1 << 20 // read(2) at a time: more falls out of the cache before it is used
+	chunkSize = pcap.AheadBuffer
+	inputSize = 1 << 20 // of it for an input that is not a file: more falls out of the cache before it is used
 	maxBatch  = 512     // frames
 	slotsSize = 2 << 20 // of all slots together, where packets are copied to slots
 	maxPacket = 262144  // bytes; captures have no longer ones
@@ -208,7 +209,7 @@ func (r *runner) rewind() error {
 func (r *runner) pass() (err error) {
 	buf := r.chunk[linkRoom:]
 	if r.o.Input != nil {
-		r.reader, err = pcap.NewReader(r.o.Input, buf)
+		r.reader, err = pcap.NewReader(r.o.Input, buf[:inputSize])
 	} else {
 		r.reader, err = pcap.Open(r.o.File, buf)
 	}
@@ -247,7 +248,7 @@ func (r *runner) pass() (err error) {
 func (r *runner) records(recs []pcap.Record) error {
 	r.batch = r.batch[:0]
 	for i := range recs {
-		r.batch = append(r.batch, packet{})
+		r.batch = r.batch[:len(r.batch)+1]
 		p := &r.batch[len(r.batch)-1]
 		why, err := r.prepare(&recs[i], p)
 		if err != nil {

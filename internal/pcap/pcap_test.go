@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -371,6 +372,72 @@ func TestAllocations(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		require.Equal(t, packets, seen)
 		require.Less(t, after.Mallocs-before.Mallocs, uint64(100), "%d packets of %v", packets, f)
+	}
+}
+
+// TestReadAhead reads files of many chunks through Open and compares with a plain reader, whole and damaged.
+func TestReadAhead(t *testing.T) {
+	for _, o := range []WriterOptions{{Link: LinkEthernet}, {Format: PCAPNG, BigEndian: true}} {
+		src, _ := bigCapture(t, o, 10)
+		file, err := io.ReadAll(src)
+		require.NoError(t, err)
+		var z bytes.Buffer
+		zw, err := gzip.NewWriterLevel(&z, gzip.BestSpeed)
+		require.NoError(t, err)
+		_, err = zw.Write(file)
+		require.NoError(t, err)
+		require.NoError(t, zw.Close())
+		damaged := bytes.Clone(file)
+		copy(damaged[len(file)-500_000:], bytes.Repeat([]byte{0xff}, 2000))
+		for i, f := range [][]byte{file, file[:len(file)-7], file[:1<<20], file[:800_000], damaged, z.Bytes(), z.Bytes()[:z.Len()/2]} {
+			name := filepath.Join(t.TempDir(), "capture")
+			require.NoError(t, os.WriteFile(name, f, 0o644))
+			for _, size := range []int{AheadBuffer, 2 * (aheadMargin + aheadChunk), 2*(aheadMargin+aheadChunk) + 2222} {
+				want := readSums(NewReader(bytes.NewReader(f), nil))
+				got := readSums(Open(name, make([]byte, size)))
+				require.Equal(t, want, strings.ReplaceAll(got, name, "capture"), "%v file %d, buffer %d", o.Format, i, size)
+			}
+		}
+	}
+}
+
+// readSums reads to the end: a checksum of all packets, and how the file ends.
+func readSums(r *Reader, err error) string {
+	sum, packets := crc32.NewIEEE(), 0
+	recs := make([]Record, 300)
+	for err == nil {
+		var n int
+		n, err = r.ReadBatch(recs)
+		for i := range recs[:n] {
+			fmt.Fprintf(sum, "%d %d %x", recs[i].TS, recs[i].OrigLen, r.Data(&recs[i]))
+		}
+		packets += n
+	}
+	if r != nil {
+		_ = r.Close()
+	}
+	return fmt.Sprintf("%d packets, sum %08x, %v", packets, sum.Sum32(), err)
+}
+
+// TestCloseEarly closes a file whose next chunk is on its way.
+func TestCloseEarly(t *testing.T) {
+	src, _ := bigCapture(t, WriterOptions{Link: LinkEthernet}, 10)
+	file, err := io.ReadAll(src)
+	require.NoError(t, err)
+	name := filepath.Join(t.TempDir(), "capture")
+	require.NoError(t, os.WriteFile(name, file, 0o644))
+	for batches := range 20 {
+		buf := make([]byte, 2*(aheadMargin+aheadChunk))
+		r, err := Open(name, buf)
+		require.NoError(t, err)
+		for range batches {
+			_, err = r.ReadBatch(make([]Record, 300))
+			require.NoError(t, err)
+		}
+		require.NoError(t, r.Close())
+		clear(buf)
+		runtime.Gosched()
+		require.Equal(t, make([]byte, len(buf)), buf, "nothing is written after Close")
 	}
 }
 

@@ -20,8 +20,11 @@ type Reader struct {
 	src    io.Reader
 	file   string
 	closer io.Closer
+	ahead  *ahead // nil when r reads when it needs
 
 	buf      []byte
+	hi       int   // reads go to buf[end:hi]
+	room     int   // a longer record does not fit
 	pos, end int   // unparsed bytes are buf[pos:end]
 	base     int64 // offset in the file of buf[0]
 	skip     int64 // bytes to drop before the next record
@@ -41,44 +44,55 @@ type Reader struct {
 // errMore says that the buffer ends before the record does.
 var errMore = errors.New("incomplete record")
 
-// Open opens a capture file; "-" is standard input. Gzip is recognised. buf is as in NewReader.
+// Open opens a capture file; "-" is standard input. Gzip is recognised. buf is as in NewReader; with a regular file and
+// AheadBuffer bytes or nil, a goroutine reads (and decompresses) one half of the buffer while the other is in use.
 func Open(name string, buf []byte) (*Reader, error) {
+	if buf == nil {
+		buf = make([]byte, AheadBuffer)
+	}
 	if name == "-" {
-		return NewReader(os.Stdin, buf)
+		return NewReader(os.Stdin, buf[:min(len(buf), defaultBufferSize)])
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, &Error{File: name, Reason: "cannot open", Err: errors.Unwrap(err)}
 	}
-	r, err := NewReader(f, buf)
-	if err != nil {
+	r := newReader(f, buf)
+	r.closer = f
+	r.splitFor(f)
+	if err := r.start(); err != nil {
 		_ = f.Close() // err says more
 		return nil, err
 	}
-	r.closer = f
+	r.startAhead()
 	return r, nil
 }
 
 // NewReader reads the file header of a capture. Packets will lie in buf, nil being a buffer of 1 MiB of its own.
 // Errors are *Error.
 func NewReader(src io.Reader, buf []byte) (*Reader, error) {
-	r := &Reader{src: src, buf: buf}
-	if f, ok := src.(interface{ Name() string }); ok {
-		r.file = f.Name()
-	}
 	if buf == nil {
-		r.buf = make([]byte, defaultBufferSize)
+		buf = make([]byte, defaultBufferSize)
 	}
-	if len(r.buf) < MinBuffer {
-		return nil, r.fail(0, fmt.Sprintf("buffer of %d bytes is below the minimum of %d", len(r.buf), MinBuffer))
-	}
+	r := newReader(src, buf)
 	if err := r.start(); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
+func newReader(src io.Reader, buf []byte) *Reader {
+	r := &Reader{src: src, buf: buf, hi: len(buf), room: len(buf)}
+	if f, ok := src.(interface{ Name() string }); ok {
+		r.file = f.Name()
+	}
+	return r
+}
+
 func (r *Reader) start() error {
+	if len(r.buf) < MinBuffer {
+		return r.fail(0, fmt.Sprintf("buffer of %d bytes is below the minimum of %d", len(r.buf), MinBuffer))
+	}
 	if err := r.need(4); err != nil {
 		return r.shortHeader(err)
 	}
@@ -113,8 +127,9 @@ func (r *Reader) gunzip() error {
 	return nil
 }
 
-// Close closes the file that Open opened.
+// Close closes the file that Open opened. Nothing writes to the buffer afterwards.
 func (r *Reader) Close() error {
+	r.stopAhead()
 	if r.closer == nil {
 		return nil
 	}
@@ -174,11 +189,20 @@ func (r *Reader) refill() {
 		r.err = r.fail(r.offset(), "file ends within a record")
 		return
 	}
-	r.compact()
-	if r.end == len(r.buf) {
-		r.err = r.fail(r.offset(), fmt.Sprintf("record does not fit the buffer of %d bytes", len(r.buf)))
+	if r.ahead == nil && r.pos == 0 && r.end == r.hi {
+		r.err = r.fail(r.offset(), fmt.Sprintf("record does not fit the buffer of %d bytes", r.hi))
 		return
 	}
+	r.more()
+}
+
+// more gets more bytes behind the unparsed ones.
+func (r *Reader) more() {
+	if r.ahead != nil && r.ahead.pending {
+		r.swapHalves()
+		return
+	}
+	r.compact()
 	r.fill()
 }
 
@@ -195,23 +219,26 @@ func (r *Reader) compact() {
 
 // fill reads once. A source that never gives anything counts as failed.
 func (r *Reader) fill() {
-	for range 100 {
-		n, err := r.src.Read(r.buf[r.end:])
-		if n < 0 || n > len(r.buf)-r.end {
-			n, err = 0, errors.New("source returned an impossible count")
-		}
+	for range maxIdle {
+		n, err := readOnce(r.src, r.buf[r.end:r.hi])
 		r.end += n
-		if err != nil {
-			r.eof = true
-			if err != io.EOF {
-				r.srcErr = err
-			}
-		}
+		r.note(err)
 		if n > 0 || err != nil {
 			return
 		}
 	}
-	r.eof, r.srcErr = true, io.ErrNoProgress
+	r.note(io.ErrNoProgress)
+}
+
+// note keeps what the source ended with.
+func (r *Reader) note(err error) {
+	if err == nil {
+		return
+	}
+	r.eof = true
+	if err != io.EOF {
+		r.srcErr = err
+	}
 }
 
 // drop passes over r.skip bytes. It reports false, with r.err set, when the file ends first.
@@ -231,8 +258,7 @@ func (r *Reader) drop() bool {
 			}
 			return false
 		}
-		r.compact()
-		r.fill()
+		r.more()
 	}
 }
 
@@ -242,8 +268,7 @@ func (r *Reader) need(n int) error {
 		if r.eof {
 			return errMore
 		}
-		r.compact()
-		r.fill()
+		r.more()
 	}
 	return nil
 }

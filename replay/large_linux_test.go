@@ -1,0 +1,116 @@
+package replay
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/traffic"
+)
+
+// BenchmarkLarge compares a replay with tcpdump on a capture of SKEP_BENCH_LARGE packets in memory (/dev/shm), which it
+// makes and removes: 5,000,000 are 4 GB. See bench/replay.sh. Wall and CPU time are of one pass, the best of b.N.
+func BenchmarkLarge(b *testing.B) {
+	packets, err := strconv.Atoi(os.Getenv("SKEP_BENCH_LARGE"))
+	if err != nil {
+		b.Skip("set SKEP_BENCH_LARGE to a number of packets")
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "skep-bench-")
+	require.NoError(b, err)
+	defer func() { require.NoError(b, os.RemoveAll(dir)) }()
+	file := filepath.Join(dir, "capture.pcap")
+	out, err := os.Create(file)
+	require.NoError(b, err)
+	start := time.Now()
+	m, err := traffic.Generate(out, traffic.Spec{Packets: packets, SizeMin: 230, SizeMax: 1500})
+	require.NoError(b, err)
+	require.NoError(b, out.Close())
+	info, err := os.Stat(file)
+	require.NoError(b, err)
+	b.Logf("%d packets, %d bytes, %d match; made in %v", packets, info.Size(), m.Labels["tcp-dst-port-22"].Packets, time.Since(start))
+
+	b.Run("tool=tcpdump", func(b *testing.B) {
+		measure(b, packets, syscall.RUSAGE_CHILDREN, func() {
+			require.NoError(b, exec.Command("tcpdump", "-r", file, "-w", "/dev/null", "tcp dst port 22").Run())
+		})
+	})
+	b.Run("tool=read", func(b *testing.B) {
+		measure(b, packets, syscall.RUSAGE_SELF, func() { require.Equal(b, packets, readAll(b, file)) })
+	})
+	for _, name := range append([]string{"stub"}, engineNames()...) {
+		if name == "checked" {
+			continue
+		}
+		b.Run("tool=replay/engine="+name, func(b *testing.B) {
+			t := stubTarget(b, &stub{ret: 2})
+			if name != "stub" {
+				t = target(b, assemble(b, prog.XDP, sshFilter), name)
+			}
+			measure(b, packets, syscall.RUSAGE_SELF, func() {
+				rep, err := Run(Options{Type: prog.XDP, Target: t, File: file})
+				require.NoError(b, err)
+				if name != "stub" {
+					require.EqualValues(b, m.Labels["tcp-dst-port-22"].Packets, rep.Verdicts[1].Packets)
+				}
+			})
+			b.ReportMetric(float64(peakMemory(b))/1e6, "MB-peak")
+		})
+	}
+}
+
+// measure reports the best wall and CPU time of f.
+func measure(b *testing.B, packets, who int, f func()) {
+	var wall, cpu time.Duration
+	for b.Loop() {
+		start, used := time.Now(), cpuTime(b, who)
+		f()
+		w, c := time.Since(start), cpuTime(b, who)-used
+		if wall == 0 || w < wall {
+			wall = w
+		}
+		if cpu == 0 || c < cpu {
+			cpu = c
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(wall.Seconds(), "s-wall")
+	b.ReportMetric(cpu.Seconds(), "s-cpu")
+	b.ReportMetric(float64(cpu.Nanoseconds())/float64(packets), "cpu-ns/packet")
+}
+
+func cpuTime(b *testing.B, who int) time.Duration {
+	var u syscall.Rusage
+	require.NoError(b, syscall.Getrusage(who, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// peakMemory is the most memory that this process had, in bytes.
+func peakMemory(b *testing.B) int64 {
+	var u syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return int64(u.Maxrss) << 10
+}
+
+func readAll(b *testing.B, file string) int {
+	r, err := pcap.Open(file, nil)
+	require.NoError(b, err)
+	defer func() { require.NoError(b, r.Close()) }()
+	recs, seen := make([]pcap.Record, 512), 0
+	for {
+		n, err := r.ReadBatch(recs)
+		if err != nil {
+			require.EqualError(b, err, "EOF", fmt.Sprint(seen))
+			return seen
+		}
+		seen += n
+	}
+}
