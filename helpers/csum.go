@@ -9,15 +9,6 @@ import (
 // The Internet checksum, RFC 1071, on the bytes as they lie in memory: sums are of little-endian words, as the kernel
 // does them on the machines that this project runs on, so that stored and compared values agree.
 
-// fold16 adds the carries of a sum back in until 16 bits are left.
-func fold16(sum uint64) uint32 {
-	sum = sum&0xffffffff + sum>>32
-	sum = sum&0xffffffff + sum>>32
-	sum = sum&0xffff + sum>>16
-	sum = sum&0xffff + sum>>16
-	return uint32(sum&0xffff + sum>>16)
-}
-
 // sum adds the 4-byte words of b, whose length is a multiple of 4, to start. 64 bits take 2^32 words.
 func sum(b []byte, start uint64) uint64 {
 	for ; len(b) >= 8; b = b[8:] {

@@ -65,7 +65,7 @@ func (e *Env) frameOf(ctx uint64) (frame, error) {
 	s := e.Space
 	f := frame{ctx: c, data: s.Load32(c + offData), end: s.Load32(c + offEnd), meta: s.Load32(c + offMeta),
 		head: s.Load32(c + fieldHead), limit: s.Load32(c + fieldLimit)}
-	if f.data > f.end || f.end > f.limit || f.head > f.data || uint64(f.limit) > s.Size() {
+	if f.head == 0 || f.head > f.data || f.data > f.end || f.end > f.limit || uint64(f.limit) > s.Size() {
 		return f, &ArgError{1, ctx, "is no ctx with a packet"}
 	}
 	if f.meta > f.data || f.meta < f.head {

@@ -97,7 +97,7 @@ func (e *Env) cString(ptr uint64) []byte {
 // that is not allowed, more conversions than arguments.
 func (e *Env) format(format []byte, args []uint64) (n int, errno maps.Errno) {
 	end := -1
-	for i, c := range format {
+	for i, c := range format[:min(len(format), maxFormat)] {
 		if c == 0 {
 			end = i
 			break
@@ -126,9 +126,6 @@ func (e *Env) format(format []byte, args []uint64) (n int, errno maps.Errno) {
 			e.print(v, args[0])
 			args = args[1:]
 			i += 1 + used
-		}
-		if len(e.line) > maxMem {
-			return 0, maps.ENOSPC
 		}
 	}
 	return len(e.line), 0
