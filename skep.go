@@ -118,39 +118,34 @@ func (v *VM) prepare() error {
 			return fmt.Errorf("map %s: %w", spec.Name, err)
 		}
 	}
-	ids := map[string]uint32{}
 	for _, spec := range v.obj.Programs {
 		p := &program{spec: spec}
 		v.programs[spec.Name] = p
 		v.order = append(v.order, p)
-		linked, err := v.link(p)
-		if err != nil {
-			p.err = err
-			continue
-		}
-		ids[spec.Name] = linked.ID()
+		p.err = v.build(p)
 	}
-	return v.machine.SetProgs(ids)
+	return v.machine.SetProgs(nil)
 }
 
-// link verifies p and builds its engine.
-func (v *VM) link(p *program) (*vm.Linked, error) {
+// build verifies p, links it and makes its engine. Each program is linked once, in the order of the object, so that program
+// ids are the same on every machine.
+func (v *VM) build(p *program) error {
 	verified, err := verifier.Verify(p.spec, verifier.Options{Profile: v.opts.Profile})
 	if err != nil && !(v.opts.Unverified && v.opts.Engine == EngineChecked) {
-		return nil, err
+		return err
 	}
 	p.verified = verified
+	cpu := v.machine.CPU(0)
+	if v.compiler != nil {
+		p.engine, err = v.compiler.Compile(cpu, verified)
+		return err
+	}
 	linked, err := v.machine.Link(p.spec)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	cpu := v.machine.CPU(0)
-	if v.compiler != nil && verified != nil {
-		p.engine, err = v.compiler.Compile(cpu, verified)
-	} else {
-		p.engine, err = vm.NewInterpreter(cpu, linked, vm.InterpOptions{Checked: v.opts.Engine == EngineChecked})
-	}
-	return linked, err
+	p.engine, err = vm.NewInterpreter(cpu, linked, vm.InterpOptions{Checked: v.opts.Engine == EngineChecked})
+	return err
 }
 
 // Close releases guest memory. Nothing of the VM may be used afterwards.

@@ -82,7 +82,7 @@ func (f *Fault) Unwrap() error { return f.Err }
 func (f *Fault) Dump() string {
 	var b strings.Builder
 	for i, v := range f.Regs {
-		fmt.Fprintf(&b, "%-3s %#018x %d\n", asm.Reg(i), v, int64(v))
+		fmt.Fprintf(&b, "%-3s 0x%016x %d\n", asm.Reg(i), v, int64(v))
 	}
 	return b.String()
 }

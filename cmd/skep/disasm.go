@@ -73,7 +73,7 @@ func note(p *prog.Program, in asm.Insn) string {
 	switch k := asm.KindOf(in); {
 	case k == asm.CallHelper:
 		if row := helpers.ByID(in.Imm); row != nil {
-			return "  # bpf_" + row.Name
+			return "  # " + row.Name
 		}
 	case k == asm.CallKfunc && int(in.Imm) < len(p.Kfuncs) && in.Imm >= 0:
 		return "  # " + p.Kfuncs[in.Imm]

@@ -18,6 +18,11 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"skep": main})
 }
 
+// sshPacket is a TCP SYN to port 22 in hex.
+const sshPacket = "020000000001020000000002 0800" +
+	"4500002800010000 4006f6cb c0000201 c0000202" +
+	"c0000016 00000001 00000000 5002ffff 00000000 000000000000"
+
 // TestScripts runs testdata/script/*.txtar: each is a session with the command, its exit codes included.
 func TestScripts(t *testing.T) {
 	examples, err := filepath.Abs("../../examples")
@@ -29,6 +34,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("EXAMPLES", examples)
+			env.Setenv("SSH", sshPacket)
 			env.Setenv("NO_COLOR", "1")
 			return nil
 		},
