@@ -39,6 +39,7 @@ func (e *engine) Function(slot uint64) bool {
 func (e *engine) CallBack(slot uint64, args [5]uint64) (uint64, *vm.Fault) {
 	s := e.state
 	p, site := e.caller, e.site
+	copy(s.regs[asm.R1:], args[:])
 	if e.budget < e.spent() {
 		return 0, e.callFault(vm.BudgetExceeded)
 	}
@@ -47,7 +48,6 @@ func (e *engine) CallBack(slot uint64, args [5]uint64) (uint64, *vm.Fault) {
 	}
 	saved := [5]uint64(s.regs[asm.R6:])
 	resume, nativeSP := s.resume, s.nativeSP
-	copy(s.regs[asm.R1:], args[:])
 	s.regs[asm.R10] -= vm.FrameSize
 	s.loops[e.frame()] = 0
 	s.resume = uint64(p.at(p.slots[slot]))

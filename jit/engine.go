@@ -196,18 +196,18 @@ func (e *engine) helper(p *program, site *site) *vm.Fault {
 	if row == nil {
 		return e.helperFault(p, site, fmt.Sprintf("helper %d", id), errNotImplemented)
 	}
-	var err error
+	var r0 uint64
+	err := errNotImplemented
 	switch {
 	case row.Fn != nil:
-		r[asm.R0], err = row.Fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
+		r0, err = row.Fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
 	case row.Engine:
 		return e.engineHelper(p, site, row)
-	default:
-		err = errNotImplemented
 	}
 	if err != nil {
 		return e.helperFault(p, site, row.Name, err)
 	}
+	r[asm.R0] = r0
 	return nil
 }
 

@@ -1,0 +1,229 @@
+package jit
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/mem"
+	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/vm"
+)
+
+// side is a machine for one of two engines that are to agree. Both sides are made the same way and so have the same
+// guest addresses.
+type side struct {
+	m      *vm.Machine
+	c      *Compiler
+	buf    *prog.Buffer
+	play   uint32
+	frames uint32 // ctx of the first of a few frames for batches
+}
+
+const (
+	diffBudget  = 3000
+	batchFrames = 3
+	batchStride = 256
+)
+
+func newSide(t testing.TB, size uint64) *side {
+	m, err := vm.NewMachine(vm.Config{Space: mem.Options{Size: size}, CPUs: 2, Budget: diffBudget})
+	require.NoError(t, err)
+	s := &side{m: m}
+	s.play, err = m.Space().Alloc(memLen, 64)
+	require.NoError(t, err)
+	s.buf, err = prog.NewBuffer(m.Space(), prog.SchedCLS, 0)
+	require.NoError(t, err)
+	block, err := m.Space().Alloc(batchFrames*batchStride+prog.FrameHeader, 64)
+	require.NoError(t, err)
+	s.frames = block + prog.FrameHeader
+	t.Cleanup(func() { m.Close() })
+	return s
+}
+
+// mapSpecs are fresh specs: a machine makes a map once for each *Spec.
+func mapSpecs() []*maps.Spec {
+	spec := func(name string, t maps.Type, value, entries uint32) *maps.Spec {
+		return &maps.Spec{Name: name, Type: t, KeySize: 4, ValueSize: value, MaxEntries: entries, LockOff: -1, TimerOff: -1}
+	}
+	progs := spec("progs", maps.ProgArray, 4, 3)
+	for i, name := range []string{"first", "second"} {
+		progs.Contents = append(progs.Contents, maps.Entry{Key: binary.LittleEndian.AppendUint32(nil, uint32(i)), ProgName: name})
+	}
+	return []*maps.Spec{
+		spec("small", maps.Array, 8, 4),
+		spec("wide", maps.Array, 24, 5),
+		spec("percpu", maps.PerCPUArray, 16, 4),
+		spec("hash", maps.Hash, 8, 4),
+		progs,
+	}
+}
+
+func (s *side) link(t testing.TB, programs [2][]asm.Insn, specs []*maps.Spec) *vm.Linked {
+	var entry *vm.Linked
+	for i, insns := range programs {
+		p := testProgram([]string{"first", "second"}[i], insns)
+		p.Maps = specs
+		l, err := s.m.Link(p)
+		require.NoError(t, err, asm.FormatProgram(insns))
+		if entry == nil {
+			entry = l
+		}
+	}
+	require.NoError(t, s.m.SetProgs(nil))
+	return entry
+}
+
+// outcome is all that is compared.
+type outcome struct {
+	res   vm.Result
+	fault string
+	done  int
+	mem   []byte
+}
+
+const compared = 512 << 10 // bytes of guest memory from its start: stacks, packets, maps
+
+func (s *side) outcome(res vm.Result, done int, err error) outcome {
+	o := outcome{res: res, done: done}
+	var f *vm.Fault
+	if errors.As(err, &f) {
+		o.res.R0 = 0 // means nothing
+		if f.Kind == vm.BadInsn {
+			f.Err = nil // wording
+		}
+		o.fault = fmt.Sprintf("%v at %d in %s: %s: %v\n%s", f.Kind, f.PC, f.Prog, f.Helper, f.Err, f.Dump())
+	}
+	o.mem, _ = s.m.Space().Bytes(0, compared)
+	return o
+}
+
+func (s *side) run(t testing.TB, e vm.Engine, batch bool, packet []byte) outcome {
+	if !batch {
+		require.NoError(t, s.buf.Set(packet, &prog.Input{}))
+		res, err := e.Run(s.buf.Ctx())
+		return s.outcome(res, 0, err)
+	}
+	done, err := e.RunBatch(s.frames, batchStride, batchFrames)
+	return s.outcome(vm.Result{}, done, err)
+}
+
+// differ runs programs of one seed on both sides and describes the first difference, "" when there is none.
+type differ struct {
+	t      testing.TB
+	a, b   *side
+	kinds  [asm.NumKinds]int
+	faults map[string]int
+}
+
+func newDiffer(t testing.TB, size uint64) *differ {
+	d := &differ{t: t, faults: map[string]int{}}
+	d.fresh(size)
+	return d
+}
+
+func (d *differ) fresh(size uint64) {
+	d.a, d.b = newSide(d.t, size), newSide(d.t, size)
+	var err error
+	d.b.c, err = New(d.b.m)
+	require.NoError(d.t, err)
+	d.t.Cleanup(func() { d.b.c.Close() })
+}
+
+func (d *differ) seed(seed uint64) string {
+	r := rand.New(rand.NewPCG(seed, 7))
+	g := &generator{r: r, kinds: &d.kinds, mem: d.a.play, ctx: d.a.buf.Ctx(), maps: 5}
+	programs := [2][]asm.Insn{g.make(20 + r.IntN(100)), g.make(20 + r.IntN(30))}
+	return d.compare(programs, r.IntN(4) == 0, 1+r.Int64N(500), r.IntN(2) == 0)
+}
+
+func (d *differ) compare(programs [2][]asm.Insn, batch bool, slice int64, bmi2 bool) string {
+	x, err := vm.NewInterpreter(d.a.m.CPU(1), d.a.link(d.t, programs, mapSpecs()), vm.InterpOptions{})
+	require.NoError(d.t, err)
+	d.b.c.bmi2 = bmi2 && hasBMI2()
+	e, err := d.b.c.compileLinked(d.b.m.CPU(1), d.b.link(d.t, programs, mapSpecs()))
+	require.NoError(d.t, err, asm.FormatProgram(programs[0]))
+	e.slice = min(slice, e.budget)
+	packet := make([]byte, 64)
+	for i := range packet {
+		packet[i] = byte(i * 7)
+	}
+	for run := range 2 {
+		want := d.a.run(d.t, x, batch, packet)
+		got := d.b.run(d.t, e, batch, packet)
+		if diff := want.diff(got); diff != "" {
+			return fmt.Sprintf("run %d, batch %v, slice %d: %s\n%s\n----\n%s", run, batch, slice, diff,
+				asm.FormatProgram(programs[0]), asm.FormatProgram(programs[1]))
+		}
+		kind := want.fault
+		if i := bytes.IndexByte([]byte(kind), ' '); i > 0 {
+			kind = kind[:i]
+		}
+		d.faults[kind]++
+	}
+	return ""
+}
+
+func (want outcome) diff(got outcome) string {
+	switch {
+	case want.fault != got.fault:
+		return fmt.Sprintf("fault: want %s\ngot %s", want.fault, got.fault)
+	case want.res != got.res:
+		return fmt.Sprintf("result: want %+v, got %+v", want.res, got.res)
+	case want.done != got.done:
+		return fmt.Sprintf("done: want %d, got %d", want.done, got.done)
+	case !bytes.Equal(want.mem, got.mem):
+		for i := range want.mem {
+			if want.mem[i] != got.mem[i] {
+				return fmt.Sprintf("memory from %#x: want % x, got % x", i, want.mem[i:i+8], got.mem[i:i+8])
+			}
+		}
+	}
+	return ""
+}
+
+// TestDifferential lets random programs run on both engines.
+func TestDifferential(t *testing.T) {
+	if !available {
+		t.Skip(ErrUnsupported)
+	}
+	for _, size := range []uint64{0, 1 << 24} {
+		n := uint64(1500)
+		if testing.Short() {
+			n = 200
+		}
+		d := newDiffer(t, size)
+		for seed := range n {
+			if seed%100 == 99 {
+				d.fresh(size)
+			}
+			if diff := d.seed(seed); diff != "" {
+				t.Fatalf("space of %d, seed %d: %s", size, seed, diff)
+			}
+		}
+		for _, k := range generatedKinds() {
+			require.NotZero(t, d.kinds[k], "no %s was generated", k)
+		}
+		t.Logf("faults: %v", d.faults)
+	}
+}
+
+// FuzzDifferential goes on from there.
+func FuzzDifferential(f *testing.F) {
+	if !available {
+		f.Skip(ErrUnsupported)
+	}
+	f.Add(uint64(1))
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		if diff := newDiffer(t, 0).seed(seed); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
