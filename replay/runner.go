@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	chunkSize = pcap.AheadBuffer
-	inputSize = 1 << 20 // of it for an input that is not a file: more falls out of the cache before it is used
+	chunkSize = 1 << 20 // read(2) at a time: more falls out of the cache before it is used
 	maxBatch  = 512     // frames
 	slotsSize = 2 << 20 // of all slots together, where packets are copied to slots
 	maxPacket = 262144  // bytes; captures have no longer ones
@@ -209,7 +208,7 @@ func (r *runner) rewind() error {
 func (r *runner) pass() (err error) {
 	buf := r.chunk[linkRoom:]
 	if r.o.Input != nil {
-		r.reader, err = pcap.NewReader(r.o.Input, buf[:inputSize])
+		r.reader, err = pcap.NewReader(r.o.Input, buf)
 	} else {
 		r.reader, err = pcap.Open(r.o.File, buf)
 	}

@@ -20,11 +20,8 @@ type Reader struct {
 	src    io.Reader
 	file   string
 	closer io.Closer
-	ahead  *ahead // nil when r reads when it needs
 
 	buf      []byte
-	hi       int   // reads go to buf[end:hi]
-	room     int   // a longer record does not fit
 	pos, end int   // unparsed bytes are buf[pos:end]
 	base     int64 // offset in the file of buf[0]
 	skip     int64 // bytes to drop before the next record
@@ -44,27 +41,21 @@ type Reader struct {
 // errMore says that the buffer ends before the record does.
 var errMore = errors.New("incomplete record")
 
-// Open opens a capture file; "-" is standard input. Gzip is recognised. buf is as in NewReader; with a regular file and
-// AheadBuffer bytes or nil, a goroutine reads (and decompresses) one half of the buffer while the other is in use.
+// Open opens a capture file; "-" is standard input. Gzip is recognised. buf is as in NewReader.
 func Open(name string, buf []byte) (*Reader, error) {
-	if buf == nil {
-		buf = make([]byte, AheadBuffer)
-	}
 	if name == "-" {
-		return NewReader(os.Stdin, buf[:min(len(buf), defaultBufferSize)])
+		return NewReader(os.Stdin, buf)
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, &Error{File: name, Reason: "cannot open", Err: errors.Unwrap(err)}
 	}
-	r := newReader(f, buf)
-	r.closer = f
-	r.splitFor(f)
-	if err := r.start(); err != nil {
+	r, err := NewReader(f, buf)
+	if err != nil {
 		_ = f.Close() // err says more
 		return nil, err
 	}
-	r.startAhead()
+	r.closer = f
 	return r, nil
 }
 
@@ -74,19 +65,14 @@ func NewReader(src io.Reader, buf []byte) (*Reader, error) {
 	if buf == nil {
 		buf = make([]byte, defaultBufferSize)
 	}
-	r := newReader(src, buf)
+	r := &Reader{src: src, buf: buf}
+	if f, ok := src.(interface{ Name() string }); ok {
+		r.file = f.Name()
+	}
 	if err := r.start(); err != nil {
 		return nil, err
 	}
 	return r, nil
-}
-
-func newReader(src io.Reader, buf []byte) *Reader {
-	r := &Reader{src: src, buf: buf, hi: len(buf), room: len(buf)}
-	if f, ok := src.(interface{ Name() string }); ok {
-		r.file = f.Name()
-	}
-	return r
 }
 
 func (r *Reader) start() error {
@@ -127,9 +113,8 @@ func (r *Reader) gunzip() error {
 	return nil
 }
 
-// Close closes the file that Open opened. Nothing writes to the buffer afterwards.
+// Close closes the file that Open opened.
 func (r *Reader) Close() error {
-	r.stopAhead()
 	if r.closer == nil {
 		return nil
 	}
@@ -189,8 +174,8 @@ func (r *Reader) refill() {
 		r.err = r.fail(r.offset(), "file ends within a record")
 		return
 	}
-	if r.ahead == nil && r.pos == 0 && r.end == r.hi {
-		r.err = r.fail(r.offset(), fmt.Sprintf("record does not fit the buffer of %d bytes", r.hi))
+	if r.pos == 0 && r.end == len(r.buf) {
+		r.err = r.fail(r.offset(), fmt.Sprintf("record does not fit the buffer of %d bytes", len(r.buf)))
 		return
 	}
 	r.more()
@@ -198,10 +183,6 @@ func (r *Reader) refill() {
 
 // more gets more bytes behind the unparsed ones.
 func (r *Reader) more() {
-	if r.ahead != nil && r.ahead.pending {
-		r.swapHalves()
-		return
-	}
 	r.compact()
 	r.fill()
 }
@@ -220,7 +201,7 @@ func (r *Reader) compact() {
 // fill reads once. A source that never gives anything counts as failed.
 func (r *Reader) fill() {
 	for range maxIdle {
-		n, err := readOnce(r.src, r.buf[r.end:r.hi])
+		n, err := readOnce(r.src, r.buf[r.end:])
 		r.end += n
 		r.note(err)
 		if n > 0 || err != nil {
@@ -282,6 +263,18 @@ func (r *Reader) shortHeader(err error) error {
 		return r.fail(r.base+int64(r.end), "file ends within its header")
 	}
 	return err
+}
+
+// maxIdle is how often a source may give nothing before it counts as failed.
+const maxIdle = 100
+
+// readOnce is one Read, which it does not trust.
+func readOnce(src io.Reader, b []byte) (int, error) {
+	n, err := src.Read(b)
+	if n < 0 || n > len(b) {
+		return 0, errors.New("source returned an impossible count")
+	}
+	return n, err
 }
 
 func (r *Reader) offset() int64 { return r.base + int64(r.pos) }
