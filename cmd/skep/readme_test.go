@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/skepvm/skep/jit"
+)
+
+// measured matches what differs from run to run: times and rates.
+var measured = regexp.MustCompile(`[0-9]+(\.[0-9]+)?( (us|s|million packets/s)\b|x\b)|\( *[0-9.]+\)|  +[0-9]+\.[0-9]\b|([0-9.]+) *\(`)
+
+// kernelLine is there for root only.
+var kernelLine = regexp.MustCompile(`(?m)^ +kernel +[0-9].*\n|^ +kernel +skipped.*\n`)
+
+func normalise(s string) string {
+	s = kernelLine.ReplaceAllString(s, "")
+	s = measured.ReplaceAllString(s, "N")
+	return regexp.MustCompile(` +`).ReplaceAllString(s, " ")
+}
+
+// TestReadme runs every "$ skep …" of the README's console blocks in the root of the repository and compares what it
+// prints, times aside. With -update the README is rewritten.
+func TestReadme(t *testing.T) {
+	if !jit.Available() {
+		t.Skip("the sessions show machine code, which this machine has none of")
+	}
+	t.Chdir("../..")
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatchIndex(string(readme), -1)
+	require.NotEmpty(t, blocks)
+	var made bytes.Buffer
+	at := 0
+	for _, b := range blocks {
+		session := string(readme[b[2]:b[3]])
+		got := runSession(t, session)
+		if !*update {
+			require.Equal(t, normalise(session), normalise(got))
+		}
+		made.Write(readme[at:b[2]])
+		made.WriteString(got)
+		at = b[3]
+	}
+	made.Write(readme[at:])
+	if *update {
+		require.NoError(t, os.WriteFile("README.md", made.Bytes(), 0o644))
+	}
+}
+
+// runSession runs the commands of a console block and returns the block as it should be.
+func runSession(t *testing.T, session string) string {
+	var out bytes.Buffer
+	for line := range strings.Lines(session) {
+		command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ ")
+		if !ok {
+			continue
+		}
+		out.WriteString("$ " + command + "\n")
+		args, ok := strings.CutPrefix(command, "skep ")
+		require.True(t, ok, "README session runs something else: %s", command)
+		run(strings.Fields(args), strings.NewReader(""), &out, &out)
+	}
+	return out.String()
+}
