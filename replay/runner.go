@@ -16,7 +16,7 @@ import (
 
 const (
 	chunkSize = 1 << 20 // read(2) at a time: more falls out of the cache before it is used
-	maxBatch  = 512     // frames
+	maxBatch  = 128     // frames: with their records they stay in the first-level cache
 	slotsSize = 2 << 20 // of all slots together, where packets are copied to slots
 	maxPacket = 262144  // bytes; captures have no longer ones
 	headroom  = 256     // before a copied packet, as the kernel's
@@ -93,7 +93,7 @@ func newRunner(o *Options) (*runner, error) {
 		slot = prog.SKBBuffer + tailroom
 	}
 	if move {
-		n = slotsSize / int(slot)
+		n = min(n, slotsSize/int(slot))
 	}
 	for _, t := range targets {
 		s, err := newSide(t, typ, n, move, slot)
