@@ -3,6 +3,7 @@ package maps
 import (
 	"bytes"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 )
@@ -124,6 +125,8 @@ func TestRingConcurrent(t *testing.T) {
 			for i := 0; i < each; {
 				if r.Output(bytes.Repeat([]byte{byte(g)}, 1+i%100)) == nil {
 					i++
+				} else {
+					runtime.Gosched() // js/wasm has one thread and does not preempt
 				}
 			}
 		})
@@ -137,6 +140,7 @@ func TestRingConcurrent(t *testing.T) {
 			}
 			got[g]++
 		}
+		runtime.Gosched()
 	}
 	wg.Wait()
 }
