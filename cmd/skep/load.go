@@ -18,15 +18,16 @@ import (
 
 // loadFlags are the flags of every command that reads an object.
 type loadFlags struct {
-	progType string
+	progType, btf string
 }
 
 func (f *loadFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.progType, "type", "", "program type where the section name says nothing: xdp, tc, socket_filter …")
+	fl.StringVar(&f.btf, "btf", "", "type information (BTF, raw or ELF) to relocate CO-RE accesses against; default: the object's own")
 }
 
 func (f *loadFlags) options() (object.Options, error) {
-	var o object.Options
+	o := object.Options{BTFPath: f.btf}
 	if f.progType == "" {
 		return o, nil
 	}
