@@ -21,7 +21,7 @@ func (e *engine) engineHelper(p *program, site *site, row *helpers.Row) *vm.Faul
 	}
 	e.charge(site.over)
 	if err != nil {
-		return e.helperFault(p, site, row.Name, err)
+		return e.helperFault(p, site, err)
 	}
 	r[asm.R0] = r0
 	return nil
@@ -54,7 +54,8 @@ func (e *engine) CallBack(slot uint64, args [5]uint64) (uint64, *vm.Fault) {
 	if !p.leader[slot] { // only an unverified program can name such a function
 		e.charge(blockRest(p.insns, p.leader, int(slot)))
 	}
-	if f := e.drive(p.at(p.stubs.callback)); f != nil {
+	enter(s, p.at(p.stubs.callback))
+	if f := e.drive(); f != nil {
 		return 0, f
 	}
 	copy(s.regs[asm.R6:], saved[:])

@@ -31,6 +31,7 @@ type engine struct {
 	program  *program
 	state    *state
 	data     *execmem.Data // private stack, then the state block
+	stack    uint64        // address where the private stack begins; it grows down
 	budget   int64         // instructions of a run
 	slice    int64         // fuel at the start of a run: at most budget
 
@@ -58,6 +59,7 @@ func newEngine(c *Compiler, cpu *vm.CPU, p *program) (*engine, error) {
 		slice:  min(slice, budget),
 	}
 	s := e.state
+	e.stack = uint64(uintptr(unsafe.Pointer(s)))
 	s.base = uint64(uintptr(c.machine.Space().Base()))
 	s.stackTop = cpu.StackTop
 	s.lastFrame = cpu.FrameTop(vm.MaxFrames - 1)
@@ -73,29 +75,34 @@ func (e *engine) Name() string { return "jit" }
 //
 //go:noinline
 func (e *engine) Run(ctx uint32) (vm.Result, error) {
-	e.cpu.Begin(e.program.linked, ctx)
-	s := e.state
+	p, s := e.program, e.state
+	e.cpu.Begin(p.linked, ctx)
 	s.ctx, s.left, e.left = ctx, 0, 0
 	s.fuel, s.frameFuel = e.slice, e.slice
-	f := e.enter(e.program.stubs.run)
-	res := vm.Result{R0: s.regs[asm.R0], Insns: uint64(s.frameFuel - s.fuel)}
-	if f != nil {
-		return res, f
+	s.nativeSP = e.stack
+	enter(s, p.at(p.stubs.run))
+	if s.site != siteDone {
+		if f := e.drive(); f != nil {
+			return vm.Result{R0: s.regs[asm.R0], Insns: uint64(e.spent())}, f
+		}
 	}
-	return res, nil
+	runtime.KeepAlive(e) // its cleanup frees the memory that machine code ran on
+	return vm.Result{R0: s.regs[asm.R0], Insns: uint64(s.frameFuel - s.fuel)}, nil
 }
 
 // RunBatch runs the program on n frames.
 //
 //go:noinline
 func (e *engine) RunBatch(first, stride uint32, n int) (int, error) {
-	s := e.state
+	p, s := e.program, e.state
 	s.ctx, s.stride = first, stride
 	for done := 0; done < n; {
 		count := min(n-done, maxBatch)
 		s.left, e.left = uint32(count), 0
 		s.fuel = e.slice
-		if f := e.enter(e.program.stubs.batch); f != nil {
+		s.nativeSP = e.stack
+		enter(s, p.at(p.stubs.batch))
+		if f := e.drive(); f != nil {
 			return done + count - int(s.left), f
 		}
 		done += count
@@ -103,30 +110,30 @@ func (e *engine) RunBatch(first, stride uint32, n int) (int, error) {
 	return max(n, 0), nil
 }
 
-// enter starts machine code of the program at a stub, on an empty private stack, and serves it until it is done.
-func (e *engine) enter(stub int) *vm.Fault {
-	e.state.nativeSP = uint64(uintptr(unsafe.Pointer(e.state)))
-	return e.drive(e.program.at(stub))
-}
-
-// drive runs machine code until it is done or faults.
-func (e *engine) drive(stub uintptr) *vm.Fault {
+// drive serves machine code until it is done or faults. Helpers that only compute are called from here.
+func (e *engine) drive() *vm.Fault {
 	s := e.state
-	enter(s, stub)
 	for s.site != siteDone {
 		p := e.current
-		if s.code != p.linked.ID() {
+		if s.code != p.id {
 			p = e.compiler.byID(s.code)
 			e.current = p
 		}
 		site := &p.sites[s.site]
 		s.resume = uint64(p.at(int(site.resume)))
-		if f := e.serve(p, site); f != nil {
+		if fn := p.fns[s.site]; fn != nil && s.left == e.left {
+			r := &s.regs
+			r0, err := fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
+			if err != nil {
+				return e.helperFault(p, site, err)
+			}
+			r[asm.R0] = r0
+		} else if f := e.serve(p, site); f != nil {
 			return f
 		}
 		enter(s, p.at(p.stubs.resume))
 	}
-	runtime.KeepAlive(e) // its cleanup frees the stack that machine code ran on
+	runtime.KeepAlive(e)
 	return nil
 }
 
@@ -153,7 +160,7 @@ func (e *engine) serve(p *program, site *site) *vm.Fault {
 		return e.fault(vm.CallDepth, p, site)
 	}
 	f := e.fault(vm.BadInsn, p, site)
-	f.Err = fmt.Errorf("%s is not implemented", asm.KindOf(p.linked.Insns()[site.pc]))
+	f.Err = fmt.Errorf("%s is not implemented", asm.KindOf(p.insns[site.pc]))
 	return f
 }
 
@@ -188,24 +195,19 @@ func (e *engine) fault(kind vm.FaultKind, p *program, site *site) *vm.Fault {
 // helper calls the helper of the site.
 func (e *engine) helper(p *program, site *site) *vm.Fault {
 	r := &e.state.regs
-	id := p.linked.Insns()[site.pc].Imm
-	if id == tailCallID {
-		return e.tailCall(p, site)
-	}
+	id := p.insns[site.pc].Imm
 	row := helpers.ByID(id)
-	if row == nil {
-		return e.helperFault(p, site, fmt.Sprintf("helper %d", id), errNotImplemented)
-	}
-	var r0 uint64
-	err := errNotImplemented
 	switch {
-	case row.Fn != nil:
-		r0, err = row.Fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
-	case row.Engine:
+	case id == tailCallID:
+		return e.tailCall(p, site)
+	case row == nil || !row.Implemented():
+		return e.helperFault(p, site, errNotImplemented)
+	case row.Fn == nil:
 		return e.engineHelper(p, site, row)
 	}
+	r0, err := row.Fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
 	if err != nil {
-		return e.helperFault(p, site, row.Name, err)
+		return e.helperFault(p, site, err)
 	}
 	r[asm.R0] = r0
 	return nil
@@ -213,9 +215,13 @@ func (e *engine) helper(p *program, site *site) *vm.Fault {
 
 var errNotImplemented = errors.New("not implemented")
 
-func (e *engine) helperFault(p *program, site *site, name string, err error) *vm.Fault {
+func (e *engine) helperFault(p *program, site *site, err error) *vm.Fault {
 	f := e.fault(vm.HelperError, p, site)
-	f.Helper, f.Err = name, err
+	id := p.insns[site.pc].Imm
+	f.Helper, f.Err = fmt.Sprintf("helper %d", id), err
+	if row := helpers.ByID(id); row != nil {
+		f.Helper = row.Name
+	}
 	return f
 }
 
@@ -234,7 +240,7 @@ func (e *engine) tailCall(p *program, site *site) *vm.Fault {
 	if to.linked != next {
 		var err error
 		if to, err = e.compiler.program(next); err != nil {
-			return e.helperFault(p, site, helpers.ByID(tailCallID).Name, err)
+			return e.helperFault(p, site, err)
 		}
 	}
 	e.refund(site)
@@ -250,7 +256,7 @@ func (e *engine) frame() uint32 {
 
 // packet does a classic packet load. Out of bounds, the function exits.
 func (e *engine) packet(p *program, site *site) *vm.Fault {
-	in := p.linked.Insns()[site.pc]
+	in := p.insns[site.pc]
 	off := in.Imm
 	info := asm.KindOf(in).Info()
 	if info.Class == asm.ClassInd {

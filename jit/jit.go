@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/internal/execmem"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/verifier"
@@ -35,12 +36,29 @@ type Compiler struct {
 // program is compiled code in executable memory.
 type program struct {
 	*code
+	id     uint32
 	linked *vm.Linked
 	pages  *execmem.Code
+	base   uintptr        // address of the code
+	fns    []helpers.Func // by site: the helper called there when that is all there is to it
 }
 
 // at is the address of an offset in the code.
-func (p *program) at(off int) uintptr { return p.pages.Entry() + uintptr(off) }
+func (p *program) at(off int) uintptr { return p.base + uintptr(off) }
+
+func newProgram(l *vm.Linked, c *code, pages *execmem.Code) *program {
+	p := &program{code: c, id: l.ID(), linked: l, pages: pages, base: pages.Entry()}
+	p.fns = make([]helpers.Func, len(c.sites))
+	for i, s := range c.sites {
+		if s.kind != exitHelper {
+			continue
+		}
+		if row := helpers.ByID(c.insns[s.pc].Imm); row != nil {
+			p.fns[i] = row.Fn
+		}
+	}
+	return p
+}
 
 // New makes a compiler for m. It fails with ErrUnsupported where there is no machine code.
 func New(m *vm.Machine) (*Compiler, error) {
@@ -121,7 +139,7 @@ func (c *Compiler) program(l *vm.Linked) (*program, error) {
 	if p := c.programs[l.ID()]; p != nil { // another goroutine was faster
 		return p, pages.Free()
 	}
-	p := &program{code: code, linked: l, pages: pages}
+	p := newProgram(l, code, pages)
 	c.programs[l.ID()] = p
 	return p, nil
 }
