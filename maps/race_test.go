@@ -3,7 +3,9 @@ package maps
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -77,4 +79,41 @@ func TestConcurrentTable(t *testing.T) {
 	if len(table.All()) != 200 || table.Get(0) != nil || table.Get(^uint32(0)) != nil {
 		t.Error("the table is wrong")
 	}
+}
+
+// A deletion moves the slots of keys that came later. Whoever looks for those meanwhile must find them: this is the
+// moment that the counter of moves is for.
+func TestLookupBesideDeletion(t *testing.T) {
+	m := newMap(t, newSpace(t), &Spec{Type: Hash, KeySize: 8, ValueSize: 8, MaxEntries: 16}, 1)
+	keys := make([][]byte, 16)
+	for i := range keys {
+		keys[i] = binary.LittleEndian.AppendUint64(nil, uint64(i))
+	}
+	var phase atomic.Uint32 // odd while the second half of the keys is in the map
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 20000 {
+			for _, k := range keys {
+				_ = m.Update(0, k, k, Any)
+			}
+			phase.Add(1)
+			for _, k := range keys[:8] {
+				_ = m.Delete(k)
+			}
+			phase.Add(1)
+			for _, k := range keys[8:] {
+				_ = m.Delete(k)
+			}
+		}
+		phase.Store(1 << 31)
+	})
+	for before := phase.Load(); before < 1<<31; before = phase.Load() {
+		for i, k := range keys[8:] {
+			if m.LookupAddr(0, k) == 0 && before&1 == 1 && phase.Load() == before {
+				t.Errorf("key %d was missed", 8+i)
+			}
+		}
+		runtime.Gosched()
+	}
+	wg.Wait()
 }
