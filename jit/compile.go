@@ -79,8 +79,8 @@ func compile(insns []asm.Insn, t target) (*code, error) {
 			return nil, &Error{PC: pc, Insn: insns[pc], Reason: err.Error()}
 		}
 	}
-	g.stubs()
 	g.coldPaths()
+	g.stubs()
 	return g.finish(), nil
 }
 
@@ -135,8 +135,9 @@ func (g *gen) findBlocks() error {
 		if asm.Writes(in).Has(asm.R10) || in.Dst > asm.R10 || in.Src > asm.R10 {
 			return &Error{PC: pc, Insn: in, Reason: "illegal register"}
 		}
-		if to := in.Target(pc); to >= 0 {
-			if to >= n {
+		if hasTarget(in, k) {
+			to := in.Target(pc)
+			if to < 0 || to >= n {
 				return &Error{PC: pc, Insn: in, Reason: "jump out of the program"}
 			}
 			g.leader[to] = true
@@ -161,6 +162,16 @@ func (g *gen) findBlocks() error {
 		return &Error{PC: n - 1, Reason: "the last instruction falls off the end"}
 	}
 	return nil
+}
+
+func hasTarget(in asm.Insn, k asm.Kind) bool {
+	switch k.Info().Class {
+	case asm.ClassJump, asm.ClassBranch, asm.ClassMayGoto:
+		return true
+	case asm.ClassImm64:
+		return in.Src == asm.PseudoFunc
+	}
+	return k == asm.CallLocal
 }
 
 // survey notes what local calls have to save. After a tail call another program runs, which may write all registers.

@@ -1,0 +1,77 @@
+package jit
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/skepvm/skep/asm"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// goldenPrograms show what is generated for each sort of instruction. Code generation is pure, so this runs on every
+// architecture.
+var goldenPrograms = []struct{ name, src string }{
+	{"arithmetic", "r0 = 5\nr0 += r1\nw0 += 128\nr0 &= 255\nr0 <<= r2\nw3 s>>= 3\nr0 *= 10\nr0 = bswap16 r0\nexit"},
+	{"division", "r0 /= r1\nr3 s%= r4\nw5 /= 10\nr6 %= 16\nexit"},
+	{"memory", "r0 = *(u32 *)(r1 + 4)\n*(u64 *)(r10 - 8) = r0\n*(u16 *)(r2 + 0) = 7\nr0 = *(s8 *)(r3 - 1)\n" +
+		"lock *(u64 *)(r4 + 0) += r5\nr5 = atomic_fetch_or((u32 *)(r4 + 0), r5)\nexit"},
+	{"loop", "r1 = 10\nloop:\nr1 += -1\nif r1 != 0 goto loop\nexit"},
+	{"calls", "call f\ncall 7\ncall 8\nexit\nf:\nr6 = 1\nexit"},
+	{"filter", tcpFilter},
+}
+
+func TestGolden(t *testing.T) {
+	var b strings.Builder
+	for _, p := range goldenPrograms {
+		for _, bmi2 := range []bool{true, false} {
+			if !bmi2 && p.name != "arithmetic" {
+				continue
+			}
+			c, err := compile(parse(t, p.src), target{id: 3, mask: ^uint32(0), bmi2: bmi2})
+			require.NoError(t, err)
+			b.WriteString("=== " + p.name + "\n")
+			if !bmi2 {
+				b.WriteString("without BMI2\n")
+			}
+			var text strings.Builder
+			require.NoError(t, list(&text, c))
+			body, stubs, _ := strings.Cut(text.String(), "run:\n")
+			b.WriteString(body)
+			if p.name == "filter" { // the stubs are the same everywhere
+				b.WriteString("run:\n" + stubs)
+			}
+		}
+	}
+	const file = "testdata/golden.txt"
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o666))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), b.String())
+}
+
+// TestCompileRefuses: what vm.Link would not have let through gives an error, not bad code.
+func TestCompileRefuses(t *testing.T) {
+	exit := asm.Exit.Example()
+	for name, insns := range map[string][]asm.Insn{
+		"empty":              {},
+		"falls off":          {{Op: asm.Mov64K.Info().Opcode}},
+		"jump outside":       {{Op: asm.Ja.Info().Opcode, Off: 5}, exit},
+		"jump before":        {{Op: asm.Ja.Info().Opcode, Off: -2}, exit},
+		"into a wide load":   {{Op: asm.Ja.Info().Opcode, Off: 1}, {Op: asm.LdImm64.Info().Opcode}, {}, exit},
+		"half a wide load":   {exit, {Op: asm.LdImm64.Info().Opcode}},
+		"unknown opcode":     {{Op: 0xff}, exit},
+		"writes R10":         {{Op: asm.Mov64K.Info().Opcode, Dst: asm.R10}, exit},
+		"register beyond 10": {{Op: asm.Mov64X.Info().Opcode, Src: 11}, exit},
+	} {
+		_, err := compile(insns, target{mask: ^uint32(0)})
+		var e *Error
+		require.ErrorAs(t, err, &e, name)
+	}
+}
