@@ -91,7 +91,7 @@ func newRun(t testing.TB, src string, o vm.InterpOptions) (*vm.Interpreter, *pro
 }
 
 func BenchmarkInterpreter(b *testing.B) {
-	for _, p := range []struct{ name, src string }{{"chain", chain}, {"filter", filter}} {
+	for _, p := range []struct{ name, src string }{{"chain", chain}, {"filter", filter}, {"exit", "exit"}} {
 		for _, o := range []struct {
 			name string
 			o    vm.InterpOptions

@@ -350,9 +350,7 @@ func (c *checker) grantElement(m maps.Map, addr uint32) {
 	case maps.ArrayOfMaps, maps.HashOfMaps:
 		return // a map, not memory
 	}
-	if spec.ProgReads() {
-		c.grant(span{addr, spec.ValueSize, spec.ProgWrites()})
-	}
+	c.grant(span{addr, spec.ValueSize, spec.ProgWrites()}) // the shadow knows no write-only memory
 }
 
 var errNoShadow = errors.New("checked mode needs a machine with a shadow (Config.Space.Shadow)")

@@ -15,11 +15,11 @@ package vm
 // instruction included, is above the budget, the run stops there with BudgetExceeded. Helper calls don't look.
 //
 // Local calls. R6-R9 are saved and given back, R10 is the next frame's top; more than MaxFrames frames is a CallDepth
-// fault. R0-R5 pass through unchanged.
+// fault. R0-R5 pass through unchanged. Each callback of a helper (bpf_loop, bpf_for_each_map_elem) is such a call.
 //
 // Tail calls (helper 12: R1 ctx, R2 program array, R3 index). The target takes the place of the running function, in its
 // frame and with R1 unchanged: an exit goes to whoever called that function. A tail call that fails leaves
-// R0 = -1 and goes on. At most MaxTailCalls succeed in a run.
+// R0 = TailCallFailed and goes on. At most MaxTailCalls succeed in a run.
 //
 // may_goto. Each function activation may pass MaxLoops of them without jumping; after that every one jumps.
 //

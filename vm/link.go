@@ -217,7 +217,7 @@ func (m *Machine) mapLoad(l *Linked, pc int) (uint64, error) {
 	if addr == 0 {
 		return 0, l.failure(pc, "map %s has no value 0", spec.Name)
 	}
-	l.addData(span{addr, spec.ValueSize, !spec.Frozen})
+	l.addData(span{addr, spec.ValueSize, !spec.Frozen && spec.ProgWrites()})
 	return uint64(addr) + uint64(off), nil
 }
 

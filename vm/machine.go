@@ -12,10 +12,10 @@ import (
 
 // Config of a Machine. The zero value is one CPU, packet time, seed 0, no shadow.
 type Config struct {
-	Space  mem.Options // Shadow is needed by checked interpreters
-	CPUs   int         // virtual CPUs; 0 is 1
-	Seed   uint64      // of every CPU's random numbers; CPU i has its own sequence
-	Clock  func() uint64
+	Space  mem.Options                            // Shadow is needed by checked interpreters
+	CPUs   int                                    // virtual CPUs; 0 is 1
+	Seed   uint64                                 // of the random numbers; each CPU has its own sequence
+	Clock  func() uint64                          // monotonic ns; nil is packet time
 	Trace  func(line string)                      // lines of bpf_trace_printk; nil drops them
 	Event  func(m maps.Map, cpu int, data []byte) // data of bpf_perf_event_output; nil drops it
 	Budget uint64                                 // instructions a run may take; 0 is DefaultBudget
