@@ -96,9 +96,6 @@ func (s *side) outcome(res vm.Result, done int, err error) outcome {
 	var f *vm.Fault
 	if errors.As(err, &f) {
 		o.res.R0 = 0 // means nothing
-		if f.Kind == vm.BadInsn {
-			f.Err = nil // wording
-		}
 		o.fault = fmt.Sprintf("%v at %d in %s: %s: %v\n%s", f.Kind, f.PC, f.Prog, f.Helper, f.Err, f.Dump())
 	}
 	o.mem, _ = s.m.Space().Bytes(0, compared)

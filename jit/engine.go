@@ -160,7 +160,7 @@ func (e *engine) serve(p *program, site *site) *vm.Fault {
 		return e.fault(vm.CallDepth, p, site)
 	}
 	f := e.fault(vm.BadInsn, p, site)
-	f.Err = fmt.Errorf("%s is not implemented", asm.KindOf(p.insns[site.pc]))
+	f.Err = p.linked.CannotRun(int(site.pc))
 	return f
 }
 

@@ -473,7 +473,7 @@ func (x *Interpreter) special(in *insn) (exits bool, f *Fault) {
 	case opTailCall:
 		return false, x.tailCall()
 	default:
-		return false, x.cannotRun(in)
+		return false, x.cannotRun()
 	}
 	return false, nil
 }

@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -149,21 +148,23 @@ func (x *Interpreter) fault(kind FaultKind) *Fault {
 }
 
 // cannotRun is the fault of an instruction that dispatch has no arm for.
-func (x *Interpreter) cannotRun(in *insn) *Fault {
+func (x *Interpreter) cannotRun() *Fault {
 	f := x.fault(BadInsn)
-	switch in.op {
-	case asm.CallKfunc:
-		name := fmt.Sprintf("BTF id %d", int32(in.imm))
-		if k := x.prog.prog.Kfuncs; in.imm < uint64(len(k)) {
-			name = k[in.imm]
-		}
-		f.Err = fmt.Errorf("kernel function %s is not implemented", name)
-	case asm.CallReg:
-		f.Err = errors.New("call of a function by register is not implemented")
-	default:
-		f.Err = fmt.Errorf("%s", in.op)
-	}
+	f.Err = x.prog.CannotRun(f.PC)
 	return f
+}
+
+// CannotRun says what no engine can run about the instruction at slot pc: the Err of a BadInsn fault there.
+func (l *Linked) CannotRun(pc int) error {
+	in := l.insns[pc]
+	if asm.KindOf(in) != asm.CallKfunc {
+		return fmt.Errorf("%s is not implemented", asm.KindOf(in))
+	}
+	name := fmt.Sprintf("BTF id %d", in.Imm)
+	if k := l.prog.Kfuncs; uint64(uint32(in.Imm)) < uint64(len(k)) {
+		name = k[in.Imm]
+	}
+	return fmt.Errorf("kernel function %s is not implemented", name)
 }
 
 // enter starts the activation of a local function at code[target]; its exit continues at x.pc.
