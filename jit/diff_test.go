@@ -224,3 +224,58 @@ func FuzzDifferential(f *testing.F) {
 		}
 	})
 }
+
+// TestMayGotoRunsOut: every activation has its own count of may_gotos, also that of a callback and that of a program
+// that took another's place.
+func TestMayGotoRunsOut(t *testing.T) {
+	if !available {
+		t.Skip(ErrUnsupported)
+	}
+	first := parse(t, `
+		r6 = r1
+		r1 = 2
+		r2 = func f
+		r4 = 0
+		call 181
+	again:
+		may_goto done
+		goto again
+	done:
+		r1 = r6
+		r2 = map[4]
+		r3 = 1
+		call 12
+		exit
+	f:
+		may_goto out
+		r7 += 1
+		goto f
+	out:
+		r0 = 0
+		exit
+	`)
+	second := parse(t, "again:\nmay_goto out\nr0 += 1\ngoto again\nout:\nexit")
+	var results []vm.Result
+	for _, jit := range []bool{false, true} {
+		m, err := vm.NewMachine(vm.Config{})
+		require.NoError(t, err)
+		defer m.Close()
+		s := &side{m: m}
+		l := s.link(t, [2][]asm.Insn{first, second}, mapSpecs())
+		var e vm.Engine
+		if jit {
+			c, err := New(m)
+			require.NoError(t, err)
+			defer c.Close()
+			e, err = c.compileLinked(m.CPU(0), l)
+			require.NoError(t, err)
+		} else if e, err = vm.NewInterpreter(m.CPU(0), l, vm.InterpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		res, err := e.Run(0)
+		require.NoError(t, err)
+		results = append(results, res)
+	}
+	require.Equal(t, results[0], results[1])
+	require.Greater(t, results[0].Insns, uint64(4*2*vm.MaxLoops))
+}

@@ -8,6 +8,7 @@ package jit
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/skepvm/skep/helpers"
@@ -57,6 +58,7 @@ func newProgram(l *vm.Linked, c *code, pages *execmem.Code) *program {
 			p.fns[i] = row.Fn
 		}
 	}
+	runtime.AddCleanup(p, func(c *execmem.Code) { _ = c.Free() }, pages) // for compilers that nobody closes
 	return p
 }
 
@@ -73,7 +75,8 @@ func New(m *vm.Machine) (*Compiler, error) {
 	}, nil
 }
 
-// Close gives the memory of all code back. No engine of this compiler may run any more.
+// Close gives the memory of all code back. No engine of this compiler may run any more. Without a Close the collector
+// does it, when the compiler and its engines are gone.
 func (c *Compiler) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,0 +1,106 @@
+package jit_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/jit"
+	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/verifier"
+	"github.com/skepvm/skep/vm"
+)
+
+func verified(t testing.TB, src string) *verifier.Verified {
+	insns, err := asm.Parse(src, asm.ParseOptions{})
+	require.NoError(t, err)
+	v, err := verifier.Verify(&prog.Program{
+		Name: "main", Type: prog.XDP, License: "GPL", Insns: insns,
+		Funcs: []prog.Func{{Name: "main", End: len(insns)}},
+	}, verifier.Options{})
+	require.NoError(t, err)
+	return v
+}
+
+func machine(t testing.TB, cpus int) (*vm.Machine, *jit.Compiler) {
+	m, err := vm.NewMachine(vm.Config{CPUs: cpus})
+	require.NoError(t, err)
+	t.Cleanup(func() { m.Close() })
+	c, err := jit.New(m)
+	if !jit.Available() {
+		require.ErrorIs(t, err, jit.ErrUnsupported)
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return m, c
+}
+
+func TestCompile(t *testing.T) {
+	m, c := machine(t, 3)
+	v := verified(t, "call 8\nexit")
+	for i := range 3 {
+		e, err := c.Compile(m.CPU(i), v)
+		require.NoError(t, err)
+		require.Equal(t, "jit", e.Name())
+		res, err := e.Run(0)
+		require.NoError(t, err)
+		require.Equal(t, vm.Result{R0: uint64(i), Insns: 2}, res)
+	}
+	require.Len(t, m.Programs(), 1, "one program, whatever the number of CPUs")
+
+	other, _ := machine(t, 1)
+	_, err := c.Compile(other.CPU(0), v)
+	require.ErrorContains(t, err, "another machine")
+}
+
+func TestEmptyBatch(t *testing.T) {
+	m, c := machine(t, 1)
+	e, err := c.Compile(m.CPU(0), verified(t, "r0 = 2\nexit"))
+	require.NoError(t, err)
+	for _, n := range []int{0, -1} {
+		done, err := e.RunBatch(0, 0, n)
+		require.NoError(t, err)
+		require.Zero(t, done)
+	}
+}
+
+func TestListing(t *testing.T) {
+	m, err := vm.NewMachine(vm.Config{})
+	require.NoError(t, err)
+	defer m.Close()
+	var b bytes.Buffer
+	require.NoError(t, jit.Listing(&b, m, verified(t, "r0 = 2\nexit").Program(), true))
+	require.Contains(t, b.String(), "   0: r0 = 2\n\t000000  sub rcx, 0x2\n\t000004  mov eax, 0x2\n   1: exit\n")
+	require.Error(t, jit.Listing(&b, m, &prog.Program{}, true), "no instructions")
+}
+
+func Example() {
+	insns, _ := asm.Parse("r0 = 21\nr0 *= 2\nexit", asm.ParseOptions{})
+	p := &prog.Program{Name: "answer", Type: prog.XDP, Insns: insns, Funcs: []prog.Func{{Name: "answer", End: len(insns)}}}
+	v, err := verifier.Verify(p, verifier.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m, err := vm.NewMachine(vm.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer m.Close()
+	var engine vm.Engine
+	if c, err := jit.New(m); err == nil {
+		defer c.Close()
+		engine, _ = c.Compile(m.CPU(0), v)
+	} else { // no machine code for this system
+		l, _ := m.Link(p)
+		engine, _ = vm.NewInterpreter(m.CPU(0), l, vm.InterpOptions{})
+	}
+	res, err := engine.Run(0)
+	fmt.Println(res.R0, res.Insns, err)
+	// Output: 42 3 <nil>
+}
