@@ -107,4 +107,5 @@ const (
 	exitDepth           // local call in the last frame
 	exitBad             // instruction that no engine runs
 	exitPacket          // classic packet load
+	exitAtomic          // atomic at an address that is not a multiple of its size
 )

@@ -131,8 +131,9 @@ func (g *gen) findBlocks() error {
 		in := g.insns[pc]
 		k := asm.KindOf(in)
 		g.kinds[pc] = k
-		g.survey(in, k)
-		if asm.Writes(in).Has(asm.R10) || in.Dst > asm.R10 || in.Src > asm.R10 {
+		writes := asm.Writes(in)
+		g.survey(in, k, writes)
+		if writes.Has(asm.R10) || in.Dst > asm.R10 || in.Src > asm.R10 {
 			return &Error{PC: pc, Insn: in, Reason: "illegal register"}
 		}
 		if hasTarget(in, k) {
@@ -175,8 +176,8 @@ func hasTarget(in asm.Insn, k asm.Kind) bool {
 }
 
 // survey notes what local calls have to save. After a tail call another program runs, which may write all registers.
-func (g *gen) survey(in asm.Insn, k asm.Kind) {
-	g.saved |= asm.Writes(in) & calleeSaved
+func (g *gen) survey(in asm.Insn, k asm.Kind, writes asm.RegSet) {
+	g.saved |= writes & calleeSaved
 	g.loops = g.loops || k == asm.MayGoto
 	if k == asm.CallHelper && in.Imm == tailCallID {
 		g.saved = calleeSaved
@@ -246,7 +247,7 @@ func (g *gen) insn(pc int) error {
 	case asm.ClassStore, asm.ClassStoreRel:
 		g.store(in, info)
 	case asm.ClassAtomic:
-		g.atomic(in, info)
+		g.atomic(pc, in, info)
 	case asm.ClassJump:
 		g.jump(pc, in.Target(pc))
 	case asm.ClassBranch:
@@ -313,12 +314,12 @@ func (g *gen) leaveFor(kind siteKind, pc int, resume amd64.Label) {
 	g.a.Jmp(g.leave)
 }
 
-// frameReachable are the offsets from R10 that stay inside the frame whatever the program does.
-const frameReachable = -vm.FrameSize
+// inFrame reports whether base+off is in the running frame whatever the program does: nothing can write R10.
+func inFrame(base asm.Reg, off int16) bool { return base == asm.R10 && off < 0 && off >= -vm.FrameSize }
 
 // mem gives the operand for the guest address uint32(base+off), computing it in scratch unless it is in the frame.
 func (g *gen) mem(base asm.Reg, off int16) amd64.Mem {
-	if base == asm.R10 && off < 0 && off >= frameReachable {
+	if inFrame(base, off) {
 		return amd64.Indexed(baseReg, regMap[asm.R10], int32(off))
 	}
 	g.address(regMap[base], int32(off))

@@ -46,30 +46,45 @@ var combining = [...]amd64.Op{
 	asm.AtomicXor: amd64.XorRM,
 }
 
-func (g *gen) atomic(in asm.Insn, info *asm.Info) {
+func (g *gen) atomic(pc int, in asm.Insn, info *asm.Info) {
 	w := amd64.Width(info.Size == 8)
 	src := regMap[in.Src]
+	done := g.a.Labels(1)
+	m := g.atomicMem(pc, in, info, done)
 	switch {
 	case info.Atomic == asm.AtomicXchg:
-		g.a.MR(amd64.XchgMR, w, g.mem(in.Dst, in.Off), src) // locks by itself
+		g.a.MR(amd64.XchgMR, w, m, src) // locks by itself
 	case info.Atomic == asm.AtomicCmpxchg:
-		g.a.LockMR(amd64.CmpxchgMR, w, g.mem(in.Dst, in.Off), src)
+		g.a.LockMR(amd64.CmpxchgMR, w, m, src)
 		g.zeroExtend(w, amd64.RAX) // which a success leaves alone
 	case !info.Fetch:
-		g.a.LockMR(locked[info.Atomic], w, g.mem(in.Dst, in.Off), src)
+		g.a.LockMR(locked[info.Atomic], w, m, src)
 	case info.Atomic == asm.AtomicAdd:
-		g.a.LockMR(amd64.XaddMR, w, g.mem(in.Dst, in.Off), src)
+		g.a.LockMR(amd64.XaddMR, w, m, src)
 	default:
-		g.fetchLoop(combining[info.Atomic], w, in, src)
+		g.fetchLoop(combining[info.Atomic], w, m, src)
 	}
+	g.a.Bind(done)
+}
+
+// atomicMem is mem for an atomic. An address that is not aligned, which the verifier refuses, goes to Go and from there
+// to done: a locked access across cache lines stops the whole machine, and some kernels kill the process for it.
+func (g *gen) atomicMem(pc int, in asm.Insn, info *asm.Info, done amd64.Label) amd64.Mem {
+	size := int32(info.Size)
+	if inFrame(in.Dst, in.Off) && int32(in.Off)%size == 0 {
+		return g.mem(in.Dst, in.Off)
+	}
+	g.address(regMap[in.Dst], int32(in.Off))
+	g.a.RI(amd64.TestI32, amd64.L, scratch, size-1)
+	g.a.Jcc(amd64.CondNE, g.later(coldPath{kind: coldLeave, site: g.newSite(exitAtomic, pc, done)}))
+	return amd64.Indexed(baseReg, scratch, 0)
 }
 
 // fetchLoop emits src = *m, *m op= src as a loop around compare-and-exchange, which wants the old value in RAX. The new
-// value is in RDX: its base address moves into scratch, and comes back at the end.
-func (g *gen) fetchLoop(op amd64.Op, w amd64.Width, in asm.Insn, src amd64.Reg) {
-	g.address(regMap[in.Dst], int32(in.Off))
-	g.a.RR(amd64.AddRM, amd64.Q, scratch, baseReg)
-	m := amd64.At(scratch, 0)
+// value is in RDX: the host address moves into scratch, and RDX's base address comes back at the end.
+func (g *gen) fetchLoop(op amd64.Op, w amd64.Width, m amd64.Mem, src amd64.Reg) {
+	g.a.RM(amd64.LeaRM, amd64.Q, scratch, m)
+	m = amd64.At(scratch, 0)
 	// R0 as the source has to make room: it borrows the fuel's register.
 	saved, operand := amd64.RAX, src
 	if src == amd64.RAX {

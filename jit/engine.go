@@ -156,6 +156,9 @@ func (e *engine) serve(p *program, site *site) *vm.Fault {
 		return e.helper(p, site)
 	case exitPacket:
 		return e.packet(p, site)
+	case exitAtomic:
+		e.atomic(p.insns[site.pc])
+		return nil
 	case exitDepth:
 		return e.fault(vm.CallDepth, p, site)
 	}
@@ -269,4 +272,30 @@ func (e *engine) packet(p *program, site *site) *vm.Fault {
 		e.state.resume = uint64(p.at(p.stubs.ret))
 	}
 	return nil
+}
+
+// atomic does an atomic on memory that is not aligned, as plain loads and stores: what the interpreter makes of it.
+func (e *engine) atomic(in asm.Insn) {
+	r := &e.state.regs
+	info := asm.KindOf(in).Info()
+	addr := uint32(r[in.Dst] + uint64(in.Off))
+	space := e.cpu.Env.Space
+	old := uint64(space.Load32(addr))
+	if info.Size == 8 {
+		old = space.Load64(addr)
+	}
+	next, store := asm.EvalAtomic(info.Atomic, info.Size, old, r[in.Src], r[asm.R0])
+	switch {
+	case !store:
+	case info.Size == 8:
+		space.Store64(addr, next)
+	default:
+		space.Store32(addr, uint32(next))
+	}
+	switch {
+	case info.Atomic == asm.AtomicCmpxchg:
+		r[asm.R0] = old
+	case info.Fetch:
+		r[in.Src] = old
+	}
 }
