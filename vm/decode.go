@@ -64,6 +64,7 @@ func (l *Linked) decode() {
 		l.code = append(l.code, d)
 		l.slots = append(l.slots, int32(slot))
 	}
+	l.fast = fuse(l.code)
 }
 
 // at returns the index in code of the instruction at a slot, or false.

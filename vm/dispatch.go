@@ -34,11 +34,14 @@ func straight[M mode](x *Interpreter) (in *insn, why leaving) {
 		m     M
 		r     = &x.regs
 		mem   = x.space
-		code  = x.prog.code
+		code  = x.prog.fast
 		pc    = x.pc
 		start = pc
 		fuel  = x.fuel
 	)
+	if len(m) != 0 {
+		code = x.prog.code // the hook sees each instruction
+	}
 	for {
 		in = &code[pc]
 		pc++
@@ -401,6 +404,116 @@ func straight[M mode](x *Interpreter) (in *insn, why leaving) {
 			mem.Store64(uint32(r[in.dst&15]+uint64(in.off)), r[in.src&15])
 		case asm.LdImm64:
 			r[in.dst&15] = in.imm
+
+		// Two or three at once: see fuse. next is the second of them.
+		case opMovAdd64K:
+			next := &code[pc]
+			pc++
+			r[in.dst&15] = r[in.src&15] + next.imm
+		case opMovAnd64K:
+			next := &code[pc]
+			pc++
+			r[in.dst&15] = r[in.src&15] & next.imm
+		case opMovLsh64K:
+			next := &code[pc]
+			pc++
+			r[in.dst&15] = r[in.src&15] << (next.imm & 63)
+		case opMovRsh64K:
+			next := &code[pc]
+			pc++
+			r[in.dst&15] = r[in.src&15] >> (next.imm & 63)
+		case opMovArsh64K:
+			next := &code[pc]
+			pc++
+			r[in.dst&15] = uint64(int64(r[in.src&15]) >> (next.imm & 63))
+		case opMovAdd64X:
+			next := &code[pc]
+			pc++
+			r[in.dst&15] = r[in.src&15] + r[next.src&15]
+		case opMovLshXor64:
+			next, third := &code[pc], &code[pc+1]
+			pc += 2
+			v := r[in.src&15] << (next.imm & 63)
+			r[in.dst&15] = v
+			r[third.dst&15] ^= v
+		case opMovRshXor64:
+			next, third := &code[pc], &code[pc+1]
+			pc += 2
+			v := r[in.src&15] >> (next.imm & 63)
+			r[in.dst&15] = v
+			r[third.dst&15] ^= v
+		case opMovAddJgt64:
+			next, third := &code[pc], &code[pc+1]
+			pc += 2
+			v := r[in.src&15] + next.imm
+			r[in.dst&15] = v
+			if v > r[third.src&15] {
+				in = third
+				goto taken
+			}
+		case opAddJne64K:
+			next := &code[pc]
+			pc++
+			v := r[in.dst&15] + in.imm
+			r[in.dst&15] = v
+			if v != next.imm {
+				in = next
+				goto taken
+			}
+		case opLdx8Jeq32K:
+			next := &code[pc]
+			pc++
+			v := uint32(mem.Load8(uint32(r[in.src&15] + uint64(in.off))))
+			r[in.dst&15] = uint64(v)
+			if v == uint32(next.imm) {
+				in = next
+				goto taken
+			}
+		case opLdx8Jne32K:
+			next := &code[pc]
+			pc++
+			v := uint32(mem.Load8(uint32(r[in.src&15] + uint64(in.off))))
+			r[in.dst&15] = uint64(v)
+			if v != uint32(next.imm) {
+				in = next
+				goto taken
+			}
+		case opLdx16Jeq32K:
+			next := &code[pc]
+			pc++
+			v := uint32(mem.Load16(uint32(r[in.src&15] + uint64(in.off))))
+			r[in.dst&15] = uint64(v)
+			if v == uint32(next.imm) {
+				in = next
+				goto taken
+			}
+		case opLdx16Jne32K:
+			next := &code[pc]
+			pc++
+			v := uint32(mem.Load16(uint32(r[in.src&15] + uint64(in.off))))
+			r[in.dst&15] = uint64(v)
+			if v != uint32(next.imm) {
+				in = next
+				goto taken
+			}
+		case opLdx32Jeq32K:
+			next := &code[pc]
+			pc++
+			v := uint32(mem.Load32(uint32(r[in.src&15] + uint64(in.off))))
+			r[in.dst&15] = uint64(v)
+			if v == uint32(next.imm) {
+				in = next
+				goto taken
+			}
+		case opLdx32Jne32K:
+			next := &code[pc]
+			pc++
+			v := uint32(mem.Load32(uint32(r[in.src&15] + uint64(in.off))))
+			r[in.dst&15] = uint64(v)
+			if v != uint32(next.imm) {
+				in = next
+				goto taken
+			}
 		default:
 			x.pc, x.fuel = pc, fuel-int64(pc-start)
 			return in, forSpecial

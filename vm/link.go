@@ -18,6 +18,7 @@ type Linked struct {
 	data  []span // map values that it addresses directly
 
 	code  []insn  // for the interpreter: one an instruction
+	fast  []insn  // the same, see fuse
 	slots []int32 // slot of each of code
 }
 
