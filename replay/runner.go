@@ -282,9 +282,13 @@ func (r *runner) copies() bool { return r.sides[0].slots != 0 }
 // prepare makes of a record what the program's hook would get.
 func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 	r.number++
-	*p = packet{off: int(rec.Off) + linkRoom, n: int(rec.CapLen), wire: rec.OrigLen, link: rec.Link, iface: rec.Iface}
+	p.off, p.n, p.wire = int(rec.Off)+linkRoom, int(rec.CapLen), rec.OrigLen
+	p.link, p.iface = rec.Link, rec.Iface
 	in := &p.in
-	in.Number, in.Time, in.Ifindex = r.number, r.clock(rec.TS), r.ifindex(rec.Iface)
+	if r.isSKB { // XDP sees no more than what is set here
+		*in = prog.Input{}
+	}
+	in.Number, in.Time, in.Ifindex, in.RxQueue = r.number, r.clock(rec.TS), r.ifindex(rec.Iface), 0
 	if rec.Has&pcap.HasQueue != 0 {
 		in.RxQueue = rec.Queue
 	}
