@@ -76,7 +76,7 @@ func (a *app) run(file string, f *runFlags) error {
 	case f.unverified:
 		engines = []string{skep.EngineChecked}
 	case f.engine == "both":
-		engines = []string{skep.EngineInterp, skep.EngineJIT}
+		engines = []string{skep.EngineInterp, secondEngine()}
 	}
 	var reports []*runReport
 	for _, engine := range engines {
