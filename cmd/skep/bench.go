@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -57,6 +56,9 @@ func (a *app) bench(args []string, f *benchFlags) error {
 	if f.packets < 1 || f.rounds < 1 {
 		return fmt.Errorf("--packets and --rounds: want 1 or more")
 	}
+	if err := checkOutput(f.output); err != nil {
+		return err
+	}
 	capture := "sample"
 	if len(args) == 2 {
 		capture = args[1]
@@ -70,9 +72,7 @@ func (a *app) bench(args []string, f *benchFlags) error {
 		return err
 	}
 	if f.output == "json" {
-		enc := json.NewEncoder(a.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(report)
+		return a.printJSON(report)
 	}
 	printBench(a.out, report)
 	return nil

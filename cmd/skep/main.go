@@ -2,6 +2,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -109,4 +110,18 @@ func exitCodesTopic() *cobra.Command {
   2  wrong usage, or input that cannot be read
   3  the guest faulted`,
 	}
+}
+
+// checkOutput says what is wrong with the value of an -o flag.
+func checkOutput(o string) error {
+	if o != "text" && o != "json" {
+		return fmt.Errorf("-o %s: want text or json", o)
+	}
+	return nil
+}
+
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -73,6 +72,9 @@ Time is the capture's, random numbers come from --seed: the same input gives the
 }
 
 func (a *app) replay(file, capture string, f *replayFlags) (err error) {
+	if err := checkOutput(f.output); err != nil {
+		return err
+	}
 	o := replay.Options{StopOnFault: f.stopOnFault, CountChanged: f.changed}
 	if f.write != "" {
 		out, err := os.Create(f.write)
@@ -228,9 +230,7 @@ func (a *app) progress() func(packets, bytes uint64) {
 
 func (a *app) printReport(r *replay.Report, output string) error {
 	if output == "json" {
-		enc := json.NewEncoder(a.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r)
+		return a.printJSON(r)
 	}
 	printReplay(a.out, r)
 	return nil

@@ -67,6 +67,9 @@ func (a *app) run(file string, f *runFlags) error {
 	if f.repeat < 1 {
 		return fmt.Errorf("--repeat %d: want 1 or more", f.repeat)
 	}
+	if err := checkOutput(f.output); err != nil {
+		return err
+	}
 	data, err := f.packet.read(a.in)
 	if err != nil {
 		return err
@@ -178,9 +181,7 @@ func ctxFields(s string) (map[string]any, error) {
 
 func (a *app) printRun(v *skep.VM, r *runReport, data []byte, f *runFlags) error {
 	if f.output == "json" {
-		enc := json.NewEncoder(a.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r)
+		return a.printJSON(r)
 	}
 	fmt.Fprintf(a.out, "%s  %s (%d), %d insns, engine %s", r.Program, r.Verdict, r.Ret, r.Insns, r.Engine)
 	if r.MeanNS > 0 {

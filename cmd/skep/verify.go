@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -99,8 +98,8 @@ type pathStep struct {
 }
 
 func (a *app) verify(files []string, f *verifyFlags) error {
-	if f.output != "text" && f.output != "json" {
-		return fmt.Errorf("-o %s: want text or json", f.output)
+	if err := checkOutput(f.output); err != nil {
+		return err
 	}
 	profile, err := profileOf(f.kernel)
 	if err != nil {
@@ -184,9 +183,7 @@ func (a *app) printOutcomes(all []outcome, profile *verifier.Profile, output str
 		}
 	}
 	if output == "json" {
-		enc := json.NewEncoder(a.out)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(all); err != nil {
+		if err := a.printJSON(all); err != nil {
 			return err
 		}
 	} else {
