@@ -37,17 +37,27 @@ func LoadRaw(data []byte, name string, opts Options) (*Object, error) {
 		return nil, &Error{name, -1, err.Error()}
 	}
 	p := &prog.Program{Name: name, Type: opts.Type, License: "GPL", Object: name, Insns: insns, Funcs: rawFuncs(insns, name)}
-	if pc := slices.IndexFunc(insns, namesMap); pc >= 0 {
-		p.Broken = fmt.Sprintf("instruction %d refers to a map, of which plain instructions have none", pc)
-	}
+	p.Broken = rawBroken(insns)
 	if p.Type == prog.Unspec && p.Broken == "" {
 		p.Broken = "plain instructions have no program type: say which it is"
 	}
 	return &Object{File: name, License: p.License, Programs: []*prog.Program{p}}, nil
 }
 
-func namesMap(in asm.Insn) bool {
-	return in.Op == opLdImm64 && in.Src != asm.PseudoNone && in.Src != asm.PseudoFunc
+// rawBroken names the first thing that instructions refer to and that a file of them alone does not have, "" when there is none.
+func rawBroken(insns []asm.Insn) string {
+	for pc := 0; pc < len(insns); pc++ {
+		switch in := insns[pc]; {
+		case in.Op == opCall && in.Src == asm.CallKfuncID:
+			return fmt.Sprintf("instruction %d calls a kernel function, of which plain instructions have no names", pc)
+		case in.Op != opLdImm64:
+		case in.Src != asm.PseudoNone && in.Src != asm.PseudoFunc:
+			return fmt.Sprintf("instruction %d refers to a map, of which plain instructions have none", pc)
+		default:
+			pc++
+		}
+	}
+	return ""
 }
 
 // rawFuncs finds the functions by the calls and addresses of them.

@@ -64,6 +64,7 @@ func TestLoadRawErrors(t *testing.T) {
 func FuzzLoadRaw(f *testing.F) {
 	f.Add([]byte(rawText))
 	f.Add([]byte("\x95\x00\x00\x00\x00\x00\x00\x00"))
+	f.Add([]byte("\x85\x20\x00\x00\x07\x00\x00\x00")) // a kernel function, of which there is no name
 	f.Add([]byte("18 41 00 00 ff ff ff ff 00 00 00 00 00 00 00 00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o, err := LoadRaw(data, "x", Options{Type: prog.XDP})
