@@ -3,6 +3,7 @@ package skep_test
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -72,12 +73,15 @@ func BenchmarkALULoop(b *testing.B) {
 			engine, err := vm.Engine("")
 			require.NoError(b, err)
 			ctx := vm.Ctx("")
+			fastest := time.Hour
 			for b.Loop() {
+				start := time.Now()
 				if _, err := engine.Run(ctx); err != nil {
 					b.Fatal(err)
 				}
+				fastest = min(fastest, time.Since(start))
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(res.Insns), "ns/insn")
+			b.ReportMetric(float64(fastest.Nanoseconds())/float64(res.Insns), "min-ns/insn")
 		})
 	}
 }

@@ -24,8 +24,8 @@ type row struct {
 }
 
 var rows = []row{
-	{label: "interpreter, 14,007-instruction ALU loop", bench: "BenchmarkALULoop/engine=interp", unit: "ns/insn", shown: "ns an instruction"},
-	{label: "machine code, the same loop", bench: "BenchmarkALULoop/engine=jit", unit: "ns/insn", versus: "BenchmarkALULoop/engine=interp", shown: "ns an instruction"},
+	{label: "interpreter, 14,007-instruction ALU loop", bench: "BenchmarkALULoop/engine=interp", unit: "min-ns/insn", shown: "ns an instruction"},
+	{label: "machine code, the same loop", bench: "BenchmarkALULoop/engine=jit", unit: "min-ns/insn", versus: "BenchmarkALULoop/engine=interp", shown: "ns an instruction"},
 	{label: "machine code, TCP filter, batch", bench: "BenchmarkFilter/engine=jit", unit: "batch-ns/packet", versus: "BenchmarkFilter/engine=interp", shown: "ns a packet"},
 	{label: "replay of 5 million packets, 3.7 GB in memory, machine code", bench: "BenchmarkLarge/tool=replay/engine=jit", unit: "s-wall", versus: "BenchmarkLarge/tool=tcpdump", shown: "s"},
 	{label: "the same, interpreter", bench: "BenchmarkLarge/tool=replay/engine=interp", unit: "s-wall", versus: "BenchmarkLarge/tool=tcpdump", shown: "s"},
