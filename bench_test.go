@@ -17,29 +17,29 @@ import (
 	"github.com/skepvm/skep/verifier"
 )
 
-// aluLoop is 1000 turns of one serial xorshift-multiply chain: 14,007 instructions, bound by latency.
+// aluLoop adds up 1000 numbers of the xorshift64* generator: 14,007 instructions, most of which wait for the one before.
 const aluLoop = `
-	r0 = 88172645463325252 ll
-	r1 = 1000
-	r5 = 2685821657736338717 ll
-	r6 = 0
-	r7 = 0
+	r6 = 88172645463325252 ll
+	r8 = 2685821657736338717 ll
+	r7 = 1000
+	r0 = 0
 loop:
-	r2 = r0
-	r2 >>= 12
-	r0 ^= r2
-	r2 = r0
-	r2 <<= 25
-	r0 ^= r2
-	r2 = r0
-	r2 >>= 27
-	r0 ^= r2
-	r0 *= r5
-	r6 += 1
-	r7 += r6
-	r1 -= 1
-	if r1 != 0 goto loop
-	r0 ^= r7
+	r1 = r6
+	r1 >>= 12
+	r6 ^= r1
+	r1 = r6
+	r1 <<= 25
+	r6 ^= r1
+	r1 = r6
+	r1 >>= 27
+	r6 ^= r1
+	r1 = r6
+	r1 *= r8
+	r0 += r1
+	r7 += -1
+	if r7 != 0 goto loop
+	r0 >>= 1
+	r0 <<= 1
 	exit
 `
 
