@@ -9,13 +9,11 @@ import (
 )
 
 // aluScalar computes a op= b on scalars, width bits wide (kernel: adjust_scalar_min_max_vals). The result of a 32-bit
-// operation is zero-extended. Division and modulo are not followed: the kernel knows nothing of their result either.
+// operation is zero-extended. Division and modulo are not followed: the kernel says nothing of their result either, not
+// even that 32-bit ones have a zero upper half.
 func aluScalar(a *bounds, op asm.ALUOp, b *bounds, width uint8) {
 	if !followed(op, b, width) {
 		*a = anyBounds
-		if width == 32 {
-			a.zext32()
-		}
 		return
 	}
 	if a.isConst() && b.isConst() {
@@ -38,7 +36,7 @@ func followed(op asm.ALUOp, b *bounds, width uint8) bool {
 		return true
 	case asm.Lsh, asm.Rsh, asm.Arsh:
 		if width == 32 {
-			return b.const32() && uint32(b.tn.Value) < 32
+			return b.const32() && b.umax < 32 // the kernel looks at the whole register
 		}
 		return b.isConst() && b.tn.Value < 64
 	}
@@ -284,4 +282,16 @@ func mulS64(a, b int64) (int64, bool) {
 	}
 	p := a * b
 	return p, p/b != a || a == -1 && b == math.MinInt64 || b == -1 && a == math.MinInt64
+}
+
+// swap puts the low size bytes in another order and zeroes the rest. Only known bits survive a change of order.
+func (b *bounds) swap(op asm.SwapOp, size uint8) {
+	b.truncate(size)
+	if op == asm.ToLE { // no change: guests are little-endian
+		return
+	}
+	tn := tnum.T{Value: asm.EvalSwap(op, size, b.tn.Value), Mask: asm.EvalSwap(op, size, b.tn.Mask)}
+	*b = anyBounds
+	b.tn = tn
+	b.sync()
 }

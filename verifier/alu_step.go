@@ -57,6 +57,11 @@ func (v *verifier) stepUnary(in *insn, dst *reg) *Error {
 		*dst = reg{typ: scalar, bounds: zero}
 		return nil
 	}
+	if in.class == asm.ClassSwap && dst.typ == scalar && v.profile.SwapBits {
+		dst.unlink()
+		dst.swap(asm.SwapOp(in.op), in.size)
+		return nil
+	}
 	*dst = unknownReg()
 	return nil
 }

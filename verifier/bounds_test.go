@@ -112,7 +112,7 @@ func TestCastSound(t *testing.T) {
 		v := someValue(r)
 		b := someBounds(r, v)
 		v = someMember(r, &b, v)
-		size := uint8(1 << r.IntN(3))
+		size := uint8(1 << r.IntN(4))
 		check := func(name string, f func(*bounds), want uint64) {
 			got := b
 			f(&got)
@@ -123,6 +123,14 @@ func TestCastSound(t *testing.T) {
 		check("truncate", func(b *bounds) { b.truncate(size) }, v<<(64-8*size)>>(64-8*size))
 		check("zext32", (*bounds).zext32, uint64(uint32(v)))
 		check("signExtend", func(b *bounds) { b.signExtend(size) }, asm.SignExtend(v, size, 64))
+		if size > 1 {
+			check("le", func(b *bounds) { b.swap(asm.ToLE, size) }, asm.EvalSwap(asm.ToLE, size, v))
+			check("be", func(b *bounds) { b.swap(asm.ToBE, size) }, asm.EvalSwap(asm.ToBE, size, v))
+			check("bswap", func(b *bounds) { b.swap(asm.Bswap, size) }, asm.EvalSwap(asm.Bswap, size, v))
+		}
+		if size == 8 {
+			continue
+		}
 		if size < 4 {
 			check("signExtend32", func(b *bounds) { b.signExtend32(size) }, asm.SignExtend(v, size, 32))
 		}

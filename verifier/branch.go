@@ -66,12 +66,19 @@ var swapped = [...]asm.Cond{
 func decide(c asm.Cond, width uint8, a, b *bounds) outcome {
 	x, y := a.view(width), b.view(width)
 	switch c {
-	case asm.Jeq:
-		return decideEqual(x, y)
-	case asm.Jne:
-		return decideEqual(x, y).not()
+	case asm.Jeq, asm.Jne:
+		o := decideEqual(x, y)
+		if o == unknown && width == 64 && decideEqual(a.view(32), b.view(32)) == never {
+			o = never // values with different low halves differ
+		}
+		if c == asm.Jne {
+			o = o.not()
+		}
+		return o
 	case asm.Jset:
 		switch {
+		case !x.tn.IsConst() && !y.tn.IsConst(): // the kernel decides constant masks only
+			return unknown
 		case x.tn.Value&y.tn.Value != 0:
 			return always
 		case x.tn.Max()&y.tn.Max() == 0:

@@ -351,6 +351,9 @@ func (v *verifier) checkArgType(n uint8, r *reg, arg helpers.Arg) *Error {
 		if arg.Has(helpers.ArgReadOnly) {
 			flags &^= readOnly
 		}
+		if arg.Has(helpers.ArgMaybeNull) {
+			flags &^= maybeNull
+		}
 		if r.typ == t.typ && (flags == t.flags || r.typ == scalar) {
 			return nil
 		}

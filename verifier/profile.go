@@ -29,16 +29,15 @@ type Profile struct {
 	// Capable says that the loader has CAP_BPF (kernel: bpf_capable): local calls, bounded loops, precision.
 	Capable bool
 	// StrictAlign demands that packet and map accesses are aligned to their size (BPF_F_STRICT_ALIGNMENT).
+	// Without it the rule is x86's and arm64's: unaligned packet and map accesses are fine.
 	StrictAlign bool
-	// AnyAlign says that the machine has efficient unaligned access (BPF_F_ANY_ALIGNMENT); when both are false the rule
-	// is x86's and arm64's: unaligned packet and map accesses are fine.
-	AnyAlign bool
 
 	// Feature switches, by the kernel that brought them.
 	LinkedAdd     bool // scalars linked by x = y + const (6.12)
 	ConstKeyMaps  bool // lookup of a constant valid array key is not null (6.15)
 	TruncatedFill bool // narrow fills keep what is known (6.8)
 	NegBounds     bool // negation keeps bounds (6.18)
+	SwapBits      bool // byte swaps keep known bits (seen in 6.18.44)
 }
 
 // BackEdgeRule says which backward edges the control flow may have.
@@ -77,6 +76,7 @@ func Linux(major, minor int) *Profile {
 		ConstKeyMaps:  since(6, 15),
 		TruncatedFill: since(6, 8),
 		NegBounds:     since(6, 18),
+		SwapBits:      since(6, 18),
 	}
 	if since(5, 2) {
 		p.MaxInsns, p.MaxProcessed, p.MaxJumpSeq = 1_000_000, 1_000_000, 8192
