@@ -37,6 +37,8 @@ var allowed = map[string]string{
 	"replay":             "prog mem maps vm internal/pcap",
 	"examples":           "",
 	"":                   "asm mem maps prog helpers object verifier vm jit replay kver",
+	"conformance":        "*",
+	"conformance/gen":    "asm maps prog helpers",
 	"conformance/kernel": "*",
 	"bench/figures":      "",
 	"cmd/skep":           "*",
