@@ -73,9 +73,13 @@ func TestListing(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	var b bytes.Buffer
-	require.NoError(t, jit.Listing(&b, m, verified(t, "r0 = 2\nexit").Program(), true))
+	require.NoError(t, jit.Listing(&b, m, verified(t, "r0 = 2\nexit").Program(), jit.Processor{Arch: "amd64", BMI2: true}))
 	require.Contains(t, b.String(), "   0: r0 = 2\n\t000000  sub rcx, 0x2\n\t000004  mov eax, 0x2\n   1: exit\n")
-	require.Error(t, jit.Listing(&b, m, &prog.Program{}, true), "no instructions")
+	b.Reset()
+	require.NoError(t, jit.Listing(&b, m, verified(t, "r0 = 2\nexit").Program(), jit.Processor{Arch: "arm64"}))
+	require.Contains(t, b.String(), "   0: r0 = 2\n\t000000  sub x8, x8, #0x2\n\t000004  mov w7, #0x2\n   1: exit\n\t000008  ret\n")
+	require.Error(t, jit.Listing(&b, m, &prog.Program{}, jit.Host()), "no instructions")
+	require.ErrorIs(t, jit.Listing(&b, m, verified(t, "r0 = 2\nexit").Program(), jit.Processor{}), jit.ErrUnsupported)
 }
 
 func Example() {

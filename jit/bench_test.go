@@ -118,7 +118,7 @@ func parse(t testing.TB, src string) []asm.Insn {
 }
 
 func newBench(t testing.TB, typ prog.Type, src string) *bench {
-	if !available {
+	if !Available() {
 		t.Skip(ErrUnsupported)
 	}
 	m, err := vm.NewMachine(vm.Config{})
@@ -225,17 +225,19 @@ func BenchmarkCompile(b *testing.B) {
 			insns = append(insns, one[:len(one)-1]...)
 		}
 		insns = append(insns, asm.Exit.Example())
-		b.Run(fmt.Sprint(len(insns)), func(b *testing.B) {
-			b.ReportAllocs()
-			var c *code
-			for b.Loop() {
-				var err error
-				if c, err = compile(insns, target{mask: ^uint32(0), bmi2: true}); err != nil {
-					b.Fatal(err)
+		for arch, p := range goldenProcessors {
+			b.Run(fmt.Sprintf("%s/%d", arch, len(insns)), func(b *testing.B) {
+				b.ReportAllocs()
+				var c *code
+				for b.Loop() {
+					var err error
+					if c, err = compile(insns, target{Processor: p.best, mask: ^uint32(0)}); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-			b.ReportMetric(float64(len(c.bytes)), "bytes")
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(insns)), "ns/insn")
-		})
+				b.ReportMetric(float64(len(c.bytes)), "bytes")
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(insns)), "ns/insn")
+			})
+		}
 	}
 }

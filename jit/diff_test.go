@@ -141,10 +141,13 @@ func (d *differ) seed(seed uint64) string {
 	return d.compare(programs, r.IntN(4) == 0, 1+r.Int64N(500), r.IntN(2) == 0)
 }
 
-func (d *differ) compare(programs [2][]asm.Insn, batch bool, slice int64, bmi2 bool) string {
+func (d *differ) compare(programs [2][]asm.Insn, batch bool, slice int64, plain bool) string {
 	x, err := vm.NewInterpreter(d.a.m.CPU(1), d.a.link(d.t, programs, mapSpecs()), vm.InterpOptions{})
 	require.NoError(d.t, err)
-	d.b.c.bmi2 = bmi2 && hasBMI2()
+	d.b.c.processor = host
+	if plain {
+		d.b.c.processor = Processor{Arch: host.Arch}
+	}
 	e, err := d.b.c.compileLinked(d.b.m.CPU(1), d.b.link(d.t, programs, mapSpecs()))
 	require.NoError(d.t, err, asm.FormatProgram(programs[0]))
 	e.slice = min(slice, e.budget)
@@ -188,7 +191,7 @@ func (want outcome) diff(got outcome) string {
 
 // TestDifferential lets random programs run on both engines.
 func TestDifferential(t *testing.T) {
-	if !available {
+	if !Available() {
 		t.Skip(ErrUnsupported)
 	}
 	for _, size := range []uint64{0, 1 << 24} {
@@ -214,7 +217,7 @@ func TestDifferential(t *testing.T) {
 
 // FuzzDifferential goes on from there.
 func FuzzDifferential(f *testing.F) {
-	if !available {
+	if !Available() {
 		f.Skip(ErrUnsupported)
 	}
 	f.Add(uint64(1))
@@ -228,7 +231,7 @@ func FuzzDifferential(f *testing.F) {
 // TestMayGotoRunsOut: every activation has its own count of may_gotos, also that of a callback and that of a program
 // that took another's place.
 func TestMayGotoRunsOut(t *testing.T) {
-	if !available {
+	if !Available() {
 		t.Skip(ErrUnsupported)
 	}
 	first := parse(t, `

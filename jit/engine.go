@@ -17,7 +17,7 @@ const (
 	// also how long a collection may have to wait for it.
 	slice = 50_000
 
-	// nativeStack is the private stack: a call needs at most 40 bytes, and there are at most vm.MaxFrames of them.
+	// nativeStack is the private stack: a call needs at most 48 bytes, an exit 16, and there are at most vm.MaxFrames of them.
 	nativeStack = 8 << 10
 
 	// maxBatch is how many frames machine code is sent off with at a time.

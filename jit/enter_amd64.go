@@ -4,11 +4,9 @@ package jit
 
 import "golang.org/x/sys/cpu"
 
-const available = true
+var host = Processor{Arch: "amd64", BMI2: cpu.X86.HasBMI2}
 
 // enter runs machine code from a stub until it leaves; state.site says why it did.
 //
 //go:noescape
 func enter(s *state, stub uintptr)
-
-func hasBMI2() bool { return cpu.X86.HasBMI2 }

@@ -1,9 +1,7 @@
-//go:build !amd64 || !(linux || darwin || windows)
+//go:build !(amd64 && (linux || darwin || windows)) && !(arm64 && (linux || darwin))
 
 package jit
 
-const available = false
+var host Processor
 
 func enter(*state, uintptr) { panic("jit: no machine code on this system") }
-
-func hasBMI2() bool { return false }

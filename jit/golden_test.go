@@ -25,35 +25,48 @@ var goldenPrograms = []struct{ name, src string }{
 	{"filter", tcpFilter},
 }
 
+// goldenProcessors has each architecture's best processor, and a plain one for the program that shows the difference.
+var goldenProcessors = map[string]struct {
+	best  Processor
+	plain string
+}{
+	"amd64": {Processor{Arch: "amd64", BMI2: true}, "arithmetic"},
+	"arm64": {Processor{Arch: "arm64", LSE: true}, "memory"},
+}
+
 func TestGolden(t *testing.T) {
-	var b strings.Builder
-	for _, p := range goldenPrograms {
-		for _, bmi2 := range []bool{true, false} {
-			if !bmi2 && p.name != "arithmetic" {
-				continue
+	for arch, processors := range goldenProcessors {
+		t.Run(arch, func(t *testing.T) {
+			var b strings.Builder
+			for _, p := range goldenPrograms {
+				b.WriteString("=== " + p.name + "\n" + golden(t, p.src, processors.best, p.name == "filter"))
+				if p.name == processors.plain {
+					b.WriteString("=== " + p.name + "\nplain\n" + golden(t, p.src, Processor{Arch: arch}, false))
+				}
 			}
-			c, err := compile(parse(t, p.src), target{id: 3, mask: ^uint32(0), bmi2: bmi2})
+			require.NotRegexp(t, `\b[xw](18|28)\b`, b.String(), "the system's register, and Go's g")
+			file := "testdata/" + arch + ".txt"
+			if *update {
+				require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o666))
+			}
+			want, err := os.ReadFile(file)
 			require.NoError(t, err)
-			b.WriteString("=== " + p.name + "\n")
-			if !bmi2 {
-				b.WriteString("without BMI2\n")
-			}
-			var text strings.Builder
-			require.NoError(t, list(&text, c))
-			body, stubs, _ := strings.Cut(text.String(), "run:\n")
-			b.WriteString(body)
-			if p.name == "filter" { // the stubs are the same everywhere
-				b.WriteString("run:\n" + stubs)
-			}
-		}
+			require.Equal(t, string(want), b.String())
+		})
 	}
-	const file = "testdata/golden.txt"
-	if *update {
-		require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o666))
-	}
-	want, err := os.ReadFile(file)
+}
+
+// golden is the listing of a program; the stubs are the same everywhere.
+func golden(t *testing.T, src string, p Processor, stubs bool) string {
+	c, err := compile(parse(t, src), target{Processor: p, id: 3, mask: ^uint32(0)})
 	require.NoError(t, err)
-	require.Equal(t, string(want), b.String())
+	var text strings.Builder
+	require.NoError(t, list(&text, c))
+	if stubs {
+		return text.String()
+	}
+	body, _, _ := strings.Cut(text.String(), "run:\n")
+	return body
 }
 
 // TestCompileRefuses: what vm.Link would not have let through gives an error, not bad code.
@@ -70,8 +83,10 @@ func TestCompileRefuses(t *testing.T) {
 		"writes R10":         {{Op: asm.Mov64K.Info().Opcode, Dst: asm.R10}, exit},
 		"register beyond 10": {{Op: asm.Mov64X.Info().Opcode, Src: 11}, exit},
 	} {
-		_, err := compile(insns, target{mask: ^uint32(0)})
-		var e *Error
-		require.ErrorAs(t, err, &e, name)
+		for _, p := range goldenProcessors {
+			_, err := compile(insns, target{Processor: p.best, mask: ^uint32(0)})
+			var e *Error
+			require.ErrorAs(t, err, &e, name)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package jit compiles verified programs to x86-64 machine code, which means exactly what vm's interpreter means.
+// Package jit compiles verified programs to x86-64 and arm64 machine code, which means exactly what vm's interpreter means.
 //
 // Machine code reaches guest memory only: every address is cut to 32 bits and masked to the space, whatever the
 // verifier proved. It spends fuel for each basic block and comes back to Go when that runs out, so that neither
@@ -22,12 +22,12 @@ import (
 var ErrUnsupported = errors.New("no just-in-time compiler for this system")
 
 // Available reports whether New works here.
-func Available() bool { return available }
+func Available() bool { return host.Arch != "" }
 
 // Compiler makes engines of programs for one machine, and keeps their code. It may be used from several goroutines.
 type Compiler struct {
-	machine *vm.Machine
-	bmi2    bool
+	machine   *vm.Machine
+	processor Processor
 
 	mu       sync.RWMutex // guards what follows
 	verified map[*verifier.Verified]*program
@@ -64,14 +64,14 @@ func newProgram(l *vm.Linked, c *code, pages *execmem.Code) *program {
 
 // New makes a compiler for m. It fails with ErrUnsupported where there is no machine code.
 func New(m *vm.Machine) (*Compiler, error) {
-	if !available {
+	if !Available() {
 		return nil, ErrUnsupported
 	}
 	return &Compiler{
-		machine:  m,
-		bmi2:     hasBMI2(),
-		verified: map[*verifier.Verified]*program{},
-		programs: map[uint32]*program{},
+		machine:   m,
+		processor: host,
+		verified:  map[*verifier.Verified]*program{},
+		programs:  map[uint32]*program{},
 	}, nil
 }
 
@@ -154,7 +154,7 @@ func (c *Compiler) byID(id uint32) *program {
 }
 
 func (c *Compiler) target(l *vm.Linked) target {
-	return target{id: l.ID(), mask: c.machine.Space().Mask(), bmi2: c.bmi2, array: c.arrayMap}
+	return target{Processor: c.processor, id: l.ID(), mask: c.machine.Space().Mask(), array: c.arrayMap}
 }
 
 // arrayMap describes the map with that handle when lookups in it can be inlined.

@@ -16,7 +16,7 @@ type compilers struct {
 }
 
 func newCompilers(t testing.TB) *compilers {
-	if !available {
+	if !Available() {
 		t.Skip(ErrUnsupported)
 	}
 	c := &compilers{t, map[*vm.Machine]*Compiler{}}
@@ -49,11 +49,11 @@ func TestCases(t *testing.T) {
 	vmtest.Run(t, "../vm/testdata", func(cpu *vm.CPU, l *vm.Linked) vm.Engine { return c.engine(cpu, l) })
 }
 
-// TestCasesWithoutBMI2 runs them as older processors have to.
-func TestCasesWithoutBMI2(t *testing.T) {
+// TestCasesOnOldProcessors runs them without BMI2 or LSE.
+func TestCasesOnOldProcessors(t *testing.T) {
 	c := newCompilers(t)
 	vmtest.Run(t, "../vm/testdata", func(cpu *vm.CPU, l *vm.Linked) vm.Engine {
-		c.of(cpu.Machine()).bmi2 = false
+		c.of(cpu.Machine()).processor = Processor{Arch: host.Arch}
 		return c.engine(cpu, l)
 	})
 }

@@ -2,9 +2,11 @@ package jit
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
 	"io"
 
+	"golang.org/x/arch/arm64/arm64asm"
 	"golang.org/x/arch/x86/x86asm"
 
 	"github.com/skepvm/skep/asm"
@@ -13,13 +15,13 @@ import (
 )
 
 // Listing writes the machine code of p, as m would link it, between its instructions. It runs nothing, and works on
-// every architecture. bmi2 says whether the code is for processors with BMI2.
-func Listing(w io.Writer, m *vm.Machine, p *prog.Program, bmi2 bool) error {
+// every architecture, for code of any: ErrUnsupported is its error where there is no Arch.
+func Listing(w io.Writer, m *vm.Machine, p *prog.Program, target Processor) error {
 	l, err := m.Link(p)
 	if err != nil {
 		return err
 	}
-	c := &Compiler{machine: m, bmi2: bmi2}
+	c := &Compiler{machine: m, processor: target}
 	code, err := compile(l.Insns(), c.target(l))
 	if err != nil {
 		return err
@@ -45,16 +47,29 @@ func list(w io.Writer, c *code) error {
 		} else if name := names[off]; name != "" {
 			fmt.Fprintf(out, "%s:\n", name)
 		}
-		inst, err := x86asm.Decode(c.bytes[off:], 64)
-		if err != nil {
-			fmt.Fprintf(out, "\t%06x  .byte %#02x\n", off, c.bytes[off])
-			off++
-			continue
-		}
-		fmt.Fprintf(out, "\t%06x  %s\n", off, x86asm.IntelSyntax(inst, uint64(off), nil))
-		off += inst.Len
+		text, size := disassemble[c.arch](c.bytes[off:], uint64(off))
+		fmt.Fprintf(out, "\t%06x  %s\n", off, text)
+		off += size
 	}
 	return out.Flush()
+}
+
+// disassemble has, by architecture, what says an instruction and its length.
+var disassemble = map[string]func(code []byte, pc uint64) (string, int){
+	"amd64": func(code []byte, pc uint64) (string, int) {
+		inst, err := x86asm.Decode(code, 64)
+		if err != nil {
+			return fmt.Sprintf(".byte %#02x", code[0]), 1
+		}
+		return x86asm.IntelSyntax(inst, pc, nil), inst.Len
+	},
+	"arm64": func(code []byte, _ uint64) (string, int) {
+		inst, err := arm64asm.Decode(code)
+		if err != nil { // it knows no LSE atomics
+			return fmt.Sprintf(".word %#08x", binary.LittleEndian.Uint32(code)), 4
+		}
+		return arm64asm.GNUSyntax(inst), 4
+	},
 }
 
 func formatAt(insns []asm.Insn, pc int) string {

@@ -44,7 +44,7 @@ back:
 // TestUnderCollection runs machine code on several goroutines while others collect garbage, grow stacks and look at
 // all stacks: what a Go runtime does to code that it doesn't know.
 func TestUnderCollection(t *testing.T) {
-	if !available {
+	if !Available() {
 		t.Skip(ErrUnsupported)
 	}
 	const workers = 4
@@ -106,7 +106,7 @@ func grow(n int) int {
 
 // TestYields: an endless program gives way to the collector, and ends when its budget does.
 func TestYields(t *testing.T) {
-	if !available {
+	if !Available() {
 		t.Skip(ErrUnsupported)
 	}
 	m, err := vm.NewMachine(vm.Config{Budget: 200_000_000})

@@ -16,8 +16,8 @@ type Asm struct {
 	saved  []int32 // by Finish: bytes saved by the fixups before the i-th
 }
 
-// Label is a place in the code.
-type Label int32
+// Label is a place in the code. It is an alias so that a code generator for several processors can keep labels of any.
+type Label = int32
 
 type labelPos struct {
 	pos   int32 // in the long code; -1 until bound

@@ -26,6 +26,7 @@ func Load(code []byte) (*Code, error) {
 		return nil, fmt.Errorf("execmem: %d bytes: %w", len(code), err)
 	}
 	copy(pages, code)
+	syncCode(pages)
 	if err := protect(pages); err != nil {
 		return nil, errors.Join(fmt.Errorf("execmem: making %d bytes executable: %w", len(code), err), free(pages))
 	}

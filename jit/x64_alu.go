@@ -7,6 +7,12 @@ import (
 	"github.com/skepvm/skep/internal/amd64"
 )
 
+// x64 makes machine code for x86-64 processors.
+type x64 struct {
+	*gen
+	a amd64.Asm
+}
+
 // simple has the machine instructions of the ALU operations that x86 has as they are: with a register, an 8-bit and
 // a 32-bit immediate.
 var simple = [...]struct{ rm, i8, i32 amd64.Op }{
@@ -24,9 +30,9 @@ var shifts = [...]struct{ imm, vex, cl amd64.Op }{
 	asm.Arsh: {amd64.SarI8, amd64.SarxVEX, amd64.SarCL},
 }
 
-func (g *gen) alu(in asm.Insn, info *asm.Info) {
+func (g *x64) alu(in asm.Insn, info *asm.Info) {
 	w := amd64.Width(info.Width == 64)
-	dst, src := regMap[in.Dst], regMap[in.Src]
+	dst, src := x64Map[in.Dst], x64Map[in.Src]
 	switch info.ALU {
 	case asm.Mov:
 		switch {
@@ -51,7 +57,7 @@ func (g *gen) alu(in asm.Insn, info *asm.Info) {
 		}
 	case asm.Div, asm.SDiv, asm.Mod, asm.SMod:
 		if info.UseSrc {
-			g.divide(info.ALU, w, dst, src)
+			g.divide(info.ALU, w, in.Dst, src)
 		} else {
 			g.divideImm(info.ALU, w, dst, in.Imm)
 		}
@@ -65,7 +71,7 @@ func (g *gen) alu(in asm.Insn, info *asm.Info) {
 }
 
 // movImm loads a constant; it may change the flags, which no instruction carries to the next.
-func (g *gen) movImm(dst amd64.Reg, v uint64) {
+func (g *x64) movImm(dst amd64.Reg, v uint64) {
 	if v == 0 {
 		g.a.RR(amd64.XorRM, amd64.L, dst, dst)
 		return
@@ -74,14 +80,14 @@ func (g *gen) movImm(dst amd64.Reg, v uint64) {
 }
 
 // zeroExtend clears the upper half when an operation of width w that changed nothing was to do it.
-func (g *gen) zeroExtend(w amd64.Width, dst amd64.Reg) {
+func (g *x64) zeroExtend(w amd64.Width, dst amd64.Reg) {
 	if w == amd64.L {
 		g.a.RR(amd64.MovRM, amd64.L, dst, dst)
 	}
 }
 
 // arith emits dst op= imm for the simple operations, in the shortest way.
-func (g *gen) arith(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
+func (g *x64) arith(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
 	switch {
 	case op == asm.And && imm == 0xff:
 		g.a.RR(amd64.MovzxBRM, amd64.L, dst, dst)
@@ -109,7 +115,7 @@ func (g *gen) arith(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
 	}
 }
 
-func (g *gen) shiftImm(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
+func (g *x64) shiftImm(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
 	count := imm & 31
 	if w == amd64.Q {
 		count = imm & 63
@@ -121,18 +127,18 @@ func (g *gen) shiftImm(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
 	g.a.RI(shifts[op].imm, w, dst, count)
 }
 
-func (g *gen) shift(op asm.ALUOp, w amd64.Width, dst, src amd64.Reg) {
-	if g.t.bmi2 {
+func (g *x64) shift(op asm.ALUOp, w amd64.Width, dst, src amd64.Reg) {
+	if g.t.BMI2 {
 		g.a.RRR(shifts[op].vex, w, dst, dst, src)
 		return
 	}
-	g.a.RR(amd64.MovRM, amd64.Q, scratch, fuelReg)
+	g.a.RR(amd64.MovRM, amd64.Q, x64Scratch, x64Fuel)
 	g.a.RR(amd64.MovRM, amd64.L, amd64.RCX, src)
 	g.a.R(shifts[op].cl, w, dst)
-	g.a.RR(amd64.MovRM, amd64.Q, fuelReg, scratch)
+	g.a.RR(amd64.MovRM, amd64.Q, x64Fuel, x64Scratch)
 }
 
-func (g *gen) mulImm(w amd64.Width, dst amd64.Reg, imm int32) {
+func (g *x64) mulImm(w amd64.Width, dst amd64.Reg, imm int32) {
 	switch {
 	case imm == 0:
 		g.movImm(dst, 0)
@@ -145,38 +151,36 @@ func (g *gen) mulImm(w amd64.Width, dst amd64.Reg, imm int32) {
 	}
 }
 
-func signed(op asm.ALUOp) bool    { return op == asm.SDiv || op == asm.SMod }
-func remainder(op asm.ALUOp) bool { return op == asm.Mod || op == asm.SMod }
-
 // divide emits dst op= src. The divisors that x86 traps on, 0 and with signs -1, take cold paths.
-func (g *gen) divide(op asm.ALUOp, w amd64.Width, dst, src amd64.Reg) {
+func (g *x64) divide(op asm.ALUOp, w amd64.Width, bpf asm.Reg, src amd64.Reg) {
+	dst := x64Map[bpf]
 	done := g.a.Labels(1)
 	g.a.RR(amd64.TestMR, w, src, src)
-	g.a.Jcc(amd64.CondE, g.later(coldPath{kind: coldDivZero, back: done, op: op, w: w, reg: dst}))
+	g.a.Jcc(amd64.CondE, g.later(coldPath{kind: coldDivZero, back: done, op: op, w64: bool(w), reg: bpf}))
 	if signed(op) {
 		g.a.RI(amd64.CmpI8, w, src, -1)
-		g.a.Jcc(amd64.CondE, g.later(coldPath{kind: coldDivMinus, back: done, op: op, w: w, reg: dst}))
+		g.a.Jcc(amd64.CondE, g.later(coldPath{kind: coldDivMinus, back: done, op: op, w64: bool(w), reg: bpf}))
 	}
 	if dst == amd64.RAX {
 		if result := g.divideRAX(op, w, src); result != dst {
 			g.a.RR(amd64.MovRM, w, dst, result)
 		}
 	} else {
-		g.a.RR(amd64.MovRM, amd64.Q, scratch, amd64.RAX)
+		g.a.RR(amd64.MovRM, amd64.Q, x64Scratch, amd64.RAX)
 		g.a.RR(amd64.MovRM, w, amd64.RAX, dst)
 		if src == amd64.RAX {
-			src = scratch
+			src = x64Scratch
 		}
 		result := g.divideRAX(op, w, src)
 		g.a.RR(amd64.MovRM, w, dst, result)
-		g.a.RR(amd64.MovRM, amd64.Q, amd64.RAX, scratch)
+		g.a.RR(amd64.MovRM, amd64.Q, amd64.RAX, x64Scratch)
 	}
 	g.loadBase()
 	g.a.Bind(done)
 }
 
 // divideRAX divides RAX by src and says which register the result is in. It changes RAX and RDX.
-func (g *gen) divideRAX(op asm.ALUOp, w amd64.Width, src amd64.Reg) amd64.Reg {
+func (g *x64) divideRAX(op asm.ALUOp, w amd64.Width, src amd64.Reg) amd64.Reg {
 	if signed(op) {
 		g.a.Z(amd64.Cdq, w)
 		g.a.R(amd64.IdivM, w, src)
@@ -190,10 +194,10 @@ func (g *gen) divideRAX(op asm.ALUOp, w amd64.Width, src amd64.Reg) amd64.Reg {
 	return amd64.RAX
 }
 
-func (g *gen) loadBase() { g.a.RM(amd64.MovRM, amd64.Q, baseReg, amd64.At(stateReg, offBase)) }
+func (g *x64) loadBase() { g.a.RM(amd64.MovRM, amd64.Q, x64Base, amd64.At(x64State, offBase)) }
 
 // divideImm emits dst op= imm. Divisors that need no division get none.
-func (g *gen) divideImm(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
+func (g *x64) divideImm(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
 	switch {
 	case imm == 0:
 		g.divideByZero(op, w, dst)
@@ -212,14 +216,14 @@ func (g *gen) divideImm(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
 	}
 }
 
-// divideByConst divides by imm in scratch, and keeps R0 on the native stack meanwhile.
-func (g *gen) divideByConst(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
+// divideByConst divides by imm in x64Scratch, and keeps R0 on the native stack meanwhile.
+func (g *x64) divideByConst(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int32) {
 	if dst != amd64.RAX {
 		g.a.O(amd64.PushO, amd64.Q, amd64.RAX)
 		g.a.RR(amd64.MovRM, w, amd64.RAX, dst)
 	}
-	g.a.Imm(scratch, uint64(int64(imm)))
-	result := g.divideRAX(op, w, scratch)
+	g.a.Imm(x64Scratch, uint64(int64(imm)))
+	result := g.divideRAX(op, w, x64Scratch)
 	if dst != result {
 		g.a.RR(amd64.MovRM, w, dst, result)
 	}
@@ -230,7 +234,7 @@ func (g *gen) divideByConst(op asm.ALUOp, w amd64.Width, dst amd64.Reg, imm int3
 }
 
 // divideByZero: the quotient is 0, the remainder is the dividend.
-func (g *gen) divideByZero(op asm.ALUOp, w amd64.Width, dst amd64.Reg) {
+func (g *x64) divideByZero(op asm.ALUOp, w amd64.Width, dst amd64.Reg) {
 	if remainder(op) {
 		g.zeroExtend(w, dst)
 	} else {
@@ -239,7 +243,7 @@ func (g *gen) divideByZero(op asm.ALUOp, w amd64.Width, dst amd64.Reg) {
 }
 
 // divideByMinusOne: the most negative number is its own negation.
-func (g *gen) divideByMinusOne(op asm.ALUOp, w amd64.Width, dst amd64.Reg) {
+func (g *x64) divideByMinusOne(op asm.ALUOp, w amd64.Width, dst amd64.Reg) {
 	if remainder(op) {
 		g.movImm(dst, 0)
 	} else {
@@ -247,9 +251,19 @@ func (g *gen) divideByMinusOne(op asm.ALUOp, w amd64.Width, dst amd64.Reg) {
 	}
 }
 
-func (g *gen) movsx(in asm.Insn, info *asm.Info) {
+func (g *x64) charge(n int32) { g.arith(asm.Sub, amd64.Q, x64Fuel, n) }
+
+func (g *x64) constant(dst asm.Reg, v uint64) { g.a.Imm(x64Map[dst], v) }
+
+func (g *x64) truncate(dst, src asm.Reg) { g.a.RR(amd64.MovRM, amd64.L, x64Map[dst], x64Map[src]) }
+
+func (g *x64) neg(in asm.Insn, info *asm.Info) {
+	g.a.R(amd64.NegM, amd64.Width(info.Width == 64), x64Map[in.Dst])
+}
+
+func (g *x64) movsx(in asm.Insn, info *asm.Info) {
 	w := amd64.Width(info.Width == 64)
-	g.a.RR(signExtending[info.Size], w, regMap[in.Dst], regMap[in.Src])
+	g.a.RR(signExtending[info.Size], w, x64Map[in.Dst], x64Map[in.Src])
 }
 
 // signExtending and zeroExtending have the loads and moves by size in bytes.
@@ -258,8 +272,8 @@ var (
 	zeroExtending = [...]amd64.Op{1: amd64.MovzxBRM, 2: amd64.MovzxWRM, 4: amd64.MovRM, 8: amd64.MovRM}
 )
 
-func (g *gen) swap(in asm.Insn, info *asm.Info) {
-	dst := regMap[in.Dst]
+func (g *x64) swap(in asm.Insn, info *asm.Info) {
+	dst := x64Map[in.Dst]
 	w := amd64.Width(info.Size == 8)
 	switch {
 	case info.Swap == asm.ToLE && info.Size == 8:

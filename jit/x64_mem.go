@@ -5,12 +5,13 @@ import (
 	"github.com/skepvm/skep/internal/amd64"
 )
 
-func (g *gen) load(info *asm.Info, dst asm.Reg, m amd64.Mem) {
+func (g *x64) load(in asm.Insn, info *asm.Info) {
+	m, dst := g.mem(in.Src, in.Off), x64Map[in.Dst]
 	if info.Signed {
-		g.a.RM(signExtending[info.Size], amd64.Q, regMap[dst], m)
+		g.a.RM(signExtending[info.Size], amd64.Q, dst, m)
 		return
 	}
-	g.a.RM(zeroExtending[info.Size], amd64.Width(info.Size == 8), regMap[dst], m)
+	g.a.RM(zeroExtending[info.Size], amd64.Width(info.Size == 8), dst, m)
 }
 
 // storing has the stores of a register and of an immediate by size in bytes.
@@ -21,11 +22,11 @@ var storing = [...]struct{ reg, imm amd64.Op }{
 	8: {amd64.MovMR, amd64.MovI32},
 }
 
-func (g *gen) store(in asm.Insn, info *asm.Info) {
+func (g *x64) store(in asm.Insn, info *asm.Info) {
 	m := g.mem(in.Dst, in.Off)
 	w := amd64.Width(info.Size == 8)
 	if info.UseSrc || info.Class == asm.ClassStoreRel {
-		g.a.MR(storing[info.Size].reg, w, m, regMap[in.Src])
+		g.a.MR(storing[info.Size].reg, w, m, x64Map[in.Src])
 	} else {
 		g.a.MI(storing[info.Size].imm, w, m, in.Imm)
 	}
@@ -46,11 +47,10 @@ var combining = [...]amd64.Op{
 	asm.AtomicXor: amd64.XorRM,
 }
 
-func (g *gen) atomic(pc int, in asm.Insn, info *asm.Info) {
+func (g *x64) atomicOp(in asm.Insn, info *asm.Info, misaligned func() label) {
 	w := amd64.Width(info.Size == 8)
-	src := regMap[in.Src]
-	done := g.a.Labels(1)
-	m := g.atomicMem(pc, in, info, done)
+	src := x64Map[in.Src]
+	m := g.atomicMem(in, info, misaligned)
 	switch {
 	case info.Atomic == asm.AtomicXchg:
 		g.a.MR(amd64.XchgMR, w, m, src) // locks by itself
@@ -64,31 +64,29 @@ func (g *gen) atomic(pc int, in asm.Insn, info *asm.Info) {
 	default:
 		g.fetchLoop(combining[info.Atomic], w, m, src)
 	}
-	g.a.Bind(done)
 }
 
-// atomicMem is mem for an atomic. An address that is not aligned, which the verifier refuses, goes to Go and from there
-// to done: a locked access across cache lines stops the whole machine, and some kernels kill the process for it.
-func (g *gen) atomicMem(pc int, in asm.Insn, info *asm.Info, done amd64.Label) amd64.Mem {
+// atomicMem is mem for an atomic: it checks the alignment unless that is known.
+func (g *x64) atomicMem(in asm.Insn, info *asm.Info, misaligned func() label) amd64.Mem {
 	size := int32(info.Size)
 	if inFrame(in.Dst, in.Off) && int32(in.Off)%size == 0 {
 		return g.mem(in.Dst, in.Off)
 	}
-	g.address(regMap[in.Dst], int32(in.Off))
-	g.a.RI(amd64.TestI32, amd64.L, scratch, size-1)
-	g.a.Jcc(amd64.CondNE, g.later(coldPath{kind: coldLeave, site: g.newSite(exitAtomic, pc, done)}))
-	return amd64.Indexed(baseReg, scratch, 0)
+	g.address(x64Map[in.Dst], int32(in.Off))
+	g.a.RI(amd64.TestI32, amd64.L, x64Scratch, size-1)
+	g.a.Jcc(amd64.CondNE, misaligned())
+	return amd64.Indexed(x64Base, x64Scratch, 0)
 }
 
 // fetchLoop emits src = *m, *m op= src as a loop around compare-and-exchange, which wants the old value in RAX. The new
-// value is in RDX: the host address moves into scratch, and RDX's base address comes back at the end.
-func (g *gen) fetchLoop(op amd64.Op, w amd64.Width, m amd64.Mem, src amd64.Reg) {
-	g.a.RM(amd64.LeaRM, amd64.Q, scratch, m)
-	m = amd64.At(scratch, 0)
+// value is in RDX: the host address moves into x64Scratch, and RDX's base address comes back at the end.
+func (g *x64) fetchLoop(op amd64.Op, w amd64.Width, m amd64.Mem, src amd64.Reg) {
+	g.a.RM(amd64.LeaRM, amd64.Q, x64Scratch, m)
+	m = amd64.At(x64Scratch, 0)
 	// R0 as the source has to make room: it borrows the fuel's register.
 	saved, operand := amd64.RAX, src
 	if src == amd64.RAX {
-		saved, operand = fuelReg, fuelReg
+		saved, operand = x64Fuel, x64Fuel
 	}
 	g.a.O(amd64.PushO, amd64.Q, saved)
 	if src == amd64.RAX {
@@ -104,4 +102,29 @@ func (g *gen) fetchLoop(op amd64.Op, w amd64.Width, m amd64.Mem, src amd64.Reg) 
 	g.a.RR(amd64.MovRM, w, src, amd64.RAX)
 	g.a.O(amd64.PopO, amd64.Q, saved)
 	g.loadBase()
+}
+
+// mem gives the operand for the guest address uint32(base+off), computing it in x64Scratch unless it is in the frame.
+func (g *x64) mem(base asm.Reg, off int16) amd64.Mem {
+	if inFrame(base, off) {
+		return amd64.Indexed(x64Base, x64Map[asm.R10], int32(off))
+	}
+	g.address(x64Map[base], int32(off))
+	return amd64.Indexed(x64Base, x64Scratch, 0)
+}
+
+// address puts the guest address uint32(r+off), masked, into x64Scratch.
+func (g *x64) address(r amd64.Reg, off int32) {
+	if off == 0 {
+		g.a.RR(amd64.MovRM, amd64.L, x64Scratch, r)
+	} else {
+		g.a.RM(amd64.LeaRM, amd64.L, x64Scratch, amd64.At(r, off))
+	}
+	g.maskScratch()
+}
+
+func (g *x64) maskScratch() {
+	if g.t.mask != ^uint32(0) {
+		g.a.RI(amd64.AndI32, amd64.L, x64Scratch, int32(g.t.mask))
+	}
 }
