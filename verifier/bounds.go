@@ -197,7 +197,8 @@ func (b *bounds) truncate(size uint8) {
 	b.sync()
 }
 
-// signExtend makes the low size bytes (1, 2, 4) the whole value, with sign (kernel: coerce_reg_to_size_sx).
+// signExtend makes the low size bytes (1, 2, 4) the whole value, with sign (kernel: coerce_reg_to_size_sx). Known bits are
+// forgotten, as the kernel does.
 func (b *bounds) signExtend(size uint8) {
 	n := 64 - size*8
 	ext := func(v uint64) int64 { return int64(v<<n) >> n }
@@ -205,23 +206,34 @@ func (b *bounds) signExtend(size uint8) {
 		*b = constBounds(uint64(ext(b.tn.Value)))
 		return
 	}
-	lo, hi := int64(math.MinInt64)>>n, int64(math.MaxInt64)>>n
+	lo, hi, tn := int64(math.MinInt64)>>n, int64(math.MaxInt64)>>n, tnum.Unknown
 	// Where the bits above the kept ones never change, the kept ones run from the one end to the other.
 	if b.smin>>(size*8) == b.smax>>(size*8) {
-		if a, z := ext(uint64(b.smin)), ext(uint64(b.smax)); a <= z {
-			lo, hi = a, z
+		if a, z := ext(uint64(b.smin)), ext(uint64(b.smax)); a <= z && (a < 0) == (z < 0) {
+			lo, hi, tn = a, z, tnum.Range(uint64(a), uint64(z))
 		}
-	} else if b.smin >= lo && b.smax <= hi {
-		lo, hi = b.smin, b.smax
 	}
-	tn := b.tn.Lsh(n).Arsh(n, 64)
 	*b = anyBounds
 	b.tn, b.smin, b.smax = tn, lo, hi
 	b.sync()
 }
 
-// signExtend32 sign-extends the low size bytes (1, 2) to 32 bits and zeroes the rest.
+// signExtend32 sign-extends the low size bytes (1, 2) to 32 bits and zeroes the rest (kernel: coerce_subreg_to_size_sx).
 func (b *bounds) signExtend32(size uint8) {
-	b.signExtend(size)
-	b.truncate(4)
+	n := 32 - size*8
+	ext := func(v uint32) int32 { return int32(v<<n) >> n }
+	if b.isConst() {
+		*b = constBounds(uint64(uint32(ext(uint32(b.tn.Value)))))
+		return
+	}
+	lo, hi, tn := int32(math.MinInt32)>>n, int32(math.MaxInt32)>>n, tnum.Unknown
+	if b.smin32>>(size*8) == b.smax32>>(size*8) {
+		if a, z := ext(uint32(b.smin32)), ext(uint32(b.smax32)); a <= z && (a < 0) == (z < 0) {
+			lo, hi, tn = a, z, tnum.Range(uint64(a), uint64(z))
+		}
+	}
+	*b = anyBounds
+	b.tn, b.smin32, b.smax32 = tn.Subreg(), lo, hi
+	b.smin, b.smax, b.umin, b.umax = 0, math.MaxUint32, 0, math.MaxUint32
+	b.sync()
 }
