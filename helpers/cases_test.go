@@ -118,7 +118,7 @@ type testbed struct {
 
 func newTestbed(t testing.TB, typ prog.Type) *testbed {
 	t.Helper()
-	s, err := mem.New(mem.Options{})
+	s, err := mem.New(mem.Options{Size: 1 << 24})
 	if err != nil {
 		t.Fatal(err)
 	}

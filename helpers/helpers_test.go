@@ -20,7 +20,7 @@ type bed struct {
 
 func newBed(t testing.TB, typ prog.Type) *bed {
 	t.Helper()
-	s, err := mem.New(mem.Options{})
+	s, err := mem.New(mem.Options{Size: 1 << 24})
 	if err != nil {
 		t.Fatal(err)
 	}
