@@ -7,10 +7,10 @@ import (
 	"github.com/skepvm/skep/maps"
 )
 
-// aluSigns are the operators as the kernel prints them.
+// aluSigns are the operators as the kernel prints them: without a sign for the signed ones.
 var aluSigns = [...]string{
-	asm.Add: "+=", asm.Sub: "-=", asm.Mul: "*=", asm.Div: "/=", asm.SDiv: "s/=", asm.Or: "|=", asm.And: "&=",
-	asm.Lsh: "<<=", asm.Rsh: ">>=", asm.Mod: "%=", asm.SMod: "s%=", asm.Xor: "^=", asm.Mov: "=", asm.Arsh: "s>>=",
+	asm.Add: "+=", asm.Sub: "-=", asm.Mul: "*=", asm.Div: "/=", asm.SDiv: "/=", asm.Or: "|=", asm.And: "&=",
+	asm.Lsh: "<<=", asm.Rsh: ">>=", asm.Mod: "%=", asm.SMod: "%=", asm.Xor: "^=", asm.Mov: "=", asm.Arsh: "s>>=",
 }
 
 // stepALU is check_alu_op of the kernel.

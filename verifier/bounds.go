@@ -149,7 +149,8 @@ func (b *bounds) deduceMixed() {
 	b.umax = min(b.umax, b.umax&high|uint64(b.umax32))
 	b.smin = max(b.smin, int64(uint64(b.smin)&high|uint64(b.umin32)))
 	b.smax = min(b.smax, int64(uint64(b.smax)&high|uint64(b.umax32)))
-	if b.smin >= math.MinInt32 && b.smax <= math.MaxInt32 { // the value is the sign extension of its low half
+	// The value is the sign extension of its low half. The kernel uses that only where the low half is not negative.
+	if b.smin32 >= 0 && b.smin >= math.MinInt32 && b.smax <= math.MaxInt32 {
 		b.smin, b.smax = max(b.smin, int64(b.smin32)), min(b.smax, int64(b.smax32))
 	}
 }

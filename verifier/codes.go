@@ -1,5 +1,11 @@
 package verifier
 
+import (
+	_ "embed" // the examples
+	"strings"
+	"sync"
+)
+
 // Code names a class of rejection. Codes are stable: tools may match on them, and none changes its meaning.
 type Code string
 
@@ -86,98 +92,110 @@ type CodeRow struct {
 	Code    Code
 	Meaning string // what rule was broken, and why there is one
 	Hint    string // what to change
+	Example string // smallest program that is rejected so, in assembler text; "" where there is none
 }
 
-// Codes explains every code, in alphabetical order of the Go names.
+// Codes explains every code, in alphabetical order of the Go names. Lookup adds the examples.
 var Codes = []CodeRow{
-	{ArgMaybeNull, "a helper got a pointer that may be NULL", "compare the pointer with 0 before the call"},
-	{ArgType, "a helper got a value of another kind than it takes", "look up the helper's prototype, and pass memory, a map, the ctx or a number as it asks"},
-	{BackEdge, "the profile allows no such jump backward: a loop might not end", "unroll the loop, or choose a kernel from 5.3 on"},
-	{BadAtomic, "atomic operations work on the stack and on map values only", "copy the value to the stack or keep it in a map"},
-	{BadCallTarget, "a call goes outside the program", "check the call's offset"},
-	{BadCallback, "a callback must be a function of its own", "pass the address of a static function"},
-	{BadFill, "a spilled pointer must be read back whole", "load all 8 bytes of the slot"},
-	{BadImm64, "a 64-bit immediate load takes two slots, the second with nothing but the upper half", "assemble it with a current compiler"},
-	{BadMap, "an instruction refers to a map that the program does not have", "check the relocations of the object"},
-	{BadProgType, "the program type is unknown to the kernel of the profile", "name the section after a program type, or choose a newer kernel"},
-	{BadRegister, "there are registers R0 to R10 only", "check the encoder"},
-	{BadRelease, "only what was acquired, unchanged, can be released, once", "pass the pointer that the acquiring helper returned"},
-	{BadShift, "a shift by a constant must be less than the operand's width", "mask the amount, or use a register: the kernel masks those"},
-	{BadSpill, "a pointer must be stored whole", "store all 8 bytes"},
-	{Broken, "the program or one of its maps cannot be used", "the message names what is missing"},
-	{CallDepth, "at most 8 functions may be active; recursion never ends", "inline functions, or turn recursion into a loop"},
-	{CtxAccess, "the program type has no such ctx field, or none that may be accessed so", "use the fields of the ctx struct with their own sizes; see the program type's table"},
-	{DivByZero, "division by the constant zero", "check the constant"},
-	{FallsOff, "a function must end in exit or a jump: control would run off its end", "end the function with exit"},
-	{FlowKeysBounds, "access outside struct bpf_flow_keys", "stay within its 56 bytes"},
-	{FramePointerWrite, "R10 can only be read", "copy R10 to another register and change that"},
-	{HelperArg, "the helper asks more of this argument than its type", "see the helper's documentation"},
-	{HelperUnavailable, "this program type cannot call the helper on this kernel", "use another helper or program type, or a newer kernel"},
-	{HelperUnknown, "no helper has this number", "check the helper's id"},
-	{InfiniteLoop, "the program came back to where it was with nothing changed, so it would never end", "make sure that each round changes what the loop's condition looks at"},
-	{Internal, "the verifier has a bug", "please report the program"},
-	{IntoImm64, "a jump goes to the second slot of a 64-bit immediate load", "check the jump's offset: that load counts as two"},
-	{JumpOutOfRange, "a jump leaves its function", "jump within the function; call others"},
-	{LegacyLoad, "the classic packet loads need a socket filter or tc program with the ctx in R6", "use bpf_skb_load_bytes or packet pointers"},
-	{LockMisuse, "bpf_spin_lock has strict rules: one lock at a time, at its place, no calls while it is held, released on every path", "keep the locked region short and straight"},
-	{MapHelper, "this helper does not work on this type of map", "use the helpers that belong to the map type"},
-	{MapMisuse, "the map cannot be used this way", "go through helpers: bpf_map_lookup_elem and the like"},
-	{MapValueBounds, "the access may leave the map's value", "check the offset against the value's size before the access"},
-	{MaybeNull, "the pointer may be NULL", "compare the pointer with 0 and use it only where it is not"},
-	{MemBounds, "the access may leave the memory", "check the offset against the size before the access"},
-	{MemScalar, "a number is not an address: only pointers that the verifier knows can be followed", "start from the ctx, a map value, the stack or the packet; a pointer that was multiplied, masked or loaded from memory is a number"},
-	{MemType, "this kind of pointer cannot be followed", "compare with it, but access through another pointer"},
-	{Misaligned, "the access is not aligned to its size", "align stack slots and fields, or use smaller accesses"},
-	{MixedPointers, "one instruction must not go through the ctx or a socket on one path and through other memory on another", "use an instruction for each"},
-	{ModifiedPtr, "this pointer must be used as it was given", "use the unchanged pointer and put constants into the instruction's offset"},
-	{NeedsGPL, "the helper is for GPL-compatible programs", "declare a GPL-compatible licence in section \"license\""},
-	{NegativeOffset, "the offset may be negative", "make the index unsigned, or check that it is at least 0"},
-	{NegativeSize, "the size may be negative", "make it unsigned, or mask it: size &= const"},
-	{NotPrivileged, "the profile's loader lacks a capability", "choose a privileged profile"},
-	{NullArith, "arithmetic on a pointer that may be NULL would hide that it is", "compare it with 0 first"},
-	{PacketBounds, "the access may lie outside the packet", "compare the pointer, plus what is accessed, with data_end, and access only where it is not beyond"},
-	{PacketToHelper, "this helper takes no packet pointers", "copy the bytes to the stack"},
-	{PointerArith, "this arithmetic makes no pointer", "only add and subtract numbers, and only on pointers into memory"},
-	{PointerArith32, "32-bit arithmetic cuts a pointer in half", "use 64-bit arithmetic"},
-	{PointerLeak, "an unprivileged program must not let addresses out", "choose a privileged profile, or do not store the pointer"},
-	{PointerPointer, "two pointers can be subtracted (with privileges) and compared, nothing else", "add a number to a pointer"},
-	{PointerRange, "the offset may be so large that the address wraps around", "bound the number before it is added: mask it, or compare it"},
-	{ReadOnlyMem, "this memory cannot be written", "write elsewhere; only some program types may write the packet"},
-	{RefLeak, "something acquired would never be released", "release it on every path: bpf_sk_release, bpf_ringbuf_submit, bpf_ringbuf_discard"},
-	{ReservedField, "a field that the instruction does not use is not zero", "check the encoder"},
-	{ReturnValue, "the program type or callback does not allow this return value", "set R0 to one of the allowed values before exit"},
-	{SockAccess, "the socket has no such field that may be read", "use the fields of the struct with their own sizes"},
-	{SpecialField, "locks and timers in map values belong to their helpers", "access around the field"},
-	{StackAccess, "the access may leave the function's stack: 512 bytes below R10", "keep offsets from R10 between -512 and -size"},
-	{StackDepth, "the functions of one chain of calls use too much stack together", "use less stack, or a per-CPU array as scratch memory"},
-	{StackEscape, "a pointer to the stack of a function that ends would dangle", "pass values, or memory of the caller"},
-	{TooComplex, "there are more paths than the verifier walks", "split the program, bound loops by constants, or use bpf_loop"},
-	{TooLong, "the program has no or too many instructions", "split it with tail calls"},
-	{TooManyJumps, "too many branches wait on one path", "split the program"},
-	{TooManySubprogs, "the program has too many functions", "inline some"},
-	{Unbounded, "the offset has no upper bound", "compare the index with the size before the access, or mask it"},
-	{UnboundedSize, "the size has no upper bound", "mask it (size &= const) or compare it (if size < const)"},
-	{UninitReg, "the register holds nothing: it was never written, or a call scratched it", "write it first; R1 to R5 do not survive calls"},
-	{UninitStack, "the stack there was never written", "initialise the variable, all of it: also the padding of a struct"},
-	{UnknownOpcode, "no instruction has this code, or not on this kernel", "compile for an older instruction set: -mcpu=v1, v2, v3"},
-	{Unreachable, "no path leads to this instruction", "remove it"},
-	{Unsupported, "the verifier does not know this feature yet, and so refuses it", "see the list of supported features"},
-	{WriteOnlyMem, "programs may not read this map", "create the map without BPF_F_WRONLY_PROG"},
-	{ZeroSize, "the size may be zero", "check that it is at least 1"},
+	{Code: ArgMaybeNull, Meaning: "a helper got a pointer that may be NULL", Hint: "compare the pointer with 0 before the call"},
+	{Code: ArgType, Meaning: "a helper got a value of another kind than it takes", Hint: "look up the helper's prototype, and pass memory, a map, the ctx or a number as it asks"},
+	{Code: BackEdge, Meaning: "the profile allows no such jump backward: a loop might not end", Hint: "unroll the loop, or choose a kernel from 5.3 on"},
+	{Code: BadAtomic, Meaning: "atomic operations work on the stack and on map values only", Hint: "copy the value to the stack or keep it in a map"},
+	{Code: BadCallTarget, Meaning: "a call goes outside the program", Hint: "check the call's offset"},
+	{Code: BadCallback, Meaning: "a callback must be a function of its own", Hint: "pass the address of a static function"},
+	{Code: BadFill, Meaning: "a spilled pointer must be read back whole", Hint: "load all 8 bytes of the slot"},
+	{Code: BadImm64, Meaning: "a 64-bit immediate load takes two slots, the second with nothing but the upper half", Hint: "assemble it with a current compiler"},
+	{Code: BadMap, Meaning: "an instruction refers to a map that the program does not have", Hint: "check the relocations of the object"},
+	{Code: BadProgType, Meaning: "the program type is unknown to the kernel of the profile", Hint: "name the section after a program type, or choose a newer kernel"},
+	{Code: BadRegister, Meaning: "there are registers R0 to R10 only", Hint: "check the encoder"},
+	{Code: BadRelease, Meaning: "only what was acquired, unchanged, can be released, once", Hint: "pass the pointer that the acquiring helper returned"},
+	{Code: BadShift, Meaning: "a shift by a constant must be less than the operand's width", Hint: "mask the amount, or use a register: the kernel masks those"},
+	{Code: BadSpill, Meaning: "a pointer must be stored whole", Hint: "store all 8 bytes"},
+	{Code: Broken, Meaning: "the program or one of its maps cannot be used", Hint: "the message names what is missing"},
+	{Code: CallDepth, Meaning: "at most 8 functions may be active; recursion never ends", Hint: "inline functions, or turn recursion into a loop"},
+	{Code: CtxAccess, Meaning: "the program type has no such ctx field, or none that may be accessed so", Hint: "use the fields of the ctx struct with their own sizes; see the program type's table"},
+	{Code: DivByZero, Meaning: "division by the constant zero", Hint: "check the constant"},
+	{Code: FallsOff, Meaning: "a function must end in exit or a jump: control would run off its end", Hint: "end the function with exit"},
+	{Code: FlowKeysBounds, Meaning: "access outside struct bpf_flow_keys", Hint: "stay within its 56 bytes"},
+	{Code: FramePointerWrite, Meaning: "R10 can only be read", Hint: "copy R10 to another register and change that"},
+	{Code: HelperArg, Meaning: "the helper asks more of this argument than its type", Hint: "see the helper's documentation"},
+	{Code: HelperUnavailable, Meaning: "this program type cannot call the helper on this kernel", Hint: "use another helper or program type, or a newer kernel"},
+	{Code: HelperUnknown, Meaning: "no helper has this number", Hint: "check the helper's id"},
+	{Code: InfiniteLoop, Meaning: "the program came back to where it was with nothing changed, so it would never end", Hint: "make sure that each round changes what the loop's condition looks at"},
+	{Code: Internal, Meaning: "the verifier has a bug", Hint: "please report the program"},
+	{Code: IntoImm64, Meaning: "a jump goes to the second slot of a 64-bit immediate load", Hint: "check the jump's offset: that load counts as two"},
+	{Code: JumpOutOfRange, Meaning: "a jump leaves its function", Hint: "jump within the function; call others"},
+	{Code: LegacyLoad, Meaning: "the classic packet loads need a socket filter or tc program with the ctx in R6", Hint: "use bpf_skb_load_bytes or packet pointers"},
+	{Code: LockMisuse, Meaning: "bpf_spin_lock has strict rules: one lock at a time, at its place, no calls while it is held, released on every path", Hint: "keep the locked region short and straight"},
+	{Code: MapHelper, Meaning: "this helper does not work on this type of map", Hint: "use the helpers that belong to the map type"},
+	{Code: MapMisuse, Meaning: "the map cannot be used this way", Hint: "go through helpers: bpf_map_lookup_elem and the like"},
+	{Code: MapValueBounds, Meaning: "the access may leave the map's value", Hint: "check the offset against the value's size before the access"},
+	{Code: MaybeNull, Meaning: "the pointer may be NULL", Hint: "compare the pointer with 0 and use it only where it is not"},
+	{Code: MemBounds, Meaning: "the access may leave the memory", Hint: "check the offset against the size before the access"},
+	{Code: MemScalar, Meaning: "a number is not an address: only pointers that the verifier knows can be followed", Hint: "start from the ctx, a map value, the stack or the packet; a pointer that was multiplied, masked or loaded from memory is a number"},
+	{Code: MemType, Meaning: "this kind of pointer cannot be followed", Hint: "compare with it, but access through another pointer"},
+	{Code: Misaligned, Meaning: "the access is not aligned to its size", Hint: "align stack slots and fields, or use smaller accesses"},
+	{Code: MixedPointers, Meaning: "one instruction must not go through the ctx or a socket on one path and through other memory on another", Hint: "use an instruction for each"},
+	{Code: ModifiedPtr, Meaning: "this pointer must be used as it was given", Hint: "use the unchanged pointer and put constants into the instruction's offset"},
+	{Code: NeedsGPL, Meaning: "the helper is for GPL-compatible programs", Hint: "declare a GPL-compatible licence in section \"license\""},
+	{Code: NegativeOffset, Meaning: "the offset may be negative", Hint: "make the index unsigned, or check that it is at least 0"},
+	{Code: NegativeSize, Meaning: "the size may be negative", Hint: "make it unsigned, or mask it: size &= const"},
+	{Code: NotPrivileged, Meaning: "the profile's loader lacks a capability", Hint: "choose a privileged profile"},
+	{Code: NullArith, Meaning: "arithmetic on a pointer that may be NULL would hide that it is", Hint: "compare it with 0 first"},
+	{Code: PacketBounds, Meaning: "the access may lie outside the packet", Hint: "compare the pointer, plus what is accessed, with data_end, and access only where it is not beyond"},
+	{Code: PacketToHelper, Meaning: "this helper takes no packet pointers", Hint: "copy the bytes to the stack"},
+	{Code: PointerArith, Meaning: "this arithmetic makes no pointer", Hint: "only add and subtract numbers, and only on pointers into memory"},
+	{Code: PointerArith32, Meaning: "32-bit arithmetic cuts a pointer in half", Hint: "use 64-bit arithmetic"},
+	{Code: PointerLeak, Meaning: "an unprivileged program must not let addresses out", Hint: "choose a privileged profile, or do not store the pointer"},
+	{Code: PointerPointer, Meaning: "two pointers can be subtracted (with privileges) and compared, nothing else", Hint: "add a number to a pointer"},
+	{Code: PointerRange, Meaning: "the offset may be so large that the address wraps around", Hint: "bound the number before it is added: mask it, or compare it"},
+	{Code: ReadOnlyMem, Meaning: "this memory cannot be written", Hint: "write elsewhere; only some program types may write the packet"},
+	{Code: RefLeak, Meaning: "something acquired would never be released", Hint: "release it on every path: bpf_sk_release, bpf_ringbuf_submit, bpf_ringbuf_discard"},
+	{Code: ReservedField, Meaning: "a field that the instruction does not use is not zero", Hint: "check the encoder"},
+	{Code: ReturnValue, Meaning: "the program type or callback does not allow this return value", Hint: "set R0 to one of the allowed values before exit"},
+	{Code: SockAccess, Meaning: "the socket has no such field that may be read", Hint: "use the fields of the struct with their own sizes"},
+	{Code: SpecialField, Meaning: "locks and timers in map values belong to their helpers", Hint: "access around the field"},
+	{Code: StackAccess, Meaning: "the access may leave the function's stack: 512 bytes below R10", Hint: "keep offsets from R10 between -512 and -size"},
+	{Code: StackDepth, Meaning: "the functions of one chain of calls use too much stack together", Hint: "use less stack, or a per-CPU array as scratch memory"},
+	{Code: StackEscape, Meaning: "a pointer to the stack of a function that ends would dangle", Hint: "pass values, or memory of the caller"},
+	{Code: TooComplex, Meaning: "there are more paths than the verifier walks", Hint: "split the program, bound loops by constants, or use bpf_loop"},
+	{Code: TooLong, Meaning: "the program has no or too many instructions", Hint: "split it with tail calls"},
+	{Code: TooManyJumps, Meaning: "too many branches wait on one path", Hint: "split the program"},
+	{Code: TooManySubprogs, Meaning: "the program has too many functions", Hint: "inline some"},
+	{Code: Unbounded, Meaning: "the offset has no upper bound", Hint: "compare the index with the size before the access, or mask it"},
+	{Code: UnboundedSize, Meaning: "the size has no upper bound", Hint: "mask it (size &= const) or compare it (if size < const)"},
+	{Code: UninitReg, Meaning: "the register holds nothing: it was never written, or a call scratched it", Hint: "write it first; R1 to R5 do not survive calls"},
+	{Code: UninitStack, Meaning: "the stack there was never written", Hint: "initialise the variable, all of it: also the padding of a struct"},
+	{Code: UnknownOpcode, Meaning: "no instruction has this code, or not on this kernel", Hint: "compile for an older instruction set: -mcpu=v1, v2, v3"},
+	{Code: Unreachable, Meaning: "no path leads to this instruction", Hint: "remove it"},
+	{Code: Unsupported, Meaning: "the verifier does not know this feature yet, and so refuses it", Hint: "see the list of supported features"},
+	{Code: WriteOnlyMem, Meaning: "programs may not read this map", Hint: "create the map without BPF_F_WRONLY_PROG"},
+	{Code: ZeroSize, Meaning: "the size may be zero", Hint: "check that it is at least 1"},
 }
 
-var codeIndex = func() map[Code]*CodeRow {
-	m := make(map[Code]*CodeRow, len(Codes))
-	for i := range Codes {
-		m[Codes[i].Code] = &Codes[i]
+//go:embed codes.txt
+var exampleText string
+
+// codeIndex finds rows by code, their examples filled in from codes.txt.
+var codeIndex = sync.OnceValue(func() map[Code]CodeRow {
+	examples := map[Code]string{}
+	for _, c := range strings.Split("\n"+exampleText, "\n=== ")[1:] {
+		name, body, _ := strings.Cut(c, "\n")
+		if _, code, ok := strings.Cut(body, "---\n"); ok {
+			body = code
+		}
+		examples[Code(name)] = strings.TrimSpace(body) + "\n"
+	}
+	m := make(map[Code]CodeRow, len(Codes))
+	for _, row := range Codes {
+		row.Example = examples[row.Code]
+		m[row.Code] = row
 	}
 	return m
-}()
+})
 
 // Lookup explains a code; false when there is none of that name.
 func Lookup(c Code) (CodeRow, bool) {
-	if row := codeIndex[c]; row != nil {
-		return *row, true
-	}
-	return CodeRow{}, false
+	row, ok := codeIndex()[c]
+	return row, ok
 }

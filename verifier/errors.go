@@ -88,9 +88,8 @@ func (v *verifier) failAt(pc int, code Code, format string, args ...any) *Error 
 		words = fmt.Sprintf(format, args...)
 	}
 	e := &Error{Code: code, PC: pc, Kernel: words}
-	if row, ok := Lookup(code); ok {
-		e.Reason, e.Hint = row.Meaning, row.Hint
-	}
+	row, _ := Lookup(code)
+	e.Reason, e.Hint = row.Meaning, row.Hint
 	if v.prog != nil {
 		e.Prog = v.prog.Name
 		if pc >= 0 && pc < len(v.prog.Insns) {

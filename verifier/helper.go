@@ -321,6 +321,7 @@ var argTypes = map[helpers.Arg][]argType{
 	helpers.ArgSize:       {{scalar, 0}},
 	helpers.ArgSizeOrZero: {{scalar, 0}},
 	helpers.ArgAllocSize:  {{scalar, 0}},
+	helpers.ArgScalar:     {{scalar, 0}},
 	helpers.ArgCtx:        {{ptrCtx, 0}},
 	helpers.ArgSpinLock:   {{ptrMapValue, 0}},
 	helpers.ArgSock:       {{ptrSocket, 0}},

@@ -16,7 +16,7 @@ func (s *step) slot() (frame uint8, slot int, ok bool) {
 	return uint8(s.stack >> 8), int(s.stack & 0xff), s.stack != 0
 }
 
-const stepChunk = 4096
+const stepChunk = 512
 
 // steps is a slab of steps in chunks, so that growing moves nothing. Index 0 is not used.
 type steps struct {

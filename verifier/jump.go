@@ -1,6 +1,9 @@
 package verifier
 
-import "github.com/skepvm/skep/asm"
+import (
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/internal/tnum"
+)
 
 // stepBranch walks on into one side of a conditional jump and saves the other, unless what is known decides it
 // (kernel: check_cond_jmp_op).
@@ -66,8 +69,11 @@ func (v *verifier) decideBranch(in *insn, cond asm.Cond, dst, src *reg) outcome 
 		if !dst.isPtr() {
 			ptr, val = src, dst
 		}
-		if in.width != 64 || val.typ != scalar || !val.tn.Equals(0) || !surelyNotNull(ptr) {
+		if val.typ != scalar || val.view(in.width).tn != tnum.Const(0) || !surelyNotNull(ptr) {
 			return unknown
+		}
+		if in.width == 32 && !ptr.isBase() {
+			return unknown // guest addresses have 32 bits, but what was added may carry beyond
 		}
 		switch cond {
 		case asm.Jeq:
@@ -210,7 +216,7 @@ func (v *verifier) splitPointers(in *insn, cond asm.Cond, other *state, dst, src
 // splitPacket learns how many bytes of packet there are (kernel: try_match_pkt_pointers).
 func (v *verifier) splitPacket(in *insn, cond asm.Cond, other *state, dst, src *reg) {
 	isEnd := func(p, e *reg) bool {
-		return p.typ == ptrPacket && e.typ == ptrPacketEnd || p.typ == ptrPacketMeta && e.typ == ptrPacket && e.isBase()
+		return p.typ == ptrPacket && e.typ == ptrPacketEnd || p.typ == ptrPacketMeta && e.typ == ptrPacket && e.isBase() && e.id == 0
 	}
 	pkt, n := *dst, in.dst
 	switch {
@@ -238,8 +244,8 @@ func (v *verifier) splitPacket(in *insn, cond asm.Cond, other *state, dst, src *
 	}
 }
 
-// isBase reports whether r is the packet's first byte exactly.
-func (r *reg) isBase() bool { return r.off == 0 && r.tn.Equals(0) && r.id == 0 }
+// isBase reports whether r points to the very start of something.
+func (r *reg) isBase() bool { return r.off == 0 && r.tn.Equals(0) }
 
 // foundPacket notes that pkt, or with open one byte more, is not past the end: everything from its variable base up to
 // it may be accessed, through every pointer with that base (kernel: find_good_pkt_pointers).

@@ -93,6 +93,18 @@ func Linux(major, minor int) *Profile {
 	return p
 }
 
+// Unprivileged is the newest kernel for a loader without capabilities: socket filters and cgroup_skb programs, 4096
+// instructions, no loops, no local calls, and no address may get out. Deviation: the kernel also walks mispredicted
+// branches (Spectre), and so rejects some programs that this profile accepts.
+func Unprivileged() *Profile {
+	p := Newest()
+	p.Name = "unprivileged"
+	p.MaxInsns = 4096
+	p.BackEdges = BackEdgesNone
+	p.PointerLeaks, p.UninitStack, p.Capable = false, false, false
+	return p
+}
+
 // DAG is the classic rule set: no back edge of any kind, at most 4096 instructions, everything else as Newest.
 func DAG() *Profile {
 	p := Newest()

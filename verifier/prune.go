@@ -1,6 +1,10 @@
 package verifier
 
-import "github.com/skepvm/skep/asm"
+import (
+	"fmt"
+
+	"github.com/skepvm/skep/asm"
+)
 
 // idMap pairs ids of a kept state with ids of the current one: equal up to renaming (kernel: check_ids).
 type idMap struct {
@@ -127,7 +131,10 @@ func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
 	}
 	if old.depth == cur.depth && old.mayGotoDepth == cur.mayGotoDepth &&
 		sameRegs(old.top(), cur.top(), v.liveAt(cur, cur.depth)) && v.equal(old, cur, exact) {
-		return false, v.fail(InfiniteLoop, "infinite loop detected at insn %d\ncur state: %s\nold state: %s", v.pc, cur, old)
+		e := v.fail(InfiniteLoop, "infinite loop detected at insn %d", v.pc)
+		e.Path = v.path()
+		e.State = fmt.Sprintf("cur state: %s\nold state: %s", cur, old)
+		return false, e
 	}
 	return false, nil
 }

@@ -103,6 +103,8 @@ func (v *verifier) checkProgram() *Error {
 		return v.failAt(-1, BadProgType, "unknown program type %d", p.Type)
 	case !v.profile.Kernel.AtLeast(p.Type.Row().Since):
 		return v.failAt(-1, BadProgType, "program type %s needs kernel %v", p.Type, p.Type.Row().Since)
+	case !v.profile.Capable && p.Type != prog.SocketFilter && p.Type != prog.CgroupSKB:
+		return v.failAt(-1, NotPrivileged, "program type %s needs CAP_BPF", p.Type)
 	}
 	return nil
 }

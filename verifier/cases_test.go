@@ -1,0 +1,255 @@
+package verifier_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/kver"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/verifier"
+)
+
+// A case file is a list of cases; lines before the first and lines that begin with # in a head are comments:
+//
+//	=== name
+//	type: sched_cls          program type; default xdp
+//	section: xdp             section name, for attach types
+//	license: GPL             default GPL
+//	profile: linux-5.10      or dag, strict (alignment), unprivileged; default the newest kernel
+//	want: accept             or a code, and after it words of the kernel's message
+//	processed: 12            instructions visited
+//	---                      may be left out with all lines above
+//	instructions, as asm.Parse reads them; maps by the names of caseMaps
+type verifyCase struct {
+	name    string
+	prog    *prog.Program
+	profile *verifier.Profile
+	want    string
+	words   string
+	proc    int
+}
+
+// caseMaps are the maps that cases can use. The value of "locked" has a spin lock at 4.
+func caseMaps() []*maps.Spec {
+	m := func(name string, t maps.Type, key, value, n uint32) *maps.Spec {
+		return &maps.Spec{Name: name, Type: t, KeySize: key, ValueSize: value, MaxEntries: n, LockOff: -1, TimerOff: -1}
+	}
+	list := []*maps.Spec{
+		m("hash", maps.Hash, 4, 8, 16),
+		m("array", maps.Array, 4, 48, 4),
+		m("bigkey", maps.Hash, 16, 64, 16),
+		m("ring", maps.RingBuf, 0, 0, 4096),
+		m("progs", maps.ProgArray, 4, 4, 4),
+		m("readonly", maps.Hash, 4, 8, 4),
+		m("writeonly", maps.Hash, 4, 8, 4),
+		m("locked", maps.Array, 4, 8, 4),
+		m("rodata", maps.Array, 4, 16, 1),
+		m("data", maps.Array, 4, 64, 1),
+		m("outer", maps.ArrayOfMaps, 4, 4, 4),
+		m("percpu", maps.PerCPUArray, 4, 8, 4),
+		m("events", maps.PerfEventArray, 4, 4, 4),
+		m("trie", maps.LPMTrie, 8, 8, 4),
+		m("devices", maps.DevMap, 4, 4, 4),
+		m("queue", maps.Queue, 0, 8, 4),
+		m("sockets", maps.SockMap, 4, 4, 4),
+	}
+	by := map[string]*maps.Spec{}
+	for _, s := range list {
+		by[s.Name] = s
+	}
+	by["readonly"].Flags = maps.ReadOnlyProg
+	by["writeonly"].Flags = maps.WriteOnlyProg
+	by["locked"].LockOff = 4
+	by["locked"].Value = &maps.Layout{Kind: maps.Struct, Size: 8}
+	by["rodata"].Flags, by["rodata"].Frozen, by["rodata"].DataSection = maps.ReadOnlyProg, true, true
+	by["rodata"].Contents = []maps.Entry{{Key: make([]byte, 4), Value: []byte{7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 'h', 'i', 0, 0, 0, 0, 0, 1}}}
+	by["data"].DataSection = true
+	by["outer"].Inner = m("inner", maps.Hash, 4, 8, 16)
+	return list
+}
+
+// loadCases reads a case file.
+func loadCases(t testing.TB, file string) []*verifyCase {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []*verifyCase
+	for _, part := range strings.Split("\n"+string(text), "\n=== ")[1:] {
+		name, body, _ := strings.Cut(part, "\n")
+		head, rest, ok := strings.Cut(body, "---\n")
+		if ok {
+			body = rest
+		} else {
+			head = ""
+		}
+		c := &verifyCase{name: name, profile: verifier.Newest(), prog: &prog.Program{Name: name, Type: prog.XDP, License: "GPL", Maps: caseMaps()}}
+		for _, line := range strings.Split(head, "\n") {
+			if line == "" || line[0] == '#' {
+				continue
+			}
+			if err := c.set(line); err != nil {
+				t.Fatalf("%s: %s: %v", file, name, err)
+			}
+		}
+		if c.prog.Insns, err = parse(c.prog, body); err != nil {
+			t.Fatalf("%s: %s: %v", file, name, err)
+		}
+		cases = append(cases, c)
+	}
+	return cases
+}
+
+// parse reads assembler text with the program's maps and kernel functions by name.
+func parse(p *prog.Program, text string) ([]asm.Insn, error) {
+	return asm.Parse(text, asm.ParseOptions{
+		Helpers: func(name string) (int32, bool) {
+			row, ok := helpers.ByName(name)
+			if !ok {
+				return 0, false
+			}
+			return row.ID, true
+		},
+		Maps: func(name string) (int32, bool) {
+			for i, m := range p.Maps {
+				if m.Name == name {
+					return int32(i), true
+				}
+			}
+			return 0, false
+		},
+		Kfuncs: func(name string) (int32, bool) {
+			p.Kfuncs = append(p.Kfuncs, name)
+			return int32(len(p.Kfuncs) - 1), true
+		},
+	})
+}
+
+func (c *verifyCase) set(line string) error {
+	key, value, ok := strings.Cut(line, ":")
+	value = strings.TrimSpace(value)
+	if !ok {
+		return fmt.Errorf("line %q has no colon", line)
+	}
+	switch key {
+	case "type":
+		t, ok := prog.TypeOf(value)
+		if !ok {
+			return fmt.Errorf("program type %q", value)
+		}
+		c.prog.Type = t
+	case "section":
+		c.prog.Section = value
+	case "license":
+		c.prog.License = value
+	case "want":
+		c.want, c.words, _ = strings.Cut(value, " ")
+	case "processed":
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return err
+		}
+		c.proc = n
+	case "profile":
+		return c.setProfile(value)
+	default:
+		return fmt.Errorf("key %q", key)
+	}
+	return nil
+}
+
+func (c *verifyCase) setProfile(name string) error {
+	switch name {
+	case "dag":
+		c.profile = verifier.DAG()
+	case "unprivileged":
+		c.profile = verifier.Unprivileged()
+	case "strict":
+		c.profile.StrictAlign = true
+	default:
+		v, err := kver.Parse(strings.TrimPrefix(name, "linux-"))
+		if err != nil {
+			return err
+		}
+		c.profile = verifier.Linux(int(v.Major), int(v.Minor))
+	}
+	return nil
+}
+
+func (c *verifyCase) check(t *testing.T) {
+	v, err := verifier.Verify(c.prog, verifier.Options{Profile: c.profile})
+	if c.want == "accept" {
+		if err != nil {
+			t.Fatal(err.(*verifier.Error).Detail())
+		}
+		if got := v.Stats().Processed; c.proc != 0 && got != c.proc {
+			t.Errorf("%d instructions visited, want %d", got, c.proc)
+		}
+		return
+	}
+	if err == nil {
+		t.Fatalf("accepted, want %s", c.want)
+	}
+	e := err.(*verifier.Error)
+	if string(e.Code) != c.want || !strings.Contains(e.Kernel, c.words) {
+		t.Errorf("want %s %q\n%s", c.want, c.words, e.Detail())
+	}
+}
+
+// TestCases runs testdata/cases. Adding a case needs no Go.
+func TestCases(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "cases", "*.txt"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, f := range files {
+		for _, c := range loadCases(t, f) {
+			t.Run(strings.TrimSuffix(filepath.Base(f), ".txt")+"/"+c.name, c.check)
+		}
+	}
+}
+
+// noExample are the codes that no short program leads to.
+var noExample = map[verifier.Code]bool{
+	verifier.Broken: true, verifier.Internal: true, verifier.TooLong: true, verifier.TooManyJumps: true,
+	verifier.TooManySubprogs: true,
+}
+
+// TestCodes checks that each code is explained and that its example gives exactly that code.
+func TestCodes(t *testing.T) {
+	examples := map[verifier.Code]*verifyCase{}
+	for _, c := range loadCases(t, "codes.txt") {
+		if _, ok := verifier.Lookup(verifier.Code(c.name)); !ok {
+			t.Errorf("example of %s, which is no code", c.name)
+		}
+		c.want = c.name
+		examples[verifier.Code(c.name)] = c
+	}
+	for _, row := range verifier.Codes {
+		t.Run(string(row.Code), func(t *testing.T) {
+			got, ok := verifier.Lookup(row.Code)
+			if !ok || got.Meaning == "" || got.Hint == "" {
+				t.Fatal("not explained")
+			}
+			c := examples[row.Code]
+			if noExample[row.Code] {
+				if c != nil {
+					t.Fatal("has an example after all")
+				}
+				return
+			}
+			if c == nil || got.Example == "" {
+				t.Fatal("has no example")
+			}
+			c.check(t)
+		})
+	}
+}
