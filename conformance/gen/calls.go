@@ -4,12 +4,12 @@ import "github.com/skepvm/skep/prog"
 
 // helper calls one of the helpers, with arguments that are right, mostly.
 func (g *generator) helper() {
-	calls := []func(*generator){(*generator).update, (*generator).remove, (*generator).csum, (*generator).random, (*generator).compare}
+	calls := []func(*generator){(*generator).update, (*generator).remove, (*generator).random, (*generator).compare}
 	switch g.typ {
 	case prog.XDP:
-		calls = append(calls, (*generator).adjust, (*generator).adjust, (*generator).loadBytes)
+		calls = append(calls, (*generator).adjust, (*generator).adjust, (*generator).loadBytes, (*generator).csum)
 	case prog.SchedCLS:
-		calls = append(calls, (*generator).loadBytes, (*generator).storeBytes, (*generator).pull)
+		calls = append(calls, (*generator).loadBytes, (*generator).storeBytes, (*generator).pull, (*generator).csum)
 	default:
 		calls = append(calls, (*generator).loadBytes)
 	}
@@ -38,7 +38,7 @@ func (g *generator) memory(r, size int) {
 }
 
 func (g *generator) update() {
-	m := g.n(len(mapNames))
+	m := g.n(lookedUp)
 	g.memory(3, valueSizes[m])
 	g.key(2)
 	g.emit("r4 = %d\nr1 = map[%s]\ncall bpf_map_update_elem", []int{0, 0, 0, 1, 2}[g.n(5)], mapNames[m])
@@ -47,7 +47,7 @@ func (g *generator) update() {
 
 func (g *generator) remove() {
 	g.key(2)
-	g.emit("r1 = map[%s]\ncall bpf_map_delete_elem", mapNames[g.n(len(mapNames))])
+	g.emit("r1 = map[%s]\ncall bpf_map_delete_elem", mapNames[g.n(lookedUp)])
 	g.called(number)
 }
 
@@ -89,7 +89,7 @@ func (g *generator) compare() {
 	g.memory(1, 8)
 	g.set(1, nothing, 0)
 	g.length(2, 8)
-	g.emit("r3 = map[array][%d]\ncall bpf_strncmp", g.n(4))
+	g.emit("r3 = map[%s][%d]\ncall bpf_strncmp", g.pick("rodata", "rodata", "rodata", "global"), g.n(20))
 	g.called(number)
 }
 

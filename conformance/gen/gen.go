@@ -86,7 +86,7 @@ func Make(src Source, cov *Coverage) *Program {
 	g := &generator{src: src, cov: cov}
 	g.typ = types[src.IntN(len(types))]
 	g.room = 4 + src.IntN(28)
-	g.slips = []int{12, 40, 150, 1000}[src.IntN(4)]
+	g.slips = []int{40, 150, 600, 1 << 12}[src.IntN(4)]
 	g.main()
 	g.prog.Text = g.out.String()
 	p, err := Parse(g.typ, g.prog.Text)
@@ -150,10 +150,14 @@ func (g *generator) begin(args []reg) {
 }
 
 func (g *generator) body() {
+	start := g.out.Len()
 	for g.room > 0 {
 		g.statement()
 	}
 	g.exit()
+	if !strings.Contains(g.out.String()[start:], " "+g.outs+"\n") && !g.slip() {
+		return // nobody goes there
+	}
 	g.place(g.outs)
 	g.emit("r0 = %d", g.n(3))
 	g.emit("exit")

@@ -192,7 +192,7 @@ func (g *generator) key(r int) {
 
 // lookup looks something up, checks for null in one of the ways, and accesses the value.
 func (g *generator) lookup() {
-	m := g.n(len(mapNames))
+	m := g.n(lookedUp)
 	g.key(2)
 	g.emit("r1 = map[%s]\ncall bpf_map_lookup_elem", mapNames[m])
 	g.called(maybeValue)
@@ -271,7 +271,10 @@ func (g *generator) valueVariable() {
 
 // direct takes the address of an array's first value.
 func (g *generator) direct() {
-	r, m := g.anyReg(), []int{0, 3}[g.n(2)]
+	r, m := g.anyReg(), []int{global, global, rodata}[g.n(3)]
+	if g.slip() {
+		m = g.n(lookedUp)
+	}
 	off := g.n(valueSizes[m])
 	if g.slip() {
 		off = valueSizes[m] + g.n(2)

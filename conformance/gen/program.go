@@ -21,12 +21,19 @@ func Maps() []*maps.Spec {
 		spec("hash", maps.Hash, 24, 8),
 		spec("percpu", maps.PerCPUArray, 32, 2),
 		spec("odd", maps.Array, 13, 3),
+		spec("global", maps.Array, 40, 1),
+		spec("rodata", maps.Array, 24, 1),
 	}
-	for _, s := range all[:2] {
-		for key := range uint32(3) {
+	rodata := all[5]
+	rodata.Flags, rodata.Frozen = maps.ReadOnlyProg, true
+	for _, s := range []*maps.Spec{all[0], all[1], all[4], rodata} {
+		for key := range min(s.MaxEntries, 3) {
 			value := make([]byte, s.ValueSize)
 			for i := range value {
 				value[i] = byte(uint32(i)*37 + key*11)
+			}
+			if s == rodata {
+				copy(value, "/static\x00text\x00\x00\x00\x00\x01")
 			}
 			s.Contents = append(s.Contents, maps.Entry{Key: binary.LittleEndian.AppendUint32(nil, key), Value: value})
 		}
@@ -34,7 +41,14 @@ func Maps() []*maps.Spec {
 	return all
 }
 
-// valueSizes of the maps, in their order.
+// Maps that the generator has a use of its own for, by index.
+const (
+	global   = 4
+	rodata   = 5
+	lookedUp = 5 // maps before this one are looked up in
+)
+
+// The maps' names and value sizes.
 var mapNames, valueSizes = func() (names []string, sizes []int) {
 	for _, s := range Maps() {
 		names, sizes = append(names, s.Name), append(sizes, int(s.ValueSize))
