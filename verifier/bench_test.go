@@ -44,9 +44,9 @@ func benchPrograms(b *testing.B) map[string]*prog.Program {
 	loop := "r6 = 0\nr7 = 0\nagain:\nr6 += 1\nr7 += r6\nif r6 < 20000 goto again\nr0 = 0\nexit\n"
 	programs["loop"] = mustParse(b, loop)
 	var branches strings.Builder
-	branches.WriteString("r6 = *(u32 *)(r1 + 12)\nr0 = 0\n")
-	for i := range 400 {
-		fmt.Fprintf(&branches, "if r6 & %d goto l%d\nr0 += 1\nr7 = r0\nr8 = r7\nl%d:\n", 1<<(i%20), i, i)
+	branches.WriteString("r9 = r1\nr0 = 0\n")
+	for i := range 1000 {
+		fmt.Fprintf(&branches, "r6 = *(u32 *)(r9 + 12)\nif r6 & 1 goto l%d\nr0 += 1\nr7 = r0\nr8 = r7\nl%d:\n", i, i)
 	}
 	branches.WriteString("r0 = 0\nexit\n")
 	programs["branches"] = mustParse(b, branches.String())

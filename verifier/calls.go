@@ -151,6 +151,12 @@ func (v *verifier) leave() *Error {
 		if err := v.checkRange(&r0, callee.retMin, callee.retMax, "At callback return the register R0"); err != nil {
 			return err
 		}
+	case v.subs[callee.fn].global:
+		// The kernel proves such a function alone: its callers know no more of the result than that it is a number.
+		if r0.typ != scalar {
+			return v.fail(ReturnValue, "At subprogram exit the register R0 is not a scalar value (%s)", r0.typeString())
+		}
+		r0 = unknownReg()
 	case v.subs[callee.fn].reachesTail:
 		// A tail call that succeeded returns what the other program returns, and may have changed the packet.
 		if r0.typ != scalar {
@@ -158,7 +164,9 @@ func (v *verifier) leave() *Error {
 		}
 		r0 = unknownReg()
 	}
-	callsite, callback, tail := int(callee.callsite), callee.callback, v.subs[callee.fn].reachesTail
+	fn := &v.subs[callee.fn]
+	moves := fn.reachesTail || fn.global && fn.movesPacket
+	callsite, callback := int(callee.callsite), callee.callback
 	v.pool.putFrame(callee)
 	st.frames[st.depth] = nil
 	st.depth--
@@ -167,7 +175,7 @@ func (v *verifier) leave() *Error {
 		return nil
 	}
 	caller.regs[0] = r0
-	if tail {
+	if moves {
 		v.forgetPackets()
 	}
 	v.pc = callsite + 1

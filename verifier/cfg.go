@@ -10,9 +10,9 @@ type subprog struct {
 	start, end  int
 	stack       int  // deepest byte that it touches
 	tailCall    bool // calls bpf_tail_call
-	ldAbs       bool
-	reachesTail bool
-	callback    bool
+	reachesTail bool // so does a function that it calls
+	movesPacket bool // it, or a function that it calls, may change packet pointers
+	global      bool // not static
 }
 
 // checkForm looks at the whole program before walking it: functions, targets of jumps, form of the 64-bit loads,
@@ -23,7 +23,7 @@ func (v *verifier) checkForm() *Error {
 			return err
 		}
 	}
-	v.findTails()
+	v.findEffects()
 	v.liveRegs()
 	return nil
 }
@@ -62,6 +62,11 @@ func (v *verifier) findSubprogs() *Error {
 		}
 		v.subOf[pc] = int32(len(v.subs) - 1)
 	}
+	for _, f := range v.prog.Funcs {
+		if f.Start > 0 && f.Start < n && starts[f.Start] {
+			v.subs[v.subOf[f.Start]].global = f.Global
+		}
+	}
 	return nil
 }
 
@@ -76,8 +81,6 @@ func (v *verifier) checkSubprogs() *Error {
 				if in.kind == asm.CallHelper && in.imm == helperTailCall {
 					s.tailCall = true
 				}
-			case asm.ClassAbs, asm.ClassInd:
-				s.ldAbs = true
 			case asm.ClassJump, asm.ClassBranch, asm.ClassMayGoto:
 				if t := int(in.target); t < s.start || t >= s.end {
 					return v.failAt(pc, JumpOutOfRange, "jump out of range from insn %d to %d", pc, t)
@@ -392,20 +395,27 @@ func callsBack(r *helpers.Row) bool {
 	return false
 }
 
-// findTails marks the functions in which a tail call may happen, theirs or a callee's.
-func (v *verifier) findTails() {
+// findEffects marks the functions in which a tail call may happen, and those that may move the packet: by themselves
+// or by what they call.
+func (v *verifier) findEffects() {
 	for changed := true; changed; {
 		changed = false
 		for i := range v.subs {
 			s := &v.subs[i]
-			reaches := s.tailCall
-			for pc := s.start; pc < s.end && !reaches; pc++ {
-				if in := &v.insns[pc]; in.kind == asm.CallLocal {
-					reaches = v.subs[v.subOf[in.target]].reachesTail
+			tail, moves := s.tailCall, s.movesPacket
+			for pc := s.start; pc < s.end; pc++ {
+				in := &v.insns[pc]
+				switch {
+				case in.kind == asm.CallLocal:
+					callee := &v.subs[v.subOf[in.target]]
+					tail, moves = tail || callee.reachesTail, moves || callee.movesPacket
+				case in.helper != nil && in.helper.ChangesPacket:
+					moves = true
 				}
 			}
-			if reaches && !s.reachesTail {
-				s.reachesTail, changed = true, true
+			moves = moves || tail
+			if tail != s.reachesTail || moves != s.movesPacket {
+				s.reachesTail, s.movesPacket, changed = tail, moves, true
 			}
 		}
 	}

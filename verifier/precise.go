@@ -128,7 +128,8 @@ func (b *backtracker) markIn(st *state) {
 
 // allPrecise gives up following values: every scalar of every kept state on the path matters.
 func (v *verifier) allPrecise() {
-	for st := v.cur.parent; st != nil; st = st.parent {
+	for st := v.cur.parent; st != nil && !st.allPrecise; st = st.parent {
+		st.allPrecise = true
 		st.eachReg(func(r *reg) {
 			if r.typ == scalar {
 				r.precise = true

@@ -35,7 +35,8 @@ type Profile struct {
 	// Feature switches, by the kernel that brought them.
 	LinkedAdd     bool // scalars linked by x = y + const (6.12)
 	ConstKeyMaps  bool // lookup of a constant valid array key is not null (6.15)
-	TruncatedFill bool // narrow fills keep what is known (6.8)
+	NarrowSpill   bool // spills of less than 8 bytes are followed (5.16)
+	TruncatedFill bool // fills narrower than the spill, and spilled immediates, are followed too (6.8)
 	NegBounds     bool // negation keeps bounds (6.18)
 	SwapBits      bool // byte swaps keep known bits (seen in 6.18.44)
 }
@@ -71,9 +72,10 @@ func Linux(major, minor int) *Profile {
 		BackEdges:     BackEdgesNone,
 		PointerLeaks:  true,
 		Capable:       true,
-		UninitStack:   since(6, 3),
+		UninitStack:   since(6, 1), // 6.3, and the later releases of the 6.1 series
 		LinkedAdd:     since(6, 12),
 		ConstKeyMaps:  since(6, 15),
+		NarrowSpill:   since(5, 16),
 		TruncatedFill: since(6, 8),
 		NegBounds:     since(6, 18),
 		SwapBits:      since(6, 18),

@@ -161,7 +161,7 @@ func (v *verifier) keep() {
 	st := v.pool.copy(cur)
 	st.pc = v.pc
 	st.branches = 1
-	st.hits, st.misses = 0, 0
+	st.hits, st.misses, st.allPrecise = 0, 0, false
 	for i := 0; i <= cur.depth; i++ {
 		st.frames[i].read = 0
 		cur.frames[i].written = 0

@@ -90,7 +90,7 @@ func (v *verifier) storeStack(f *frame, fr uint8, off int, a *access) *Error {
 	}
 	switch {
 	case aligned && val != nil && val.typ == scalar && v.profile.Capable:
-		if v.profile.TruncatedFill || a.size == slotSize {
+		if v.profile.NarrowSpill || a.size == slotSize {
 			v.link(val)
 			fits := val.width() <= 8*a.size
 			v.spill(s, val, a.size)

@@ -3,6 +3,7 @@ package verifier
 import (
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // byteKind says what one byte of stack holds. (Linux: enum bpf_stack_slot_type.)
@@ -115,7 +116,9 @@ type state struct {
 	mayGotoDepth   int32  // how often a may_goto fell through
 	returned       bool   // a callback has just returned to the helper call that called it
 
+	// Of a kept state: how often it ended a path and how often not, and whether all its scalars are marked precise.
 	hits, misses int
+	allPrecise   bool
 }
 
 // top is the running frame.
@@ -144,6 +147,53 @@ func (s *state) releaseRef(id uint32) bool {
 		}
 	}
 	return false
+}
+
+// arena is the memory of a verification, used again by later ones.
+type arena struct {
+	pool  pool
+	steps steps
+	kept  [][]*state // states kept at each slot, newest last
+}
+
+var arenas = sync.Pool{New: func() any { return new(arena) }}
+
+// prepare makes the arena ready for a program of n slots.
+func (a *arena) prepare(n int) {
+	if cap(a.kept) < n {
+		a.kept = make([][]*state, n)
+	}
+	a.kept = a.kept[:n]
+	a.steps.n = 0
+}
+
+// What an arena keeps for the next verification at most.
+const (
+	spareStates = 512
+	spareChunks = 64
+)
+
+// recycle gives all memory back. After a large verification the collector gets it.
+func (v *verifier) recycle() {
+	a := v.arena
+	v.arena = nil
+	for _, b := range v.pending {
+		a.pool.put(b.st)
+	}
+	if v.cur != nil {
+		a.pool.put(v.cur)
+	}
+	for pc, list := range a.kept {
+		for _, st := range list {
+			a.pool.put(st)
+		}
+		clear(list)
+		a.kept[pc] = list[:0]
+	}
+	if len(a.pool.states) > spareStates || len(a.pool.frames) > 2*spareStates || len(a.steps.chunks) > spareChunks {
+		return
+	}
+	arenas.Put(a)
 }
 
 // pool recycles states and frames of one verification.

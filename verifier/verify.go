@@ -23,11 +23,9 @@ type verifier struct {
 	cur     *state
 	pc      int
 	pending []branch
-	kept    [][]*state // states kept at each slot, newest first
-	pool    pool
-	steps   steps
 	links   []link
 	ids     idMap
+	*arena
 
 	lastID uint32 // last id given out
 	// jumps and processed of now and of when a state was kept last, for the kernel's heuristics.
@@ -56,7 +54,10 @@ func Verify(p *prog.Program, o Options) (*Verified, error) {
 		profile = Newest()
 	}
 	v := &verifier{prog: p, profile: profile, log: o.Log}
-	if err := v.run(); err != nil {
+	v.arena = arenas.Get().(*arena)
+	err := v.run()
+	v.recycle()
+	if err != nil {
 		return nil, err
 	}
 	return &Verified{prog: p, profile: profile, stats: v.stats}, nil
@@ -72,7 +73,7 @@ func (v *verifier) run() *Error {
 	if err := v.checkForm(); err != nil {
 		return err
 	}
-	v.kept = make([][]*state, len(v.insns))
+	v.prepare(len(v.insns))
 	if err := v.walk(); err != nil {
 		return v.complete(err)
 	}
