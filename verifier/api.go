@@ -36,7 +36,7 @@ type Stats struct {
 	States      int   // states kept for pruning
 	PeakStates  int   // states kept at one time
 	StackDepth  []int // bytes of stack of each function in the order of prog.Program.Funcs
-	LongestPath int
+	LongestPath int   // instructions of the longest path, from the start or until it was pruned
 }
 
 // Error is a rejection. It is data; Error and the command line make text of it.

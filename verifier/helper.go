@@ -285,7 +285,7 @@ func (v *verifier) checkArg(i int) *Error {
 		}
 		return nil
 	}
-	if r.isPacket() && !pktHelpers[c.row.ID] {
+	if r.isPacket() && !c.row.PktAccess {
 		return v.fail(PacketToHelper, "helper access to the packet is not allowed")
 	}
 	if !(r.isNull() && arg.Has(helpers.ArgMaybeNull)) {

@@ -2,17 +2,6 @@ package verifier
 
 import "github.com/skepvm/skep/maps"
 
-// pktHelpers take packet pointers as memory (kernel: pkt_access of struct bpf_func_proto).
-var pktHelpers = map[int32]bool{
-	1: true, 2: true, 3: true, // map lookup, update, delete
-	28: true,                     // csum_diff
-	84: true, 85: true, 99: true, // sk_lookup_tcp, sk_lookup_udp, skc_lookup_tcp
-	87: true, 88: true, 89: true, // map push, pop, peek
-	100: true, 110: true, // tcp_check_syncookie, tcp_gen_syncookie
-	195: true,                                  // map_lookup_percpu_elem
-	204: true, 205: true, 206: true, 207: true, // tcp_raw_…_syncookie
-}
-
 func isSockMap(m *maps.Spec) bool { return m.Type == maps.SockMap || m.Type == maps.SockHash }
 func isXSK(m *maps.Spec) bool     { return m.Type == maps.XSKMap }
 

@@ -42,12 +42,11 @@ var typeNames = [numRegTypes]string{
 type regFlags uint8
 
 const (
-	maybeNull  regFlags = 1 << iota // must be compared with 0 before use
-	readOnly                        // memory that must not be written
-	ringMem                         // memory from bpf_ringbuf_reserve
-	trusted                         // kernel object that surely lives
-	linkedAdd                       // scalar: reg.off above the others of the same id
-	subprogArg                      // kept for arguments of functions proved alone
+	maybeNull regFlags = 1 << iota // must be compared with 0 before use
+	readOnly                       // memory that must not be written
+	ringMem                        // memory from bpf_ringbuf_reserve
+	trusted                        // kernel object that surely lives
+	linkedAdd                      // scalar: reg.off above the others of the same id
 )
 
 // reg is the abstract value of a register or of a spilled stack slot. It holds no Go pointer, so that copying is a

@@ -113,6 +113,7 @@ type state struct {
 	branches int    // paths from here that are not finished
 
 	hist, histBase uint32 // last step of this state, and last step of its parent
+	length         int    // instructions on the path up to here
 	mayGotoDepth   int32  // how often a may_goto fell through
 	returned       bool   // a callback has just returned to the helper call that called it
 

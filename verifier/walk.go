@@ -50,6 +50,7 @@ func (v *verifier) visit() (done bool, err *Error) {
 	}
 	v.cur.hist = v.steps.add(v.cur.hist, v.pc)
 	v.cur.returned = false
+	v.cur.length++
 	in.seen = true
 	if in.illegal {
 		return false, v.checkLegal(v.pc)
@@ -113,6 +114,7 @@ func (v *verifier) push(pc int) (*state, *Error) {
 // nextPath ends the current path and takes up the newest pending one; false when there is none.
 func (v *verifier) nextPath() bool {
 	st := v.cur
+	v.stats.LongestPath = max(v.stats.LongestPath, st.length)
 	for s := st; s != nil; s = s.parent {
 		s.branches--
 		if s.branches > 0 {
