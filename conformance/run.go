@@ -85,9 +85,9 @@ func Packets(seed uint64) [][]byte {
 	return all
 }
 
-// Execute runs a verified program on an engine, once for each packet, on a machine of its own. An error means that the
+// Execute runs a verified program on an engine, once for each packet, on a machine of its own; in is the same for all. An error means that the
 // engine did not come to be; faults are part of the outcome.
-func Execute(v *verifier.Verified, engine string, packets [][]byte) (*Outcome, error) {
+func Execute(v *verifier.Verified, engine string, packets [][]byte, in prog.Input) (*Outcome, error) {
 	m, err := vm.NewMachine(vm.Config{Space: mem.Options{Shadow: engine == "checked", Size: 1 << 26}, Budget: Budget, Seed: 1})
 	if err != nil {
 		return nil, err
@@ -105,7 +105,8 @@ func Execute(v *verifier.Verified, engine string, packets [][]byte) (*Outcome, e
 	}
 	out := &Outcome{}
 	for i, packet := range packets {
-		if err := buf.Set(packet, &prog.Input{Number: uint64(i + 1)}); err != nil {
+		in.Number = uint64(i + 1)
+		if err := buf.Set(packet, &in); err != nil {
 			return nil, err
 		}
 		res, err := e.Run(buf.Ctx())
@@ -192,7 +193,7 @@ func Diff(a, b *Outcome) string {
 // CheckEngines runs an accepted program on every engine: none may fault, all must agree. "" is success.
 func CheckEngines(v *verifier.Verified, packets [][]byte) (problem string, checked *Outcome) {
 	for _, name := range Engines() {
-		out, err := Execute(v, name, packets)
+		out, err := Execute(v, name, packets, prog.Input{Ifindex: 3, Mark: 0x80000001, CB: [5]uint32{7, 0xffffffff}})
 		if err != nil {
 			return fmt.Sprintf("engine %s: %v", name, err), nil
 		}

@@ -1,0 +1,217 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/prog"
+)
+
+// MapSet is maps in the kernel, in the order of the specs that they were made of.
+type MapSet struct{ maps []*ebpf.Map }
+
+// NewMaps makes the maps. Those that are frozen get their contents now, the others from Reset.
+func NewMaps(specs []*maps.Spec) (*MapSet, error) {
+	s := &MapSet{}
+	for _, spec := range specs {
+		m, err := ebpf.NewMap(&ebpf.MapSpec{Name: spec.Name, Type: ebpf.MapType(spec.Type), KeySize: spec.KeySize,
+			ValueSize: spec.ValueSize, MaxEntries: spec.MaxEntries, Flags: spec.Flags})
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("map %s: %w", spec.Name, err)
+		}
+		s.maps = append(s.maps, m)
+		if !spec.Frozen {
+			continue
+		}
+		if err := errors.Join(fill(m, spec), m.Freeze()); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("map %s: %w", spec.Name, err)
+		}
+	}
+	return s, nil
+}
+
+// Close closes the maps.
+func (s *MapSet) Close() {
+	for _, m := range s.maps {
+		m.Close()
+	}
+}
+
+// Reset gives every map the contents of its spec, and zeros or nothing else.
+func (s *MapSet) Reset(specs []*maps.Spec) error {
+	for i, spec := range specs {
+		m := s.maps[i]
+		if spec.Type.Row().PerCPU || spec.Frozen {
+			continue // which of the CPUs runs a program is not known: their contents are not compared
+		}
+		for key := range spec.MaxEntries {
+			var err error
+			if spec.Type == maps.Array {
+				err = m.Put(key, make([]byte, spec.ValueSize))
+			} else if err = m.Delete(key); errors.Is(err, ebpf.ErrKeyNotExist) {
+				err = nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+		var keys [][]byte // others that programs made
+		for key, it := []byte(nil), m.Iterate(); spec.Type != maps.Array && it.Next(&key, new([]byte)); {
+			keys = append(keys, append([]byte(nil), key...))
+		}
+		for _, k := range keys {
+			if err := m.Delete(k); err != nil {
+				return err
+			}
+		}
+		if err := fill(m, spec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fill(m *ebpf.Map, spec *maps.Spec) error {
+	for _, e := range spec.Contents {
+		if err := m.Put(e.Key, e.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Contents returns the elements of map i by key.
+func (s *MapSet) Contents(i int) map[string]string {
+	out := map[string]string{}
+	var key, value []byte
+	for it := s.maps[i].Iterate(); it.Next(&key, &value); {
+		out[string(key)] = string(value)
+	}
+	return out
+}
+
+// Program is one program in the kernel.
+type Program struct{ fd int }
+
+// Rejected is the kernel's refusal of a program.
+type Rejected struct {
+	Words string   // the last words of the log that are not statistics
+	Log   []string // all of it, as far as it was kept
+}
+
+func (r *Rejected) Error() string { return r.Words }
+
+// LoadProgram loads a program whose map loads are by index into s. A refusal by the verifier is a *Rejected.
+func LoadProgram(p *prog.Program, s *MapSet) (*Program, error) {
+	code := asm.EncodeProgram(s.resolve(p.Insns))
+	license := append([]byte(p.License), 0)
+	log := make([]byte, logSize)
+	attr := loadAttr{Type: uint32(p.Type), Count: uint32(len(code) / asm.InsnSize), Insns: unsafe.Pointer(&code[0]),
+		License: unsafe.Pointer(&license[0])}
+	fd, err := bpf(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	if err == nil {
+		return &Program{fd: fd}, nil
+	}
+	// Once more, for the log. It is cut at its start when it is too long.
+	attr.LogLevel, attr.LogSize, attr.Log = 1, uint32(len(log)), unsafe.Pointer(&log[0])
+	if fd, again := bpf(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); again == nil {
+		return &Program{fd: fd}, nil
+	}
+	text, _, _ := strings.Cut(string(log), "\x00")
+	lines := strings.Split(text, "\n")
+	return nil, &Rejected{Words: lastWords(lines, err), Log: lines}
+}
+
+const (
+	cmdProgLoad    = 5 // BPF_PROG_LOAD
+	cmdProgTestRun = 10
+	logSize        = 1 << 20
+)
+
+// loadAttr is the start of union bpf_attr for BPF_PROG_LOAD.
+type loadAttr struct {
+	Type, Count       uint32
+	Insns, License    unsafe.Pointer
+	LogLevel, LogSize uint32
+	Log               unsafe.Pointer
+	Version, Flags    uint32
+	Name              [16]byte
+}
+
+// runAttr is union bpf_attr for BPF_PROG_TEST_RUN.
+type runAttr struct {
+	FD, Ret           uint32
+	SizeIn, SizeOut   uint32
+	In, Out           unsafe.Pointer
+	Repeat, Duration  uint32
+	CtxIn, CtxOut     uint32
+	PtrIn, PtrOut     unsafe.Pointer
+	Flags, CPU, Batch uint32
+	_                 uint32
+}
+
+func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
+	for {
+		r, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
+		if errno == unix.EAGAIN || errno == unix.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return -1, errno
+		}
+		return int(r), nil
+	}
+}
+
+// lastWords are the last line of a log that says why.
+func lastWords(log []string, err error) string {
+	for i := len(log) - 1; i >= 0; i-- {
+		l := strings.TrimSpace(log[i])
+		if l == "" || strings.HasPrefix(l, "processed ") || strings.HasPrefix(l, "stack depth") ||
+			strings.HasPrefix(l, "verification time") {
+			continue
+		}
+		return l
+	}
+	return err.Error()
+}
+
+// resolve puts descriptors of maps where the program has indexes.
+func (s *MapSet) resolve(insns []asm.Insn) []asm.Insn {
+	fixed := append([]asm.Insn(nil), insns...)
+	for pc := 0; pc < len(fixed); pc++ {
+		in := &fixed[pc]
+		if asm.KindOf(*in) != asm.LdImm64 {
+			continue
+		}
+		pc++
+		switch in.Src {
+		case asm.PseudoMapIdx:
+			in.Src, in.Imm = asm.PseudoMapFD, int32(s.maps[in.Imm].FD())
+		case asm.PseudoMapIdxValue:
+			in.Src, in.Imm = asm.PseudoMapValue, int32(s.maps[in.Imm].FD())
+		}
+	}
+	return fixed
+}
+
+// Close unloads the program.
+func (p *Program) Close() { unix.Close(p.fd) }
+
+// Run test-runs the program once. The packet must not be empty.
+func (p *Program) Run(data []byte) (Result, error) {
+	out := make([]byte, len(data)+headroom)
+	attr := runAttr{FD: uint32(p.fd), SizeIn: uint32(len(data)), SizeOut: uint32(len(out)), In: unsafe.Pointer(&data[0]),
+		Out: unsafe.Pointer(&out[0])}
+	_, err := bpf(cmdProgTestRun, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return Result{Ret: attr.Ret, Data: out[:min(int(attr.SizeOut), len(out))]}, err
+}
