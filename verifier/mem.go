@@ -438,13 +438,20 @@ func (v *verifier) checkBuffer(a *access, r *reg, what string) *Error {
 	return nil
 }
 
+// checkPacketLoadType checks that programs of this type may have classic packet loads (kernel: may_access_skb).
+func (v *verifier) checkPacketLoadType(pc int) *Error {
+	switch v.prog.Type {
+	case prog.SocketFilter, prog.SchedCLS, prog.SchedACT:
+		return nil
+	}
+	return v.failAt(pc, LegacyLoad, "BPF_LD_[ABS|IND] instructions not allowed for this program type")
+}
+
 // stepPacketLoad is the classic packet load (kernel: check_ld_abs): R6 is the ctx, R0 the result, and like a call it
 // scratches R1 to R5. It ends the program when the packet is too short.
 func (v *verifier) stepPacketLoad(in *insn) *Error {
-	switch v.prog.Type {
-	case prog.SocketFilter, prog.SchedCLS, prog.SchedACT:
-	default:
-		return v.fail(LegacyLoad, "BPF_LD_[ABS|IND] instructions not allowed for this program type")
+	if err := v.checkPacketLoadType(v.pc); err != nil {
+		return err
 	}
 	if v.cur.depth > 0 {
 		return v.fail(LegacyLoad, "LD_ABS is not allowed in subprogs without BTF")

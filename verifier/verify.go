@@ -110,13 +110,19 @@ func (v *verifier) checkProgram() *Error {
 	return nil
 }
 
-// checkDead makes sure that also the instructions that no path reaches have legal fields: engines decode them.
+// checkDead makes sure that also the instructions that no path reaches are such as engines take: they decode them.
 func (v *verifier) checkDead() *Error {
 	for pc := 0; pc < len(v.insns); pc++ {
-		if v.insns[pc].illegal {
+		in := &v.insns[pc]
+		if in.illegal {
 			return v.checkLegal(pc)
 		}
-		if v.insns[pc].kind == asm.LdImm64 {
+		switch in.class {
+		case asm.ClassAbs, asm.ClassInd:
+			if err := v.checkPacketLoadType(pc); err != nil {
+				return err
+			}
+		case asm.ClassImm64:
 			pc++
 		}
 	}
