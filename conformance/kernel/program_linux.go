@@ -50,22 +50,21 @@ func (s *MapSet) Close() {
 func (s *MapSet) Reset(specs []*maps.Spec) error {
 	for i, spec := range specs {
 		m := s.maps[i]
-		if spec.Type.Row().PerCPU || spec.Frozen {
-			continue // which of the CPUs runs a program is not known: their contents are not compared
+		if spec.Frozen {
+			continue
 		}
-		for key := range spec.MaxEntries {
-			var err error
-			if spec.Type == maps.Array {
-				err = m.Put(key, make([]byte, spec.ValueSize))
-			} else if err = m.Delete(key); errors.Is(err, ebpf.ErrKeyNotExist) {
-				err = nil
-			}
-			if err != nil {
-				return err
-			}
+		if err := errors.Join(empty(m, spec), fill(m, spec)); err != nil {
+			return err
 		}
-		var keys [][]byte // others that programs made
-		for key, it := []byte(nil), m.Iterate(); spec.Type != maps.Array && it.Next(&key, new([]byte)); {
+	}
+	return nil
+}
+
+// empty makes the map as it was when it was new.
+func empty(m *ebpf.Map, spec *maps.Spec) error {
+	if spec.Type.Row().Hashed {
+		var keys [][]byte
+		for key, it := []byte(nil), m.Iterate(); it.Next(&key, new([]byte)); {
 			keys = append(keys, append([]byte(nil), key...))
 		}
 		for _, k := range keys {
@@ -73,7 +72,18 @@ func (s *MapSet) Reset(specs []*maps.Spec) error {
 				return err
 			}
 		}
-		if err := fill(m, spec); err != nil {
+		return nil
+	}
+	zeros := any(make([]byte, spec.ValueSize))
+	if spec.Type.Row().PerCPU {
+		all := make([][]byte, ebpf.MustPossibleCPU())
+		for i := range all {
+			all[i] = make([]byte, spec.ValueSize)
+		}
+		zeros = all
+	}
+	for key := range spec.MaxEntries {
+		if err := m.Put(key, zeros); err != nil {
 			return err
 		}
 	}
