@@ -185,14 +185,13 @@ func (v *verifier) adjust(in *insn, op asm.ALUOp, dst *reg) *Error {
 func (v *verifier) adjustPtr(in *insn, op asm.ALUOp, n uint8, ptr, off *reg) *Error {
 	if in.width == 32 {
 		if op == asm.Sub && v.profile.PointerLeaks {
-			*ptr = unknownReg()
-			ptr.zext32()
+			*ptr = unknownReg() // as in the kernel: not even zero-extended
 			return nil
 		}
 		return v.fail(PointerArith32, "R%d 32-bit pointer arithmetic prohibited", in.dst)
 	}
 	known := off.isConst()
-	if off.empty() {
+	if off.empty() || off.broken() {
 		*ptr = unknownReg()
 		return nil
 	}

@@ -1,4 +1,3 @@
-// Package verifier proves that a program is safe to run, as the Linux kernel's verifier would, for a chosen kernel.
 package verifier
 
 import (

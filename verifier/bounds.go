@@ -101,9 +101,16 @@ func (b *bounds) deduce32() {
 		b.smin32 = max(b.smin32, int32(b.umin32))
 		b.smax32 = min(b.smax32, int32(b.umax32))
 	}
-	if uint32(b.smin32) <= uint32(b.smax32) { // the signed range doesn't cross zero
+	switch {
+	case uint32(b.smin32) <= uint32(b.smax32): // the signed range doesn't cross zero
 		b.umin32 = max(b.umin32, uint32(b.smin32))
 		b.umax32 = min(b.umax32, uint32(b.smax32))
+	case b.umax32 < uint32(b.smin32): // it does, and the unsigned range meets only its part from zero up
+		b.smin32 = max(b.smin32, int32(b.umin32))
+		b.umax32 = min(b.umax32, uint32(b.smax32))
+	case uint32(b.smax32) < b.umin32: // … only its negative part
+		b.smax32 = min(b.smax32, int32(b.umax32))
+		b.umin32 = max(b.umin32, uint32(b.smin32))
 	}
 }
 
@@ -162,14 +169,22 @@ func (b *bounds) bitsFromRanges() {
 	b.tn = t.WithSubreg(low)
 }
 
-// settle syncs b after a branch has narrowed it, and forgets everything when the narrowing contradicts itself: the
-// branch can't be taken, and the kernel too goes on with an unknown value (reg_bounds_sanity_check).
+// settle syncs b after a branch has narrowed it, and forgets the ranges when they contradict each other or the bits: the
+// branch can't be taken, and the kernel too goes on with what is left (reg_bounds_sanity_check).
 func (b *bounds) settle() {
-	b.sync()
-	if b.empty() || b.tn.Mask == 0 && (b.umin != b.tn.Value || b.umax != b.tn.Value) {
-		*b = anyBounds
+	if !b.empty() {
+		b.sync()
+	}
+	c := constBounds(b.tn.Value)
+	if b.empty() || b.tn.Mask == 0 && *b != c || b.const32() &&
+		(b.umin32 != c.umin32 || b.umax32 != c.umax32 || b.smin32 != c.smin32 || b.smax32 != c.smax32) {
+		b.unbound64()
+		b.unbound32()
 	}
 }
+
+// broken reports whether b is what settle leaves of a contradiction: one value by its bits, any by its ranges.
+func (b *bounds) broken() bool { return b.isConst() && (b.smin != b.smax || b.umin != b.umax) }
 
 // zext32 keeps the low 32 bits and zeroes the rest (kernel: zext_32_to_64).
 func (b *bounds) zext32() {

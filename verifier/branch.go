@@ -27,8 +27,9 @@ func (b *bounds) take(v view, width uint8) {
 		b.tn = b.tn.WithSubreg(v.tn)
 		b.umin32, b.umax32, b.smin32, b.smax32 = uint32(v.umin), uint32(v.umax), int32(v.smin), int32(v.smax)
 	}
-	if v.umin > v.umax || v.smin > v.smax {
-		*b = anyBounds
+	if v.umin > v.umax || v.smin > v.smax { // the 32-bit ranges may have wrapped
+		b.unbound64()
+		b.unbound32()
 		return
 	}
 	b.settle()

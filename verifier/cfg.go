@@ -81,6 +81,10 @@ func (v *verifier) checkSubprogs() *Error {
 				if in.kind == asm.CallHelper && in.imm == helperTailCall {
 					s.tailCall = true
 				}
+			case asm.ClassAbs, asm.ClassInd:
+				if i > 0 {
+					return v.failAt(pc, LegacyLoad, "LD_ABS is not allowed in subprogs without BTF")
+				}
 			case asm.ClassJump, asm.ClassBranch, asm.ClassMayGoto:
 				if t := int(in.target); t < s.start || t >= s.end {
 					return v.failAt(pc, JumpOutOfRange, "jump out of range from insn %d to %d", pc, t)

@@ -448,13 +448,11 @@ func (v *verifier) checkPacketLoadType(pc int) *Error {
 }
 
 // stepPacketLoad is the classic packet load (kernel: check_ld_abs): R6 is the ctx, R0 the result, and like a call it
-// scratches R1 to R5. It ends the program when the packet is too short.
+// scratches R1 to R5. It ends the program when the packet is too short, which is why checkSubprogs wants it in the main
+// function.
 func (v *verifier) stepPacketLoad(in *insn) *Error {
 	if err := v.checkPacketLoadType(v.pc); err != nil {
 		return err
-	}
-	if v.cur.depth > 0 {
-		return v.fail(LegacyLoad, "LD_ABS is not allowed in subprogs without BTF")
 	}
 	if err := v.readReg(6); err != nil {
 		return err

@@ -1,0 +1,27 @@
+// Package verifier proves that a program is safe to run, as the Linux kernel's verifier would, for a chosen kernel.
+//
+// Verify looks at the program as a whole first (cfg.go: functions, jumps, loads, control flow), then walks every path
+// (walk.go) with an abstract machine: registers (reg.go) that hold scalars (bounds.go: known bits and ranges) or
+// pointers, stack, references (state.go). Three things are kept apart:
+//
+//   - what must hold: mem.go, ctx.go, stack.go for memory, helper.go and mapfit.go for calls of helpers;
+//   - what changes: alu_step.go and alu.go, jump.go and branch.go, calls.go and callback.go;
+//   - when two states are alike: prune.go, with precise.go to tell which scalars matter.
+//
+// The path of each state is a list of steps (history.go): precision and the path in an error both come from it.
+//
+// Whose rules these are is data: a Profile. A rejection is an *Error with a stable Code; codes.txt has the smallest
+// program for each. What is not known yet is refused (E_UNSUPPORTED): kernel functions, dynptrs, timers, kptrs, BTF
+// pointers as memory, callbacks but those of bpf_loop and bpf_for_each_map_elem.
+//
+// # Deviations from Linux
+//
+//   - Instructions that no path reaches must have legal fields too, because engines decode them.
+//   - A map pointer gives no access to struct bpf_map: guests have no such struct.
+//   - Global functions are walked with each caller's arguments; of their result a caller knows only that it is a number.
+//   - bpf_get_smp_processor_id is below 8192; a kernel uses the number of its own CPUs.
+//   - A pointer that was moved down may be zero: guest addresses are small.
+//   - A load-acquire from the ctx or the packet is refused also where the loaded register is the address.
+//   - bpf_fib_lookup and bpf_snprintf write their memory; in the kernel up to 6.18 constants on the stack survive them.
+//   - Without CAP_PERFMON the kernel also walks mispredicted branches (Spectre); Unprivileged does not.
+package verifier
