@@ -258,3 +258,27 @@ func FuzzSoundness(f *testing.F) {
 		}
 	})
 }
+
+// TestFixtures asks the kernel about the programs of testdata.
+func TestFixtures(t *testing.T) {
+	r := newReferee(t)
+	all, err := conformance.Fixtures("../testdata")
+	require.NoError(t, err)
+	for _, f := range all {
+		if f.Kernel == "gives up" {
+			continue // after seconds
+		}
+		t.Run(f.Name, func(t *testing.T) {
+			p, err := f.Program()
+			require.NoError(t, err)
+			loaded, err := kernel.LoadProgram(p, r.maps)
+			if err == nil {
+				loaded.Close()
+			}
+			require.Equal(t, f.KernelAccepts(), err == nil, "%v", err)
+			if err != nil && f.Kernel != "" {
+				require.Contains(t, strings.Join(err.(*kernel.Rejected).Log, "\n"), f.Kernel)
+			}
+		})
+	}
+}

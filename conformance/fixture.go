@@ -1,0 +1,142 @@
+package conformance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/conformance/gen"
+	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/verifier"
+)
+
+// Fixture is a program with what must be said of it. Files are lists of them; a line "=== name" begins one, lines
+// "key: value" follow, and after "---" comes the program over gen.Maps. Lines that begin with # in front of "---" are
+// comments. The keys:
+//
+//	type: xdp           program type
+//	verdict: accept     or the code of the rejection, "E_…"
+//	kernel: accept      or part of the live kernel's words, or "gives up"; when it is left out, the kernel agrees
+//	r0: 2               result on every packet
+type Fixture struct {
+	Name    string
+	Type    prog.Type
+	Verdict string
+	Kernel  string // "accept", words, "gives up", "" (agrees)
+	R0      string
+	Text    string
+}
+
+// Fixtures reads every *.txt file of a directory.
+func Fixtures(dir string) ([]*Fixture, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	if err != nil {
+		return nil, err
+	}
+	var all []*Fixture
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		more, err := parseFixtures(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, more...)
+	}
+	return all, nil
+}
+
+func parseFixtures(text string) ([]*Fixture, error) {
+	var all []*Fixture
+	for _, part := range strings.Split("\n"+text, "\n=== ")[1:] {
+		head, code, ok := strings.Cut(part, "\n---\n")
+		if !ok {
+			return nil, fmt.Errorf("%q has no program", part)
+		}
+		name, keys, _ := strings.Cut(head, "\n")
+		f := &Fixture{Name: name, Text: code}
+		for _, line := range strings.Split(keys, "\n") {
+			if line == "" || line[0] == '#' {
+				continue
+			}
+			if err := f.set(line); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		if f.Type == prog.Unspec || f.Verdict == "" {
+			return nil, fmt.Errorf("%s: type and verdict are needed", name)
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+func (f *Fixture) set(line string) error {
+	key, value, _ := strings.Cut(line, ": ")
+	switch key {
+	case "type":
+		var ok bool
+		if f.Type, ok = prog.TypeOf(value); !ok {
+			return fmt.Errorf("no program type %s", value)
+		}
+	case "verdict":
+		f.Verdict = value
+	case "kernel":
+		f.Kernel = value
+	case "r0":
+		f.R0 = value
+	default:
+		return fmt.Errorf("no key %q", key)
+	}
+	return nil
+}
+
+// Program assembles the fixture.
+func (f *Fixture) Program() (*prog.Program, error) { return gen.Parse(f.Type, f.Text) }
+
+// Accepted reports whether the fixture must pass the verifier.
+func (f *Fixture) Accepted() bool { return f.Verdict == "accept" }
+
+// KernelAccepts reports whether the kernel must take the fixture.
+func (f *Fixture) KernelAccepts() bool {
+	return f.Kernel == "accept" || f.Kernel == "" && f.Accepted()
+}
+
+// Check verifies the fixture and, when it passes, runs it on every engine. "" is success.
+func (f *Fixture) Check() string {
+	p, err := f.Program()
+	if err != nil {
+		return err.Error()
+	}
+	v, err := verifier.Verify(p, verifier.Options{})
+	if verdict := verdictOf(err); verdict != f.Verdict {
+		return fmt.Sprintf("verdict %s, want %s: %v", verdict, f.Verdict, err)
+	}
+	if err != nil {
+		return ""
+	}
+	problem, out := CheckEngines(v, Packets(1))
+	if problem != "" || f.R0 == "" {
+		return problem
+	}
+	for i, r := range out.Runs {
+		if got := fmt.Sprint(int32(r.R0)); got != f.R0 {
+			return fmt.Sprintf("run %d: r0 is %s, want %s\n%s", i, got, f.R0, asm.FormatProgram(p.Insns))
+		}
+	}
+	return ""
+}
+
+func verdictOf(err error) string {
+	if err == nil {
+		return "accept"
+	}
+	if e, ok := err.(*verifier.Error); ok {
+		return string(e.Code)
+	}
+	return err.Error()
+}
