@@ -5,6 +5,7 @@ package gen
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/skepvm/skep/asm"
@@ -70,6 +71,7 @@ type generator struct {
 	funcs  [][]reg
 	room   int // statements left
 	slips  int // a choice in slips goes wrong
+	shapes []shape
 	prog   Program
 }
 
@@ -86,6 +88,10 @@ func Make(src Source, cov *Coverage) *Program {
 	g := &generator{src: src, cov: cov}
 	g.typ = types[src.IntN(len(types))]
 	g.room = 4 + src.IntN(28)
+	g.shapes = shapes
+	if src.IntN(3) == 0 {
+		g.shapes = numeric
+	}
 	g.slips = []int{40, 150, 600, 1 << 12}[src.IntN(4)]
 	g.main()
 	g.prog.Text = g.out.String()
@@ -183,9 +189,19 @@ type shape struct {
 	make   func(*generator)
 }
 
-var shapes []shape
+// shapes are all; numeric are those that make programs in which ranges of numbers are all that matters.
+var (
+	shapes, numeric []shape
 
-var totalWeight int
+	isNumeric = []string{"alu", "number", "narrow", "probe", "extend", "constants", "ifElse", "valueVar", "stackVar", "spill", "fill"}
+)
+
+func weigh(shapes []shape) (sum int) {
+	for _, s := range shapes {
+		sum += s.weight
+	}
+	return sum
+}
 
 func init() { // a table whose functions use it
 	shapes = []shape{
@@ -221,15 +237,17 @@ func init() { // a table whose functions use it
 		{"wild", 1, (*generator).wild},
 	}
 	for _, s := range shapes {
-		totalWeight += s.weight
+		if slices.Contains(isNumeric, s.name) {
+			numeric = append(numeric, s)
+		}
 	}
 }
 
 // statement makes one statement of a random shape.
 func (g *generator) statement() {
 	g.room--
-	at := g.n(totalWeight)
-	for _, s := range shapes {
+	at := g.n(weigh(g.shapes))
+	for _, s := range g.shapes {
 		if at -= s.weight; at < 0 {
 			g.cov.Shapes[s.name]++
 			s.make(g)
