@@ -96,7 +96,7 @@ func alu32(a *bounds, op asm.ALUOp, b *bounds) {
 	case asm.Lsh:
 		n := uint8(b.tn.Value)
 		tn := a.tn.Subreg().Lsh(n)
-		if a.umax32 > math.MaxUint32>>n {
+		if a.umax32 > 1<<(31-n) {
 			a.umin32, a.umax32 = 0, math.MaxUint32
 		} else {
 			a.umin32, a.umax32 = a.umin32<<n, a.umax32<<n
@@ -258,7 +258,7 @@ func (b *bounds) lsh64(n uint8) {
 	if n == 32 { // the first half of the usual sign extension of a 32-bit value
 		b.smin, b.smax = int64(old.smin32)<<32, int64(old.smax32)<<32
 	}
-	if old.umax <= math.MaxUint64>>n {
+	if old.umax <= 1<<(63-n) { // the kernel's rule, a bit short of what would fit
 		b.umin, b.umax = old.umin<<n, old.umax<<n
 	}
 }
