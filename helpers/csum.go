@@ -9,7 +9,7 @@ import (
 // The Internet checksum, RFC 1071, on the bytes as they lie in memory: sums are of little-endian words, as the kernel
 // does them on the machines that this project runs on, so that stored and compared values agree.
 
-// sum adds the 4-byte words of b, whose length is a multiple of 4, to start. 64 bits take 2^32 words.
+// sum adds the 4-byte words of b, the last one filled up with zeros, to start. 64 bits take 2^32 words.
 func sum(b []byte, start uint64) uint64 {
 	for ; len(b) >= 8; b = b[8:] {
 		v := binary.LittleEndian.Uint64(b)
@@ -17,6 +17,10 @@ func sum(b []byte, start uint64) uint64 {
 	}
 	if len(b) >= 4 {
 		start += uint64(binary.LittleEndian.Uint32(b))
+		b = b[4:]
+	}
+	for i, c := range b {
+		start += uint64(c) << (8 * i)
 	}
 	return start
 }
@@ -27,12 +31,10 @@ func add32(a, b uint32) uint32 {
 	return uint32(s) + uint32(s>>32)
 }
 
-// csumDiff: see Linux bpf_csum_diff, as of 6.13, when results became 16 bits on every architecture.
+// csumDiff: see Linux bpf_csum_diff, as of 6.13, when results became 16 bits on every architecture, and sizes any number
+// of bytes.
 func csumDiff(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 	fromSize, toSize := uint64(uint32(r2)), uint64(uint32(r4))
-	if (fromSize|toSize)&3 != 0 {
-		return maps.EINVAL.Ret(), nil
-	}
 	var from, to []byte
 	var err error
 	if fromSize > 0 {
