@@ -273,7 +273,13 @@ func TestFixtures(t *testing.T) {
 			require.NoError(t, err)
 			loaded, err := kernel.LoadProgram(p, r.maps)
 			if err == nil {
-				loaded.Close()
+				defer loaded.Close()
+			}
+			if err == nil && f.R0 != "" {
+				require.NoError(t, r.maps.Reset(p.Maps))
+				res, err := loaded.Run(conformance.Packets(1)[0])
+				require.NoError(t, err)
+				require.Equal(t, f.R0, fmt.Sprint(int32(res.Ret)))
 			}
 			require.Equal(t, f.KernelAccepts(), err == nil, "%v", err)
 			if err != nil && f.Kernel != "" {
