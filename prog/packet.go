@@ -1,6 +1,7 @@
 package prog
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/skepvm/skep/mem"
@@ -122,25 +123,36 @@ func SetFrame(s *mem.Space, ctx uint32, t Type, head, data, dataEnd, limit uint3
 	if wire == 0 {
 		wire = dataEnd - data
 	}
-	at := func(field int32) uint32 { return ctx + uint32(field) }
-	s.Store32(at(FrameHead), head)
-	s.Store32(at(FrameEnd), limit)
-	s.Store32(at(FrameWireLen), wire)
-	s.Store32(at(FrameNet), t.MACLen())
-	s.Store64(at(FrameTime), in.Time)
-	s.Store64(at(FrameNumber), in.Number)
-	s.Store64(at(FrameRedirKind), 0) // and FrameRedirTo
-	s.Store64(at(FrameRedirMap), 0)  // and FrameRedirKey
+	h := (*[FrameHeader]byte)(frameBytes(s, ctx-FrameHeader, FrameHeader))
+	put2(h[FrameHeader+FrameHead:], head, limit)
+	put2(h[FrameHeader+FrameWireLen:], wire, t.MACLen())
+	binary.LittleEndian.PutUint64(h[FrameHeader+FrameTime:], in.Time)
+	binary.LittleEndian.PutUint64(h[FrameHeader+FrameNumber:], in.Number)
+	put2(h[FrameHeader+FrameRedirKind:], 0, 0) // and FrameRedirTo
+	put2(h[FrameHeader+FrameRedirMap:], 0, 0)  // and FrameRedirKey
 	if t == XDP {
-		s.Store32(ctx+XDPData, data)
-		s.Store32(ctx+XDPDataEnd, dataEnd)
-		s.Store32(ctx+XDPDataMeta, data)
-		s.Store32(ctx+XDPIngress, in.Ifindex)
-		s.Store32(ctx+XDPRxQueue, in.RxQueue)
-		s.Store32(ctx+XDPEgress, in.EgressIfindex)
+		md := (*[XDPEgress + 4]byte)(frameBytes(s, ctx, XDPEgress+4))
+		put2(md[XDPData:], data, dataEnd)
+		put2(md[XDPDataMeta:], data, in.Ifindex)
+		put2(md[XDPRxQueue:], in.RxQueue, in.EgressIfindex)
 		return
 	}
 	setSKB(s, ctx, t, data, dataEnd, wire, in)
+}
+
+// frameBytes is a part of a frame. One look at the bounds for all its fields: a replay makes millions of frames a second.
+func frameBytes(s *mem.Space, addr, n uint32) []byte {
+	b, ok := s.Bytes(addr, n)
+	if !ok {
+		panic("prog: frame outside of guest memory")
+	}
+	return b
+}
+
+// put2 writes two fields that are neighbours.
+func put2(b []byte, first, second uint32) {
+	binary.LittleEndian.PutUint32(b, first)
+	binary.LittleEndian.PutUint32(b[4:], second)
 }
 
 // setSKB writes every field of struct __sk_buff.

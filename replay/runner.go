@@ -16,7 +16,7 @@ import (
 
 const (
 	chunkSize = 1 << 20 // read(2) at a time: more falls out of the cache before it is used
-	maxBatch  = 128     // frames: with their records they stay in the first-level cache
+	maxBatch  = 64      // frames: with their records they stay in the first-level cache
 	slotsSize = 2 << 20 // of all slots together, where packets are copied to slots
 	maxPacket = 262144  // bytes; captures have no longer ones
 	headroom  = 256     // before a copied packet, as the kernel's
@@ -31,6 +31,7 @@ type runner struct {
 
 	typ   prog.Type
 	isSKB bool
+	plain bool // see isPlain
 	l3    bool // the program runs in the IP layer
 	redir uint32
 
@@ -109,6 +110,7 @@ func newRunner(o *Options) (*runner, error) {
 		r.chunk, _ = r.sides[0].space.Bytes(r.sides[0].chunk, linkRoom+chunkSize)
 	}
 	r.recs, r.batch = make([]pcap.Record, n), make([]packet, 0, n)
+	r.plain = r.isPlain()
 	return r, nil
 }
 
@@ -245,6 +247,13 @@ func (r *runner) pass() (err error) {
 
 // records runs a batch of records.
 func (r *runner) records(recs []pcap.Record) error {
+	if r.plain {
+		n, err := r.runPlain(recs)
+		if err != nil || n == len(recs) {
+			return err
+		}
+		recs = recs[n:]
+	}
 	r.batch = r.batch[:0]
 	for i := range recs {
 		r.batch = r.batch[:len(r.batch)+1]
@@ -486,15 +495,12 @@ func (r *runner) account() error {
 			}
 			before = before[p.n:]
 		}
-		ret, err := s.space.Load32(offset(ctx, prog.FrameRet)), s.failed[i]
+		ret, err := uint32(0), s.failed[i]
 		if err != nil {
-			r.fault(p, err)
+			r.fault(p.in.Number, err)
 		} else {
 			r.report.Insns += s.space.Load64(offset(ctx, prog.FrameInsns))
-			r.tally.verdict(ret, uint64(p.n))
-			if ret == r.redir && r.redir != 0 {
-				r.tally.redirect(readRedirect(s.space, ctx))
-			}
+			ret = r.verdict(s, ctx, uint64(p.n))
 		}
 		for _, sink := range r.o.Sinks {
 			if err := r.deliver(sink, ctx, p, ret, err); err != nil {
@@ -504,6 +510,16 @@ func (r *runner) account() error {
 		ctx += s.stride
 	}
 	return nil
+}
+
+// verdict counts the verdict on a packet of n bytes, and returns it.
+func (r *runner) verdict(s *side, ctx uint32, n uint64) uint32 {
+	ret := s.space.Load32(offset(ctx, prog.FrameRet))
+	r.tally.verdict(ret, n)
+	if ret == r.redir && r.redir != 0 {
+		r.tally.redirect(readRedirect(s.space, ctx))
+	}
+	return ret
 }
 
 func offset(ctx uint32, field int32) uint32 { return ctx + uint32(field) }
@@ -530,10 +546,10 @@ func (r *runner) target(to prog.Redirect) (ifindex uint32, mapName string) {
 	return ifindex, m.Spec().Name
 }
 
-func (r *runner) fault(p *packet, err error) {
+func (r *runner) fault(number uint64, err error) {
 	r.report.Faults++
 	if len(r.report.FaultExamples) < maxExamples {
-		r.report.FaultExamples = append(r.report.FaultExamples, FaultExample{p.in.Number, err.Error(), err})
+		r.report.FaultExamples = append(r.report.FaultExamples, FaultExample{number, err.Error(), err})
 	}
 }
 
