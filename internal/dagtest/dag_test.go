@@ -41,8 +41,11 @@ var allowed = map[string]string{
 	"conformance":        "*",
 	"conformance/gen":    "asm maps prog helpers",
 	"conformance/kernel": "*",
+	"internal/oracle":    "asm maps prog",
 	"bench/figures":      "",
 	"cmd/skep":           "*",
+
+	"internal/tools/verifycases": "verifier internal/oracle",
 }
 
 // testOnly packages hold what tests share: only tests may import them, and they may import anything but cmd.
