@@ -19,11 +19,11 @@ func (e *FieldError) Error() string {
 // Check reports the first illegal field of in as a *FieldError: unknown opcode, a reserved field that is not zero,
 // a register number above R10, a write to the frame pointer. Legal is what the newest kernel takes: reserved
 // fields before registers, as it looks at them. Values that are only wrong in context (shift widths, division
-// by a constant zero, jump targets, uninitialised registers) are the verifier's, and the second slot of an LdImm64
-// is CheckImm64's.
+// by a constant zero, jump targets, uninitialised registers) are the verifier's, and so is CallReg, which compilers
+// make and no kernel takes. The second slot of an LdImm64 is CheckImm64's.
 func Check(in Insn) error {
 	k := KindOf(in)
-	if k == Invalid || Table[k].Since == Never {
+	if k == Invalid {
 		return checkUnknown(in)
 	}
 	row := &Table[k]
@@ -37,7 +37,7 @@ func Check(in Insn) error {
 		{FieldOff, row.Legal.Off, int64(in.Off)},
 		{FieldImm, row.Legal.Imm, int64(in.Imm)},
 	} {
-		if reason := f.rule.refuse(f.value, row); reason != "" {
+		if reason := f.rule.refuse(f.value, in, row); reason != "" {
 			return &FieldError{f.field, f.value, reason}
 		}
 	}
@@ -51,13 +51,15 @@ func Check(in Insn) error {
 }
 
 // refuse says why v breaks a rule that is not about registers, "" when it doesn't.
-func (r Rule) refuse(v int64, row *Info) string {
+func (r Rule) refuse(v int64, in Insn, row *Info) string {
 	switch {
 	case r == Reserved && v != 0:
 		return words(row, v)
 	case r == PseudoSrc && v > int64(PseudoMapIdxValue):
 		return "unrecognized bpf_ld_imm64 insn"
 	case r == CastSpace && v != 1 && v != 1<<16:
+		return row.Words
+	case r == CalleeImm && v != 0 && (in.Dst != 0 || v < 0 || v > int64(R10)):
 		return row.Words
 	}
 	return ""
@@ -74,7 +76,7 @@ func (r Rule) refuseReg(reg Reg) string {
 	return ""
 }
 
-// checkUnknown finds the words for an instruction that has no row, or none that a kernel takes.
+// checkUnknown finds the words for an instruction that has no row.
 func checkUnknown(in Insn) error {
 	e := opcodes[in.Op]
 	mode := in.Op & modeMask

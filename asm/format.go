@@ -78,6 +78,7 @@ func expressible(in Insn, row *Info) bool {
 	l := &row.Legal
 	silent := func(r Rule) bool { return r == Reserved || r == Unchecked }
 	return !(silent(l.Dst) && in.Dst != 0 || silent(l.Src) && in.Src != 0 || silent(l.Off) && in.Off != 0 || silent(l.Imm) && in.Imm != 0) &&
+		!(l.Imm == CalleeImm && in.Imm != 0 && (in.Dst != 0 || uint32(in.Imm) >= NumRegs)) &&
 		in.Dst < NumRegs && in.Src < NumRegs
 }
 
@@ -91,6 +92,8 @@ func appendHole(b []byte, h hole, in Insn, next *Insn) []byte {
 		return strconv.AppendUint(append(b, 'w'), uint64(in.Dst), 10)
 	case holeWS:
 		return strconv.AppendUint(append(b, 'w'), uint64(in.Src), 10)
+	case holeRI:
+		return strconv.AppendInt(append(b, 'r'), int64(in.Imm), 10)
 	case holeOff:
 		return appendDisplacement(b, int64(in.Off))
 	case holeIx:

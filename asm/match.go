@@ -139,6 +139,11 @@ func (m *matcher) fill(h hole) bool {
 		return m.register(h, &m.in.Dst)
 	case holeRS, holeWS:
 		return m.register(h, &m.in.Src)
+	case holeRI:
+		reg := Reg(0)
+		ok := m.register(h, &reg)
+		m.in.Imm = int32(reg)
+		return ok
 	case holeOff, holeDisp:
 		return m.displacement("an offset of 16 bits", math.MinInt16, math.MaxInt16, func(v int64) { m.in.Off = int16(v) })
 	case holeIx:

@@ -26,7 +26,7 @@ var mnemonics = sync.OnceValue(func() *grammar { return newGrammar(mnemonicTempl
 
 var mnemonicSize = map[uint8]string{1: "b", 2: "h", 4: "w", 8: "dw"}
 
-// mnemonicControl spells the kinds of control flow. A kind's first spelling is the one that is written.
+// mnemonicControl is controlText in this syntax.
 var mnemonicControl = map[Kind][]string{
 	Ja:         {"ja {j}"},
 	Ja32:       {"ja32 {l}"},
@@ -34,7 +34,7 @@ var mnemonicControl = map[Kind][]string{
 	CallHelper: {"call {helper}"},
 	CallLocal:  {"call local {l}", "call {fn}"},
 	CallKfunc:  {"call kfunc {kfunc}{module}"},
-	CallReg:    {"callx %{rd}"},
+	CallReg:    {"callx %{rd}", "callx imm %{ri}"},
 	Exit:       {"exit"},
 }
 
@@ -48,10 +48,7 @@ func mnemonicTemplates(k Kind) (list []template) {
 	case ClassImm64:
 		return imm64Templates(imm64Mnemonic)
 	case ClassJump, ClassMayGoto, ClassCall, ClassExit:
-		for _, text := range mnemonicControl[k] {
-			list = append(list, newTemplate(k, text))
-		}
-		return list
+		return controlTemplates(k, mnemonicControl)
 	}
 	return []template{newTemplate(k, mnemonicText(k, row))}
 }

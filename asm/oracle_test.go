@@ -46,11 +46,16 @@ func verdicts(t *testing.T) (list []verdict) {
 	return list
 }
 
-// firstIllegal returns the first refusal of CheckImm64, else of Check: the kernel looks at all 64-bit loads first.
+// firstIllegal returns the first refusal of CheckImm64, else of Check: the kernel looks at all 64-bit loads first. It
+// refuses a CallReg in the kernel's words, which is the verifier's work.
 func firstIllegal(prog []asm.Insn) error {
 	var refused error
 	for pc := 0; pc < len(prog); pc++ {
-		if err := asm.Check(prog[pc]); err != nil && refused == nil {
+		err := asm.Check(prog[pc])
+		if asm.KindOf(prog[pc]) == asm.CallReg {
+			err = &asm.FieldError{Field: asm.FieldOp, Value: int64(prog[pc].Op), Reason: fmt.Sprintf("unknown opcode %02x", prog[pc].Op)}
+		}
+		if err != nil && refused == nil {
 			refused = err
 		}
 		if prog[pc].Op != asm.LdImm64.Info().Opcode {

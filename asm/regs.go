@@ -12,7 +12,11 @@ func (s RegSet) Has(r Reg) bool { return s>>r&1 != 0 }
 // Reads returns the registers that in reads. The arguments of a call depend on what it calls: a call reads
 // nothing here but, for CallReg, the address. An instruction without a row reads nothing.
 func Reads(in Insn) RegSet {
-	a := Table[KindOf(in)].Access
+	k := KindOf(in)
+	if k == CallReg {
+		return bit(in.Callee(), ReadsDst)
+	}
+	a := Table[k].Access
 	return bit(in.Dst, a&ReadsDst) | bit(in.Src, a&ReadsSrc) | bit(R0, a&ReadsR0) | bit(R6, a&ReadsR6)
 }
 
@@ -31,6 +35,15 @@ func bit(r Reg, role Access) RegSet {
 		return 0
 	}
 	return 1 << (r & 0xf)
+}
+
+// Callee returns the register that a CallReg calls through: Dst, or Imm where Dst is 0, as clang before release 19
+// encoded it. It is one of R0..R10 when Check accepts in.
+func (in Insn) Callee() Reg {
+	if in.Dst == 0 {
+		return Reg(in.Imm & 0xf)
+	}
+	return in.Dst
 }
 
 // Target returns the slot that the instruction at slot pc names: where a jump, branch or may_goto goes when

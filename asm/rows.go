@@ -275,7 +275,8 @@ func controlRows(t *[NumKinds]Info) {
 		t[v.kind] = row
 	}
 	t[CallReg] = Info{Name: "CallReg", Class: ClassCall, Opcode: 0x80 | sourceX | classJMP, UseSrc: true,
-		Legal: Rules{Dst: ReadReg}, Words: wordsCall, Access: ReadsDst | WritesR0 | ClobbersArgs, ISA: ISAv1, Since: Never}
+		Legal: Rules{Dst: ReadReg, Imm: CalleeImm}, Words: wordsCall, Access: ReadsDst | WritesR0 | ClobbersArgs,
+		Group: CallX, ISA: ISAv1, Since: Never}
 }
 
 func memoryRows(t *[NumKinds]Info) {

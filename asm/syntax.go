@@ -10,6 +10,7 @@ import (
 // holes in braces, each the home of an operand:
 //
 //	{rd} {rs}     Dst and Src as r0..r10        {wd} {ws}   as w0..w10
+//	{ri}          Imm as r0..r10
 //	{off}         Off as " + 4" or " - 4"       {ix}        Imm the same way
 //	{disp}        Off as "+4" or "-4"
 //	{k}           Imm as a number               {j} {l}     Off, Imm as a jump target: +3, or a label
@@ -25,6 +26,7 @@ const (
 	holeRS
 	holeWD
 	holeWS
+	holeRI
 	holeOff
 	holeIx
 	holeDisp
@@ -41,7 +43,7 @@ const (
 )
 
 var holeNames = map[string]hole{
-	"rd": holeRD, "rs": holeRS, "wd": holeWD, "ws": holeWS, "off": holeOff, "ix": holeIx, "disp": holeDisp, "k": holeK, "j": holeJ, "l": holeL,
+	"rd": holeRD, "rs": holeRS, "wd": holeWD, "ws": holeWS, "ri": holeRI, "off": holeOff, "ix": holeIx, "disp": holeDisp, "k": holeK, "j": holeJ, "l": holeL,
 	"fn": holeFn, "helper": holeHelper, "kfunc": holeKfunc, "map": holeMap, "module": holeModule, "q": holeQ, "up": holeUp,
 }
 
@@ -71,16 +73,17 @@ var condText = [...]string{Jeq: "==", Jgt: ">", Jge: ">=", Jset: "&", Jne: "!=",
 var atomicText = [...]struct{ op, name string }{AtomicAdd: {"+=", "add"}, AtomicOr: {"|=", "or"}, AtomicAnd: {"&=", "and"},
 	AtomicXor: {"^=", "xor"}, AtomicXchg: {"", "xchg"}, AtomicCmpxchg: {"", "cmpxchg"}}
 
-// controlText spells the kinds of control flow.
-var controlText = map[Kind]string{
-	Ja:         "goto {j}",
-	Ja32:       "gotol {l}",
-	MayGoto:    "may_goto {j}",
-	CallHelper: "call {helper}",
-	CallLocal:  "call {fn}",
-	CallKfunc:  "call kfunc {kfunc}{module}",
-	CallReg:    "callx {rd}",
-	Exit:       "exit",
+// controlText spells the kinds of control flow. A kind's first spelling is the one that is written, but for a CallReg
+// whose register is in Imm.
+var controlText = map[Kind][]string{
+	Ja:         {"goto {j}"},
+	Ja32:       {"gotol {l}"},
+	MayGoto:    {"may_goto {j}"},
+	CallHelper: {"call {helper}"},
+	CallLocal:  {"call {fn}"},
+	CallKfunc:  {"call kfunc {kfunc}{module}"},
+	CallReg:    {"callx {rd}", "callx imm {ri}"},
+	Exit:       {"exit"},
 }
 
 // imm64Text spells the forms of a 64-bit immediate load, by Src. Where two have the same Src, the first
@@ -139,7 +142,7 @@ func (t *template) sample() (tokens []token) {
 		switch p.hole {
 		case holeNone:
 			tokens = append(tokens, p.tokens...)
-		case holeRD, holeRS:
+		case holeRD, holeRS, holeRI:
 			tokens = append(tokens, token{kind: tokenName, text: "r0"})
 		case holeWD, holeWS:
 			tokens = append(tokens, token{kind: tokenName, text: "w0"})
@@ -175,7 +178,7 @@ func kindTemplates(k Kind) []template {
 	case ClassBranch:
 		add("if %s %s %s goto {j}", d, condText[row.Cond], operand)
 	case ClassJump, ClassMayGoto, ClassCall, ClassExit:
-		add("%s", controlText[k])
+		list = controlTemplates(k, controlText)
 	case ClassImm64:
 		list = imm64Templates(strings.NewReplacer())
 	case ClassAbs:
@@ -186,6 +189,16 @@ func kindTemplates(k Kind) []template {
 		for _, text := range memoryText(row) {
 			add("%s", text)
 		}
+	}
+	return list
+}
+
+func controlTemplates(k Kind, texts map[Kind][]string) (list []template) {
+	for _, text := range texts[k] {
+		list = append(list, newTemplate(k, text))
+	}
+	if k == CallReg {
+		list[0].fix = FieldImm // to 0: the register is in Dst
 	}
 	return list
 }

@@ -120,6 +120,7 @@ const (
 	PseudoSrc             // PseudoNone..PseudoMapIdxValue
 	CastSpace             // 1 or 0x10000: cast from address space 1 to 0, or from 0 to 1
 	Unchecked             // the kernel does not look, and the instruction does not use it
+	CalleeImm             // 0, or R1..R10 where Dst is 0: where older compilers put the register of a CallReg
 )
 
 // Rules has a rule for each field behind the opcode.
@@ -153,10 +154,11 @@ const (
 	Atomic32
 	Atomic64
 	Packet
+	CallX // call by register, which the RFC leaves out and user-space virtual machines have
 )
 
 func (g Group) String() string {
-	return [...]string{"none", "base32", "base64", "divmul32", "divmul64", "atomic32", "atomic64", "packet"}[g]
+	return [...]string{"none", "base32", "base64", "divmul32", "divmul64", "atomic32", "atomic64", "packet", "callx"}[g]
 }
 
 // ISA is the compilers' name for an instruction set version: the lowest -mcpu=vN at which LLVM uses the instruction.
@@ -199,7 +201,7 @@ type Info struct {
 	Section string // of RFC 9669; "" for what is not in it
 	Group   Group
 	ISA     ISA
-	Since   kver.Version // first kernel; zero: every kernel with eBPF
+	Since   kver.Version // first kernel; zero: every kernel with eBPF; Never: none
 }
 
 // Selector tells which field Info.Select is the value of: FieldNone when the opcode alone says the kind.

@@ -126,7 +126,10 @@ func (v *verifier) checkLoads() *Error {
 // checkOpcode rejects an opcode byte that no instruction has. Illegal fields of a known opcode matter only when the
 // walk gets there.
 func (v *verifier) checkOpcode(pc int) *Error {
-	if v.insns[pc].kind != asm.Invalid {
+	switch k := v.insns[pc].kind; {
+	case k.Info().Since == asm.Never:
+		return v.failAt(pc, UnknownOpcode, "unknown opcode %02x", v.prog.Insns[pc].Op)
+	case k != asm.Invalid:
 		return nil
 	}
 	if err := asm.Check(v.prog.Insns[pc]); err != nil {
