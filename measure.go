@@ -1,16 +1,17 @@
 package skep
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/vm"
 )
 
-// Measurement is how fast an engine ran a program over a set of packets. Times are ns a packet, without setting up the frames;
-// Min is of the fastest round, Median of the middle one.
+// Measurement is how fast an engine ran a program over a set of packets. Times are ns a packet, without setting up the frames.
 type Measurement struct {
 	Engine  string  `json:"engine"`
 	Packets int     `json:"packets"` // in each round
@@ -20,47 +21,104 @@ type Measurement struct {
 	Batch   Spread  `json:"batch_ns"`  // one call for all of them
 }
 
-// Spread is the fastest and the middle of several rounds.
+// Spread is the fastest, the middle and the slowest of several rounds.
 type Spread struct {
 	Min    float64 `json:"min"`
 	Median float64 `json:"median"`
+	Max    float64 `json:"max"`
+}
+
+// SpreadOf sorts times, of which there must be one at least, and returns their spread.
+func SpreadOf(times []float64) Spread {
+	slices.Sort(times)
+	n := len(times)
+	return Spread{Min: times[0], Median: times[n/2], Max: times[n-1]}
 }
 
 // Measure runs a program over packets again and again, rounds times, and says how long a packet takes. Each round starts
 // from fresh packets; maps keep what earlier rounds left.
 func (v *VM) Measure(name string, packets [][]byte, rounds int) (Measurement, error) {
+	if rounds < 1 {
+		return Measurement{}, fmt.Errorf("measuring needs rounds, got %d", rounds)
+	}
+	meter, err := v.NewMeter(name, packets)
+	if err != nil {
+		return Measurement{}, err
+	}
+	defer meter.Close()
+	m := Measurement{Engine: meter.engine.Name(), Packets: len(packets), Rounds: rounds}
+	single, batch := make([]float64, rounds), make([]float64, rounds)
+	for i := range rounds {
+		if single[i], err = meter.Single(); err != nil {
+			return m, err
+		}
+		if batch[i], err = meter.Batch(); err != nil {
+			return m, err
+		}
+	}
+	m.Single, m.Batch, m.Insns = SpreadOf(single), SpreadOf(batch), meter.Insns()
+	return m, nil
+}
+
+// Meter times a program over packets a round at a time, so that several engines can take turns.
+type Meter struct {
+	engine vm.Engine
+	frames *bench
+}
+
+// NewMeter readies the frames of a program's packets; name may be "" when the object has just one program.
+func (v *VM) NewMeter(name string, packets [][]byte) (*Meter, error) {
 	p, err := v.program(name)
 	if err != nil {
-		return Measurement{}, err
+		return nil, err
 	}
-	if len(packets) == 0 || rounds < 1 {
-		return Measurement{}, fmt.Errorf("measuring needs packets and rounds, got %d and %d", len(packets), rounds)
+	if len(packets) == 0 {
+		return nil, errors.New("measuring needs packets")
 	}
-	b, err := newBench(v.machine.Space(), p, packets)
+	frames, err := newBench(v.machine.Space(), p, packets)
 	if err != nil {
-		return Measurement{}, err
+		return nil, err
 	}
-	defer b.free()
-	m := Measurement{Engine: p.engine.Name(), Packets: len(packets), Rounds: rounds}
-	m.Single, err = b.spread(rounds, func() error {
-		for i := range packets {
-			if _, err := p.engine.Run(b.ctx(i)); err != nil {
+	return &Meter{engine: p.engine, frames: frames}, nil
+}
+
+// Close gives the frames back.
+func (m *Meter) Close() { m.frames.free() }
+
+// Single runs the program on each packet, as it was at first, with one call of the engine each, and returns the ns that
+// one took.
+func (m *Meter) Single() (float64, error) {
+	return m.round(func() error {
+		for i := range m.frames.packets {
+			if _, err := m.engine.Run(m.frames.ctx(i)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return m, err
-	}
-	m.Batch, err = b.spread(rounds, func() error {
-		_, err := p.engine.RunBatch(b.ctx(0), b.stride, len(packets))
+}
+
+// Batch is Single with one call of the engine for all packets.
+func (m *Meter) Batch() (float64, error) {
+	return m.round(func() error {
+		_, err := m.engine.RunBatch(m.frames.ctx(0), m.frames.stride, len(m.frames.packets))
 		return err
 	})
-	for i := range packets {
-		m.Insns += float64(b.space.Load64(b.at(i, prog.FrameInsns))) / float64(len(packets))
+}
+
+// Insns returns the instructions that a packet took in the last Batch, on average.
+func (m *Meter) Insns() (sum float64) {
+	for i := range m.frames.packets {
+		sum += float64(m.frames.space.Load64(m.frames.at(i, prog.FrameInsns)))
 	}
-	return m, err
+	return sum / float64(len(m.frames.packets))
+}
+
+func (m *Meter) round(run func() error) (float64, error) {
+	m.frames.reset()
+	start := time.Now()
+	err := run()
+	return float64(time.Since(start).Nanoseconds()) / float64(len(m.frames.packets)), err
 }
 
 // bench is a row of frames, each with a packet buffer of its own.
@@ -125,19 +183,4 @@ func (b *bench) reset() {
 		prog.SetFrame(b.space, b.ctx(i), b.typ, addr+prog.XDPFrameSize, data, data+uint32(len(packet)),
 			data+uint32(len(packet))+benchTail, &in)
 	}
-}
-
-// spread times run, a run over all packets, rounds times.
-func (b *bench) spread(rounds int, run func() error) (Spread, error) {
-	times := make([]float64, rounds)
-	for i := range times {
-		b.reset()
-		start := time.Now()
-		if err := run(); err != nil {
-			return Spread{}, err
-		}
-		times[i] = float64(time.Since(start).Nanoseconds()) / float64(len(b.packets))
-	}
-	slices.Sort(times)
-	return Spread{Min: times[0], Median: times[rounds/2]}, nil
 }

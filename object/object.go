@@ -95,19 +95,27 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: offset %#x: %s", e.File, e.Offset, e.Reason)
 }
 
-// LoadFile loads the file at path: an ELF object, or else instructions (see LoadRaw). Errors are *Error, or what the
-// operating system says.
+// LoadFile loads the file at path with LoadBytes. Errors are those of LoadBytes, or what the operating system says.
 func LoadFile(path string, opts Options) (*Object, error) {
+	data, err := ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return LoadBytes(data, filepath.Base(path), opts)
+}
+
+// ReadFile returns the bytes of a file that is no larger than MaxFile.
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	name := filepath.Base(path)
-	data, err := readAll(f, name)
-	if err != nil {
-		return nil, err
-	}
+	return readAll(f, filepath.Base(path))
+}
+
+// LoadBytes loads what data holds: an ELF object, or else instructions (see LoadRaw); name stands for it in messages.
+func LoadBytes(data []byte, name string, opts Options) (*Object, error) {
 	if bytes.HasPrefix(data, elfMagic) {
 		return loadELF(data, name, opts)
 	}
@@ -116,7 +124,7 @@ func LoadFile(path string, opts Options) (*Object, error) {
 
 // Load reads the ELF object in r; name stands for it in messages. Errors are *Error.
 func Load(r io.ReaderAt, name string, opts Options) (*Object, error) {
-	data, err := readAll(r, name)
+	data, err := readAll(io.NewSectionReader(r, 0, MaxFile+1), name)
 	if err != nil {
 		return nil, err
 	}
@@ -124,8 +132,8 @@ func Load(r io.ReaderAt, name string, opts Options) (*Object, error) {
 }
 
 // readAll reads at most MaxFile bytes.
-func readAll(r io.ReaderAt, name string) ([]byte, error) {
-	data, err := io.ReadAll(io.NewSectionReader(r, 0, MaxFile+1))
+func readAll(r io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
 	switch {
 	case err != nil:
 		return nil, &Error{name, int64(len(data)), err.Error()}

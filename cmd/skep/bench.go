@@ -3,107 +3,184 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/bench/workloads"
 	"github.com/skepvm/skep/conformance/kernel"
 	"github.com/skepvm/skep/jit"
 	"github.com/skepvm/skep/object"
 )
 
 type benchFlags struct {
-	program, output string
-	packets, rounds int
-	load            loadFlags
+	program, output    string
+	workloads, engines []string
+	packets, rounds    int
+	load               loadFlags
 }
 
 func (a *app) benchCommand() *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
-		Use:   "bench OBJECT [CAPTURE]",
-		Short: "Time a program: interpreter, machine code, and the live kernel where there is one",
-		Long: `Bench runs a program over the first packets of a capture (the built-in sample when none is given), many rounds on each engine, and
-prints ns a packet. "single" is one call of the engine for each packet, "batch" one call for all.
+		Use:   "bench [OBJECT [CAPTURE]]",
+		Short: "Time programs: interpreter, machine code, and the live kernel where there is one",
+		Long: `Bench times an object's program over the first packets of a capture (the built-in sample when none is given). Without an object it times
+the built-in workloads, from a program that only returns to loops of 14,009 instructions, over generated packets.
+
+The engines take turns, a round each, and what is printed is the fastest, the middle and the slowest round in ns a run. "single" is one
+call of the engine for each packet, "batch" one call for all. A round starts from fresh packets; maps keep what is in them. The speed-up is
+against the interpreter's single calls, fastest rounds both.
 
 As root on Linux the object is also loaded into the live kernel, attached to nothing, and test-run there. The kernel's figure is its own: it
-repeats each of ten packets on one buffer, cache-hot, and contains some 20 ns of test loop.`,
-		Example: "  skep bench filter.bpf.o\n  skep bench --prog xdp_filter -o json filter.bpf.o capture.pcap",
-		Args:    cobra.RangeArgs(1, 2),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.bench(args, &f) },
+repeats each of ten packets on one buffer, cache-hot, and contains some 20 ns of test loop.
+
+-o benchstat prints lines in the format of "go test -bench", in which ns/op is the fastest round.
+
+Workloads:
+` + workloadLines(),
+		Example: "  skep bench\n  skep bench --workload drop,udp_rewrite --engine jit\n  skep bench filter.bpf.o\n" +
+			"  skep bench --prog xdp_filter -o json filter.bpf.o capture.pcap",
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error { return a.bench(args, &f) },
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.program, "prog", "", "program to time, when the object has several")
-	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
+	fl.StringSliceVar(&f.workloads, "workload", nil, "only these of the built-in workloads")
+	fl.StringSliceVar(&f.engines, "engine", nil, "only these of interp, checked, jit and kernel; default: all but checked, where they are")
+	fl.StringVarP(&f.output, "output", "o", "text", "text, json, csv or benchstat")
 	fl.IntVar(&f.packets, "packets", 512, "how many of the capture's packets, at most")
-	fl.IntVar(&f.rounds, "rounds", 300, "how often")
+	fl.IntVar(&f.rounds, "rounds", 200, "how often")
 	f.load.add(fl)
 	return cmd
 }
 
-// benchReport is what bench prints with -o json.
-type benchReport struct {
-	Program  string             `json:"program"`
-	Engines  []skep.Measurement `json:"engines"`
-	KernelNS float64            `json:"kernel_ns,omitempty"`
-	NoKernel string             `json:"no_kernel,omitempty"` // why there is no figure of the kernel
+func workloadLines() string {
+	var b strings.Builder
+	for _, w := range workloads.All {
+		fmt.Fprintf(&b, "  %-14s %s\n", w.Name, w.About)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// engineKernel is the live kernel's test run among the engines.
+const engineKernel = "kernel"
+
+// chosen returns the engines to time. Those that were not asked for by name are left out where they are not.
+func (f *benchFlags) chosen() ([]string, error) {
+	known := []string{skep.EngineInterp, skep.EngineChecked, skep.EngineJIT, engineKernel}
+	for _, e := range f.engines {
+		if !slices.Contains(known, e) {
+			return nil, fmt.Errorf("--engine %s: want one of %s", e, strings.Join(known, ", "))
+		}
+	}
+	if len(f.engines) > 0 {
+		return f.engines, nil
+	}
+	engines := []string{skep.EngineInterp}
+	if jit.Available() {
+		engines = append(engines, skep.EngineJIT)
+	}
+	return append(engines, engineKernel), nil
 }
 
 func (a *app) bench(args []string, f *benchFlags) error {
-	if f.packets < 1 || f.rounds < 1 {
-		return fmt.Errorf("--packets and --rounds: want 1 or more")
+	switch {
+	case f.packets < 1 || f.rounds < 1:
+		return errors.New("--packets and --rounds: want 1 or more")
+	case benchPrinters[f.output] == nil:
+		return fmt.Errorf("-o %s: want text, json, csv or benchstat", f.output)
+	case len(args) > 0 && len(f.workloads) > 0:
+		return errors.New("--workload names built-in programs, and an object is given too")
 	}
-	if err := checkOutput(f.output); err != nil {
+	jobs, err := a.benchJobs(args, f)
+	if err != nil {
 		return err
+	}
+	engines, err := f.chosen()
+	if err != nil {
+		return err
+	}
+	var results []*benchResult
+	for _, j := range jobs {
+		r, err := j.run(engines, f.rounds)
+		if err != nil {
+			return a.explainFailure(err)
+		}
+		results = append(results, r)
+		if f.output == "text" { // as they come: the whole set takes a while
+			printBench(a.out, r)
+		}
+	}
+	return benchPrinters[f.output](a, results)
+}
+
+// benchJob is one program to time, and its packets.
+type benchJob struct {
+	name, about, program string
+	file                 *file
+	flags                *loadFlags
+	packets              [][]byte
+	group                int // packets in a round
+}
+
+func (a *app) benchJobs(args []string, f *benchFlags) ([]*benchJob, error) {
+	if len(args) == 0 {
+		return workloadJobs(f)
 	}
 	capture := "sample"
 	if len(args) == 2 {
 		capture = args[1]
 	}
 	packets, err := a.readPackets(capture, len(args) == 2, f.packets)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(packets) == 0:
+		return nil, fmt.Errorf("%s has no packets", capture)
+	}
+	in, err := a.read(args[0])
 	if err != nil {
-		return err
+		return nil, err
 	}
-	report, err := a.benchObject(args[0], packets, f)
+	obj, err := in.load(&f.load)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if f.output == "json" {
-		return a.printJSON(report)
+	name, err := onlyProgram(obj, f.program)
+	if err != nil {
+		return nil, err
 	}
-	printBench(a.out, report)
-	return nil
+	return []*benchJob{{name: name, about: "packets of " + capture, program: name, file: in, flags: &f.load, packets: packets, group: len(packets)}}, nil
 }
 
-func (a *app) benchObject(file string, packets [][]byte, f *benchFlags) (*benchReport, error) {
-	engines := []string{skep.EngineInterp}
-	if jit.Available() {
-		engines = append(engines, skep.EngineJIT)
+func workloadJobs(f *benchFlags) (jobs []*benchJob, err error) {
+	all := workloads.All
+	if len(f.workloads) > 0 {
+		all = nil
+		for _, name := range f.workloads {
+			w, err := workloads.ByName(name)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, w)
+		}
 	}
-	report := &benchReport{}
-	for _, engine := range engines {
-		obj, err := a.load(file, &f.load)
+	for _, w := range all {
+		elf, err := w.Object()
 		if err != nil {
 			return nil, err
 		}
-		if report.Program, err = onlyProgram(obj, f.program); err != nil {
+		packets, err := w.Packets()
+		if err != nil {
 			return nil, err
 		}
-		m, err := measure(obj, engine, report.Program, packets, f.rounds)
-		if err != nil {
-			return nil, a.explainFailure(err)
-		}
-		report.Engines = append(report.Engines, m)
+		jobs = append(jobs, &benchJob{w.Name, w.About, w.Func, &file{w.Name, elf}, &f.load, packets, w.Round})
 	}
-	ns, err := benchKernel(file, report.Program, packets)
-	if err != nil {
-		report.NoKernel = err.Error()
-	}
-	report.KernelNS = ns
-	return report, nil
+	return jobs, nil
 }
 
 // onlyProgram resolves an empty program name to the object's only program.
@@ -121,77 +198,162 @@ func onlyProgram(obj *object.Object, name string) (string, error) {
 	return "", e
 }
 
-func measure(obj *object.Object, engine, name string, packets [][]byte, rounds int) (skep.Measurement, error) {
-	v, err := skep.New(obj, skep.Options{Engine: engine})
-	if err != nil {
-		return skep.Measurement{}, err
-	}
-	defer v.Close()
-	return v.Measure(name, packets, rounds)
+// contender is a way to run a program that takes turns with others. round returns the ns of a run.
+type contender struct {
+	engine, call string
+	every        int // a round in so many
+	round        func(i int) (float64, error)
+	times        []float64
 }
 
-// kernelPackets is how many packets the kernel's mean is taken over, kernelRepeat how often each is run.
-const (
-	kernelPackets = 10
-	kernelRepeat  = 20000
-)
+// run lets the engines take turns.
+func (j *benchJob) run(engines []string, rounds int) (*benchResult, error) {
+	r := &benchResult{Name: j.name, About: j.about, Program: j.program, Packets: min(j.group, len(j.packets)), Rounds: rounds}
+	var all []*contender
+	for _, engine := range engines {
+		list, done, err := j.contenders(engine, r)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+		all = append(all, list...)
+	}
+	for i := range rounds {
+		for _, c := range all {
+			if i%c.every != 0 {
+				continue
+			}
+			ns, err := c.round(i)
+			if err != nil {
+				return nil, fmt.Errorf("%s on %s: %w", j.name, c.engine, err)
+			}
+			c.times = append(c.times, ns)
+		}
+	}
+	r.fill(all)
+	return r, nil
+}
 
-// benchKernel returns the kernel's mean ns a run over the first packets.
-func benchKernel(file, name string, packets [][]byte) (float64, error) {
-	if err := kernel.Available(); err != nil {
-		return 0, err
-	}
-	elf, err := os.ReadFile(file)
-	if err != nil {
-		return 0, err
-	}
-	k, err := kernel.Load(elf)
-	if err != nil {
-		return 0, err
-	}
-	defer k.Close()
-	var total time.Duration
-	n := 0
-	for _, p := range packets {
-		if n == kernelPackets {
-			break
+// contenders makes the program ready on an engine; done gives everything back.
+func (j *benchJob) contenders(engine string, r *benchResult) (list []*contender, done func(), err error) {
+	if engine == engineKernel {
+		c, done, err := j.kernel(r.Rounds)
+		if err != nil {
+			r.NoKernel = err.Error()
+			return nil, func() {}, nil
 		}
-		if !kernel.Runs(p) {
-			continue
+		return []*contender{c}, done, nil
+	}
+	obj, err := j.file.load(j.flags)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := skep.New(obj, skep.Options{Engine: engine})
+	if err != nil {
+		return nil, nil, err
+	}
+	meters, err := j.meters(v)
+	if err != nil {
+		v.Close()
+		return nil, nil, err
+	}
+	at := func(i int) *skep.Meter { return meters[i%len(meters)] }
+	list = []*contender{
+		{engine: engine, call: "single", every: 1, round: func(i int) (float64, error) { return at(i).Single() }},
+		{engine: engine, call: "batch", every: 1, round: func(i int) (float64, error) {
+			ns, err := at(i).Batch()
+			r.Insns = at(i).Insns()
+			return ns, err
+		}},
+	}
+	if engine == skep.EngineJIT {
+		c, err := j.compile(v, r)
+		if err != nil {
+			v.Close()
+			return nil, nil, err
 		}
-		mean, err := k.Bench(name, p, kernelRepeat)
+		list = append(list, c)
+	}
+	return list, func() { v.Close() }, nil
+}
+
+// meters makes one for each group of packets, so that a round touches no more memory than a cache holds.
+func (j *benchJob) meters(v *skep.VM) (all []*skep.Meter, err error) {
+	for group := range slices.Chunk(j.packets, j.group) {
+		m, err := v.NewMeter(j.program, group)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// compileRounds is how often machine code is made, for the time that it takes.
+const compileRounds = 20
+
+// compile times the making of machine code, executable pages included.
+func (j *benchJob) compile(v *skep.VM, r *benchResult) (*contender, error) {
+	proof, err := v.Verify(j.program)
+	if err != nil {
+		return nil, err
+	}
+	r.Slots = len(proof.Program().Insns)
+	round := func(int) (float64, error) {
+		c, err := jit.New(v.Machine())
 		if err != nil {
 			return 0, err
 		}
-		total += mean
-		n++
+		defer c.Close()
+		start := time.Now()
+		_, err = c.Compile(v.Machine().CPU(0), proof)
+		return float64(time.Since(start).Nanoseconds()), err
 	}
-	if n == 0 {
-		return 0, errors.New("the kernel's test run takes none of the packets")
-	}
-	return float64(total.Nanoseconds()) / float64(n), nil
+	return &contender{engine: skep.EngineJIT, call: callCompile, every: max(1, r.Rounds/compileRounds), round: round}, nil
 }
 
-func printBench(w io.Writer, r *benchReport) {
-	printEngines(w, r)
-	if r.NoKernel != "" {
-		fmt.Fprintf(w, "  %-10s skipped: %s\n", "kernel", r.NoKernel)
-		return
-	}
-	fmt.Fprintf(w, "  %-10s%9.1f  (its own test run)\n", "kernel", r.KernelNS)
-}
+// kernelPackets is how many packets the kernel's mean is taken over; kernelRound is about how long it runs each of them
+// in a round, kernelRounds how many rounds there are.
+const (
+	kernelPackets = 10
+	kernelRound   = 400 * time.Microsecond
+	kernelRounds  = 20
+)
 
-// printEngines shows the engines side by side.
-func printEngines(w io.Writer, r *benchReport) {
-	first := r.Engines[0]
-	fmt.Fprintf(w, "speed of %s: %d packets, %d rounds, %.1f instructions a packet; ns a packet, fastest round (median)\n",
-		r.Program, first.Packets, first.Rounds, first.Insns)
-	fmt.Fprintf(w, "  %-10s%18s%18s\n", "", "single", "batch")
-	for _, m := range r.Engines {
-		fmt.Fprintf(w, "  %-10s%9.1f (%6.1f)%9.1f (%6.1f)", m.Engine, m.Single.Min, m.Single.Median, m.Batch.Min, m.Batch.Median)
-		if m.Engine != first.Engine {
-			fmt.Fprintf(w, "   %.1fx, in batches %.1fx", first.Single.Min/m.Single.Min, first.Batch.Min/m.Batch.Min)
+// kernel loads the program into the live kernel. A round is the mean over the first packets.
+func (j *benchJob) kernel(rounds int) (*contender, func(), error) {
+	if err := kernel.Available(); err != nil {
+		return nil, nil, err
+	}
+	k, err := kernel.Load(j.file.data)
+	if err != nil {
+		return nil, nil, err
+	}
+	var packets [][]byte
+	for _, p := range j.packets {
+		if kernel.Runs(p) && len(packets) < kernelPackets {
+			packets = append(packets, p)
 		}
-		fmt.Fprintln(w)
 	}
+	if len(packets) == 0 {
+		k.Close()
+		return nil, nil, errors.New("the kernel's test run takes none of the packets")
+	}
+	mean, err := k.Bench(j.program, packets[0], 100)
+	if err != nil {
+		k.Close()
+		return nil, nil, err
+	}
+	repeat := uint32(min(max(kernelRound/max(mean, 1), 10), 20_000))
+	return &contender{engine: engineKernel, call: "test-run", every: max(1, rounds/kernelRounds), round: func(int) (float64, error) {
+		var total time.Duration
+		for _, p := range packets {
+			mean, err := k.Bench(j.program, p, repeat)
+			if err != nil {
+				return 0, err
+			}
+			total += mean
+		}
+		return float64(total.Nanoseconds()) / float64(len(packets)), nil
+	}}, k.Close, nil
 }

@@ -87,7 +87,14 @@ func (a *app) demoProgram(name string, elf []byte, mapName string, packets [][]b
 			return err
 		}
 	}
-	return a.demoSpeed(interp, fast, packets)
+	job := &benchJob{name: name, about: "packets of the capture", program: interp.Object().Programs[0].Name, file: &file{name, elf},
+		flags: &loadFlags{}, packets: packets, group: len(packets)}
+	r, err := job.run([]string{skep.EngineInterp, secondEngine()}, 200)
+	if err != nil {
+		return err
+	}
+	printBench(a.out, r)
+	return nil
 }
 
 // secondEngine is what the interpreter is compared with.
@@ -96,20 +103,6 @@ func secondEngine() string {
 		return skep.EngineJIT
 	}
 	return skep.EngineChecked
-}
-
-func (a *app) demoSpeed(interp, fast *skep.VM, packets [][]byte) error {
-	r := &benchReport{}
-	for _, v := range []*skep.VM{interp, fast} {
-		m, err := v.Measure("", packets, 200)
-		if err != nil {
-			return err
-		}
-		r.Program = v.Object().Programs[0].Name
-		r.Engines = append(r.Engines, m)
-	}
-	printEngines(a.out, r)
-	return nil
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode"
 
@@ -42,20 +42,41 @@ func (f *loadFlags) options() (object.Options, error) {
 	return o, nil
 }
 
-// load reads an object from a file, or from standard input for "-".
-func (a *app) load(file string, f *loadFlags) (*object.Object, error) {
-	o, err := f.options()
+// file is what an object is loaded from, as often as there are engines to try it on.
+type file struct {
+	name string
+	data []byte
+}
+
+// read reads a file, or standard input for "-".
+func (a *app) read(path string) (*file, error) {
+	if path == "-" {
+		data, err := io.ReadAll(io.LimitReader(a.in, object.MaxFile+1))
+		if err != nil {
+			return nil, fmt.Errorf("standard input: %w", err)
+		}
+		return &file{"<stdin>", data}, nil
+	}
+	data, err := object.ReadFile(path)
+	return &file{filepath.Base(path), data}, err
+}
+
+// load makes an object of the file.
+func (f *file) load(flags *loadFlags) (*object.Object, error) {
+	o, err := flags.options()
 	if err != nil {
 		return nil, err
 	}
-	if file != "-" {
-		return object.LoadFile(file, o)
-	}
-	elf, err := io.ReadAll(a.in)
+	return object.LoadBytes(f.data, f.name, o)
+}
+
+// load reads a file and makes an object of it.
+func (a *app) load(path string, flags *loadFlags) (*object.Object, error) {
+	f, err := a.read(path)
 	if err != nil {
-		return nil, fmt.Errorf("standard input: %w", err)
+		return nil, err
 	}
-	return object.Load(bytes.NewReader(elf), "<stdin>", o)
+	return f.load(flags)
 }
 
 // packetFlags say which bytes a program runs on.

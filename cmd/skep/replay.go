@@ -71,7 +71,7 @@ Time is the capture's, random numbers come from --seed: the same input gives the
 	return cmd
 }
 
-func (a *app) replay(file, capture string, f *replayFlags) (err error) {
+func (a *app) replay(path, capture string, f *replayFlags) (err error) {
 	if err := checkOutput(f.output); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (a *app) replay(file, capture string, f *replayFlags) (err error) {
 		o.Sinks = append(o.Sinks, sink)
 	}
 	var report *replay.Report
-	err = a.session(file, capture, &f.sessionFlags, o, func(_ *skep.VM, r *replay.Report) error { report = r; return nil })
+	err = a.session(path, capture, &f.sessionFlags, o, func(_ *skep.VM, r *replay.Report) error { report = r; return nil })
 	for _, sink := range o.Sinks {
 		err = errors.Join(err, sink.Close())
 	}
@@ -110,8 +110,12 @@ func (a *app) replay(file, capture string, f *replayFlags) (err error) {
 
 // session makes the object ready, replays the capture and gives machine and report to done. A report comes with an error, too, when
 // the capture ends in the middle of a packet.
-func (a *app) session(file, capture string, f *sessionFlags, o replay.Options, done func(*skep.VM, *replay.Report) error) error {
-	v, err := a.open(file, f.engineOne(), f)
+func (a *app) session(path, capture string, f *sessionFlags, o replay.Options, done func(*skep.VM, *replay.Report) error) error {
+	in, err := a.read(path)
+	if err != nil {
+		return err
+	}
+	v, err := a.open(in, f.engineOne(), f)
 	if err != nil {
 		return err
 	}
@@ -119,7 +123,7 @@ func (a *app) session(file, capture string, f *sessionFlags, o replay.Options, d
 	a.replayOptions(&o, capture, f)
 	var report *replay.Report
 	if f.engine == "both" {
-		other, err2 := a.open(file, skep.EngineInterp, f)
+		other, err2 := a.open(in, skep.EngineInterp, f)
 		if err2 != nil {
 			return err2
 		}
@@ -151,8 +155,8 @@ func (f *sessionFlags) engineOne() string {
 	return skep.EngineChecked
 }
 
-func (a *app) open(file, engine string, f *sessionFlags) (*skep.VM, error) {
-	obj, err := a.load(file, &f.load)
+func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
+	obj, err := in.load(&f.load)
 	if err != nil {
 		return nil, err
 	}

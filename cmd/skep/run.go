@@ -63,7 +63,7 @@ type runReport struct {
 	MeanNS  float64        `json:"mean_ns,omitempty"`
 }
 
-func (a *app) run(file string, f *runFlags) error {
+func (a *app) run(path string, f *runFlags) error {
 	if f.repeat < 1 {
 		return fmt.Errorf("--repeat %d: want 1 or more", f.repeat)
 	}
@@ -81,9 +81,13 @@ func (a *app) run(file string, f *runFlags) error {
 	case f.engine == "both":
 		engines = []string{skep.EngineInterp, secondEngine()}
 	}
+	in, err := a.read(path)
+	if err != nil {
+		return err
+	}
 	var reports []*runReport
 	for _, engine := range engines {
-		r, err := a.runOn(file, engine, data, f)
+		r, err := a.runOn(in, engine, data, f)
 		if err != nil {
 			return err
 		}
@@ -113,8 +117,8 @@ func diffRuns(x, y *runReport) string {
 	return ""
 }
 
-func (a *app) runOn(file, engine string, data []byte, f *runFlags) (*runReport, error) {
-	obj, err := a.load(file, &f.load)
+func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runReport, error) {
+	obj, err := in.load(&f.load)
 	if err != nil {
 		return nil, err
 	}

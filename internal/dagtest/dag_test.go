@@ -43,6 +43,7 @@ var allowed = map[string]string{
 	"conformance/kernel": "*",
 	"internal/oracle":    "asm maps prog",
 	"bench/figures":      "",
+	"bench/workloads":    "examples traffic",
 	"cmd/skep":           "*",
 
 	"internal/tools/verifycases": "verifier internal/oracle",

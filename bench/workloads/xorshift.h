@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Arithmetic that neither a compiler nor a verifier can do ahead: its seed is a field of the context. */
+#ifndef XORSHIFT_H
+#define XORSHIFT_H
+
+#include "../../examples/skep_bpf.h"
+
+INLINE u64 seed(struct xdp_md *ctx, u32 n) { return 88172645463325252 + ctx->ingress_ifindex + n; }
+
+/* A step of a xorshift-multiply hash; the factor fits into an immediate. */
+INLINE u64 step(u64 x)
+{
+	x ^= x >> 29;
+	OPAQUE(x); /* each step is four instructions on every target */
+	return x * 0x2545f491;
+}
+
+/* A state of the generator xorshift64*, and the number that it gives. */
+INLINE u64 next(u64 x)
+{
+	x ^= x >> 12;
+	x ^= x << 25;
+	return x ^ x >> 27;
+}
+
+#define STAR 2685821657736338717
+
+/* An XDP verdict that depends on x. */
+INLINE int verdict(u64 x) { return XDP_DROP + (x >> 63); }
+
+#endif
