@@ -12,6 +12,7 @@ package skep
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/skepvm/skep/jit"
@@ -25,9 +26,9 @@ import (
 
 // Names of the engines, for Options.Engine.
 const (
-	EngineAuto    = ""        // machine code where there is some, else the interpreter
+	EngineAuto    = ""        // machine code where there is some, else the interpreter; checked with Unverified
 	EngineInterp  = "interp"  // the interpreter
-	EngineChecked = "checked" // the interpreter, which looks at every access; also takes programs that were not verified
+	EngineChecked = "checked" // the interpreter, which looks at every access
 	EngineJIT     = "jit"     // machine code
 )
 
@@ -35,7 +36,9 @@ const (
 type Options struct {
 	Engine  string            // one of the Engine… names
 	Profile *verifier.Profile // rules to verify by; nil is the newest kernel's
-	// Unverified runs programs that the verifier rejects too, in checked mode; Engine must be EngineChecked.
+	// Unverified runs programs that the verifier rejects too. Unless Engine says otherwise that is in checked mode, which
+	// stops at the first bad access; EngineJIT makes sandboxed machine code of them (jit.Compiler.Sandbox), which
+	// cannot leave guest memory, nor can the plain interpreter.
 	Unverified bool
 	Load       object.Options // how to read the object
 	Machine    vm.Config      // clock, seed, CPUs, sinks for trace and event output
@@ -56,6 +59,7 @@ type VM struct {
 type program struct {
 	spec     *prog.Program
 	verified *verifier.Verified
+	rejected error // why there is no verified
 	err      error // why it cannot run
 	engine   vm.Engine
 	frame    *prog.Buffer // of runs; nil before the first
@@ -82,6 +86,9 @@ func OpenBytes(elf []byte, name string, o Options) (*VM, error) {
 // New verifies every program of obj, makes its maps and links what was accepted. A program that is rejected does not
 // stop the others: Run of it returns its error.
 func New(obj *object.Object, o Options) (*VM, error) {
+	if o.Unverified && o.Engine == EngineAuto {
+		o.Engine = EngineChecked
+	}
 	o.Machine.Space.Shadow = o.Machine.Space.Shadow || o.Engine == EngineChecked
 	machine, err := vm.NewMachine(o.Machine)
 	if err != nil {
@@ -130,26 +137,40 @@ func (v *VM) prepare() error {
 // build verifies p, links it and makes its engine. Each program is linked once, in the order of the object, so that program
 // ids are the same on every machine.
 func (v *VM) build(p *program) error {
-	verified, err := verifier.Verify(p.spec, verifier.Options{Profile: v.opts.Profile})
-	if err != nil && !(v.opts.Unverified && v.opts.Engine == EngineChecked) {
-		return err
+	p.verified, p.rejected = verifier.Verify(p.spec, verifier.Options{Profile: v.opts.Profile})
+	if p.rejected != nil && !v.opts.Unverified {
+		return p.rejected
 	}
-	p.verified = verified
 	cpu := v.machine.CPU(0)
-	if v.compiler != nil {
-		p.engine, err = v.compiler.Compile(cpu, verified)
+	var err error
+	if v.compiler != nil && p.verified != nil {
+		p.engine, err = v.compiler.Compile(cpu, p.verified)
 		return err
 	}
-	linked, err := v.machine.Link(p.spec)
-	if err != nil {
-		return err
+	link := v.machine.Link
+	if p.verified != nil {
+		link = v.machine.LinkVerified
 	}
-	p.engine, err = vm.NewInterpreter(cpu, linked, vm.InterpOptions{Checked: v.opts.Engine == EngineChecked})
+	linked, err := link(p.spec)
+	switch {
+	case err != nil:
+		return err
+	case v.compiler != nil:
+		p.engine, err = v.compiler.Sandbox(cpu, linked)
+	default:
+		p.engine, err = vm.NewInterpreter(cpu, linked, vm.InterpOptions{Checked: v.opts.Engine == EngineChecked})
+	}
 	return err
 }
 
-// Close releases guest memory. Nothing of the VM may be used afterwards.
-func (v *VM) Close() error { return v.machine.Close() }
+// Close releases guest memory and machine code. Nothing of the VM may be used afterwards.
+func (v *VM) Close() error {
+	var err error
+	if v.compiler != nil {
+		err = v.compiler.Close()
+	}
+	return errors.Join(err, v.machine.Close())
+}
 
 // Machine gives the machine below, for what this package does not wrap.
 func (v *VM) Machine() *vm.Machine { return v.machine }
@@ -184,7 +205,7 @@ func (v *VM) Verify(name string) (*verifier.Verified, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.verified, nil
+	return p.verified, p.rejected
 }
 
 // NoProgramError says that the object has no program of that name, or several where none was named.

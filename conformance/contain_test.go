@@ -122,7 +122,7 @@ func escape(t prog.Type, text string, seed uint64) (wrong string, ok bool) {
 		return err.Error(), true
 	}
 	defer m.Close()
-	l, err := m.Link(v.Program())
+	l, err := m.LinkVerified(v.Program())
 	if err != nil {
 		return err.Error(), true
 	}

@@ -147,7 +147,7 @@ func newEngine(m *vm.Machine, v *verifier.Verified, engine string) (e vm.Engine,
 		e, err := c.Compile(m.CPU(0), v)
 		return e, c.Close, err
 	}
-	l, err := m.Link(v.Program())
+	l, err := m.LinkVerified(v.Program())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -138,6 +138,9 @@ func (g *a64) callFunc(to, yield, again, depth label) {
 	if g.loops {
 		g.a.RM(arm64.StrW, arm64.ZR, g.loopCounters())
 	}
+	if g.t.zero {
+		g.a.Call(g.zero)
+	}
 	g.a.Call(to)
 	g.add(arm64.X, fp, fp, vm.FrameSize)
 	g.add(arm64.X, a64Frame, a64Frame, vm.FrameSize)

@@ -21,6 +21,18 @@ func (g *a64) stubs() {
 	g.resumeStub()
 	g.a.Bind(g.ret)
 	g.exit()
+	if g.t.zero {
+		g.zeroStub()
+	}
+}
+
+// zeroStub is a function that zeroes the frame around a64Frame.
+func (g *a64) zeroStub() {
+	g.a.Bind(g.zero)
+	for off := int32(-frameMiddle); off < frameMiddle; off += 16 {
+		g.a.Pair(arm64.Stp, arm64.ZR, arm64.ZR, a64Frame, off)
+	}
+	g.exit()
 }
 
 func (g *a64) fromState(w arm64.Width, r arm64.Reg, off int32) {
@@ -64,6 +76,9 @@ func (g *a64) callProgram() {
 	}
 	if g.loops {
 		g.toState(arm64.W, offLoops, arm64.ZR)
+	}
+	if g.t.zero {
+		g.a.Call(g.zero)
 	}
 	g.a.Call(g.slot(0))
 }

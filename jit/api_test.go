@@ -57,6 +57,39 @@ func TestCompile(t *testing.T) {
 	require.ErrorContains(t, err, "another machine")
 }
 
+// TestSandbox: what the verifier refuses runs, cannot leave guest memory, and ends.
+func TestSandbox(t *testing.T) {
+	m, c := machine(t, 1)
+	sandbox := func(src string) vm.Engine {
+		insns, err := asm.Parse(src, asm.ParseOptions{})
+		require.NoError(t, err)
+		l, err := m.Link(&prog.Program{Name: "main", Type: prog.XDP, Insns: insns})
+		require.NoError(t, err)
+		e, err := c.Sandbox(m.CPU(0), l)
+		require.NoError(t, err)
+		return e
+	}
+	wild := sandbox("r1 = -1 ll\n*(u64 *)(r1 + 32767) = r1\nr0 = *(u64 *)(r1 + 32767)\nexit")
+	res, err := wild.Run(0)
+	require.NoError(t, err)
+	require.Equal(t, ^uint64(0), res.R0, "r1 + 32767 is a guest address like any other")
+	require.Equal(t, ^uint64(0), m.Space().Load64(32766))
+
+	deep := sandbox("f:\ncall f\nexit")
+	_, err = deep.Run(0)
+	var f *vm.Fault
+	require.ErrorAs(t, err, &f)
+	require.Equal(t, vm.CallDepth, f.Kind)
+
+	other, _ := machine(t, 1)
+	l, err := other.Link(&prog.Program{Name: "main", Type: prog.XDP, Insns: []asm.Insn{asm.Exit.Example()}})
+	require.NoError(t, err)
+	_, err = c.Sandbox(m.CPU(0), l)
+	require.ErrorContains(t, err, "another machine")
+	_, err = c.Sandbox(other.CPU(0), m.Programs()[0])
+	require.ErrorContains(t, err, "another machine")
+}
+
 func TestEmptyBatch(t *testing.T) {
 	m, c := machine(t, 1)
 	e, err := c.Compile(m.CPU(0), verified(t, "r0 = 2\nexit"))

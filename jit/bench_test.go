@@ -117,7 +117,12 @@ func parse(t testing.TB, src string) []asm.Insn {
 	return insns
 }
 
+// newBench links as the compiler links what the verifier accepted.
 func newBench(t testing.TB, typ prog.Type, src string) *bench {
+	return newBenchLinked(t, typ, src, (*vm.Machine).LinkVerified)
+}
+
+func newBenchLinked(t testing.TB, typ prog.Type, src string, link func(*vm.Machine, *prog.Program) (*vm.Linked, error)) *bench {
 	if !Available() {
 		t.Skip(ErrUnsupported)
 	}
@@ -126,12 +131,12 @@ func newBench(t testing.TB, typ prog.Type, src string) *bench {
 	t.Cleanup(func() { m.Close() })
 	spec := &maps.Spec{Name: "counts", Type: maps.Array, KeySize: 4, ValueSize: 8, MaxEntries: 16, LockOff: -1, TimerOff: -1}
 	b := &bench{m: m}
-	b.l, err = m.Link(&prog.Program{Name: "bench", Type: typ, License: "GPL", Insns: parse(t, src), Maps: []*maps.Spec{spec}})
+	b.l, err = link(m, &prog.Program{Name: "bench", Type: typ, License: "GPL", Insns: parse(t, src), Maps: []*maps.Spec{spec}})
 	require.NoError(t, err)
 	c, err := New(m)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
-	b.jit, err = c.compileLinked(m.CPU(0), b.l)
+	b.jit, err = c.engine(m.CPU(0), b.l)
 	require.NoError(t, err)
 	b.vm, err = vm.NewInterpreter(m.CPU(0), b.l, vm.InterpOptions{})
 	require.NoError(t, err)
@@ -192,6 +197,35 @@ func BenchmarkRun(b *testing.B) {
 			b.Run("jit", func(b *testing.B) { runs(b, s.jit, ctx) })
 			b.Run("interp", func(b *testing.B) { runs(b, s.vm, ctx) })
 		})
+	}
+}
+
+// BenchmarkSandbox compares programs that the verifier accepted with the same ones that it has not seen.
+func BenchmarkSandbox(b *testing.B) {
+	const n = 1000
+	const stack = "*(u64 *)(r10 - 8) = r1\nr0 = *(u64 *)(r10 - 8)\nexit"
+	for _, c := range []struct{ name, src string }{
+		{"stack", stack}, {"tcp", tcpFilter}, {"alu", aluLoop}, {"array1000", countInArray}, {"call1000", callLocalLoop},
+		{"callstack1000", callLocalLoop + stack},
+	} {
+		for _, l := range []struct {
+			name string
+			link func(*vm.Machine, *prog.Program) (*vm.Linked, error)
+		}{{"verified", (*vm.Machine).LinkVerified}, {"sandbox", (*vm.Machine).Link}} {
+			b.Run(c.name+"/"+l.name, func(b *testing.B) {
+				s := newBenchLinked(b, prog.XDP, c.src, l.link)
+				ctx, stride := xdpFrames(b, s.m, n)
+				b.Run("run", func(b *testing.B) { runs(b, s.jit, ctx) })
+				b.Run("batch", func(b *testing.B) {
+					for b.Loop() {
+						if done, err := s.jit.RunBatch(ctx, stride, n); done != n {
+							b.Fatal(err)
+						}
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/packet")
+				})
+			})
+		}
 	}
 }
 

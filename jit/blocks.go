@@ -1,6 +1,9 @@
 package jit
 
-import "github.com/skepvm/skep/asm"
+import (
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
+)
 
 // findBlocks tells kinds and marks where basic blocks begin: the entry, jump targets, functions, and behind everything
 // that does not simply go on with the next slot.
@@ -62,8 +65,13 @@ func hasTarget(in asm.Insn, k asm.Kind) bool {
 func (g *gen) survey(in asm.Insn, k asm.Kind, writes asm.RegSet) {
 	g.saved |= writes & calleeSaved
 	g.loops = g.loops || k == asm.MayGoto
-	if k == asm.CallHelper && in.Imm == tailCallID {
-		g.saved = calleeSaved
+	if k == asm.CallHelper {
+		row := helpers.ByID(in.Imm)
+		if in.Imm == tailCallID {
+			g.saved = calleeSaved
+		} else if row != nil && row.Engine {
+			g.backs = true
+		}
 	}
 }
 

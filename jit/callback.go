@@ -50,6 +50,7 @@ func (e *engine) CallBack(slot uint64, args [5]uint64) (uint64, *vm.Fault) {
 	resume, nativeSP := s.resume, s.nativeSP
 	s.regs[asm.R10] -= vm.FrameSize
 	s.loops[e.frame()] = 0
+	e.zeroFrame(p)
 	s.resume = uint64(p.at(p.slots[slot]))
 	if !p.leader[slot] { // only an unverified program can name such a function
 		e.charge(blockRest(p.insns, p.leader, int(slot)))

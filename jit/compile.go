@@ -23,6 +23,7 @@ type target struct {
 	Processor
 	id    uint32 // of the program
 	mask  uint32 // of guest addresses
+	zero  bool   // frames begin zeroed: vm.Linked.ZeroesFrames
 	array func(handle uint32) (arrayMap, bool)
 }
 
@@ -63,6 +64,7 @@ type gen struct {
 	slots  label
 	saved  asm.RegSet // of R6-R9, those that a call of a local function must keep
 	loops  bool       // there is a may_goto
+	backs  bool       // there may be callbacks, which can begin anywhere
 	left   int32      // instructions of the block behind the current one
 	known  constants
 	sites  []pendingSite
@@ -71,7 +73,7 @@ type gen struct {
 }
 
 // ways are the ways in and out of machine code: see x64.stubs and a64.stubs.
-type ways struct{ leave, leaveDone, run, batch, callback, resume, ret label }
+type ways struct{ leave, leaveDone, run, batch, callback, resume, ret, zero label }
 
 type pendingSite struct {
 	site
@@ -142,7 +144,7 @@ func compile(insns []asm.Insn, t target) (*code, error) {
 		return nil, err
 	}
 	g.slots = g.out.Labels(len(insns))
-	for _, l := range []*label{&g.leave, &g.leaveDone, &g.run, &g.batch, &g.callback, &g.resume, &g.ret} {
+	for _, l := range []*label{&g.leave, &g.leaveDone, &g.run, &g.batch, &g.callback, &g.resume, &g.ret, &g.zero} {
 		*l = g.out.Labels(1)
 	}
 	g.sites = append(g.sites, pendingSite{label: g.run}) // siteDone

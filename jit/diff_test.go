@@ -25,6 +25,8 @@ type side struct {
 	buf    *prog.Buffer
 	play   uint32
 	frames uint32 // ctx of the first of a few frames for batches
+	// verified links the second program as if the verifier had accepted it.
+	verified bool
 }
 
 const (
@@ -71,7 +73,11 @@ func (s *side) link(t testing.TB, programs [2][]asm.Insn, specs []*maps.Spec) *v
 	for i, insns := range programs {
 		p := testProgram([]string{"first", "second"}[i], insns)
 		p.Maps = specs
-		l, err := s.m.Link(p)
+		link := s.m.Link
+		if i == 1 && s.verified {
+			link = s.m.LinkVerified
+		}
+		l, err := link(p)
 		require.NoError(t, err, asm.FormatProgram(insns))
 		if entry == nil {
 			entry = l
@@ -137,6 +143,7 @@ func (d *differ) fresh(size uint64) {
 func (d *differ) seed(seed uint64) string {
 	r := rand.New(rand.NewPCG(seed, 7))
 	g := &generator{r: r, kinds: &d.kinds, mem: d.a.play, ctx: d.a.buf.Ctx(), maps: 5}
+	d.a.verified, d.b.verified = seed%3 == 0, seed%3 == 0
 	programs := [2][]asm.Insn{g.make(20 + r.IntN(100)), g.make(20 + r.IntN(30))}
 	return d.compare(programs, r.IntN(4) == 0, 1+r.Int64N(500), r.IntN(2) == 0)
 }
@@ -148,7 +155,7 @@ func (d *differ) compare(programs [2][]asm.Insn, batch bool, slice int64, plain 
 	if plain {
 		d.b.c.processor = Processor{Arch: host.Arch}
 	}
-	e, err := d.b.c.compileLinked(d.b.m.CPU(1), d.b.link(d.t, programs, mapSpecs()))
+	e, err := d.b.c.engine(d.b.m.CPU(1), d.b.link(d.t, programs, mapSpecs()))
 	require.NoError(d.t, err, asm.FormatProgram(programs[0]))
 	e.slice = min(slice, e.budget)
 	packet := make([]byte, 64)
@@ -270,7 +277,7 @@ func TestMayGotoRunsOut(t *testing.T) {
 			c, err := New(m)
 			require.NoError(t, err)
 			defer c.Close()
-			e, err = c.compileLinked(m.CPU(0), l)
+			e, err = c.engine(m.CPU(0), l)
 			require.NoError(t, err)
 		} else if e, err = vm.NewInterpreter(m.CPU(0), l, vm.InterpOptions{}); err != nil {
 			t.Fatal(err)

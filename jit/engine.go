@@ -248,6 +248,7 @@ func (e *engine) tailCall(p *program, site *site) *vm.Fault {
 	}
 	e.refund(site)
 	s.loops[e.frame()] = 0
+	e.zeroFrame(to)
 	s.resume = uint64(to.at(to.slots[0]))
 	return nil
 }
@@ -255,6 +256,13 @@ func (e *engine) tailCall(p *program, site *site) *vm.Fault {
 // frame is the number of the running activation.
 func (e *engine) frame() uint32 {
 	return (e.state.stackTop - uint32(e.state.regs[asm.R10])) / vm.FrameSize % vm.MaxFrames
+}
+
+// zeroFrame zeroes the running frame if p is one that wants it.
+func (e *engine) zeroFrame(p *program) {
+	if p.linked.ZeroesFrames() {
+		e.cpu.ZeroFrame(int(e.frame()))
+	}
 }
 
 // packet does a classic packet load. Out of bounds, the function exits.

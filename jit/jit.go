@@ -94,13 +94,13 @@ func (c *Compiler) Close() error {
 // compiled when they are first called.
 func (c *Compiler) Compile(cpu *vm.CPU, v *verifier.Verified) (vm.Engine, error) {
 	if cpu.Machine() != c.machine {
-		return nil, fmt.Errorf("jit: the CPU belongs to another machine than the compiler")
+		return nil, errOtherMachine
 	}
 	c.mu.Lock()
 	p := c.verified[v]
 	c.mu.Unlock()
 	if p == nil {
-		l, err := c.machine.Link(v.Program())
+		l, err := c.machine.LinkVerified(v.Program())
 		if err != nil {
 			return nil, err
 		}
@@ -114,15 +114,41 @@ func (c *Compiler) Compile(cpu *vm.CPU, v *verifier.Verified) (vm.Engine, error)
 	return newEngine(c, cpu, p)
 }
 
-// compileLinked makes an engine of a program that nobody has verified. Machine code is safe for all that vm.Link
-// accepts; what such a program computes from memory that it should not read is its own affair.
-func (c *Compiler) compileLinked(cpu *vm.CPU, l *vm.Linked) (*engine, error) {
+// Sandbox makes an engine that runs l, a program that nobody has verified, on cpu. Both must be of the compiler's
+// machine. Whatever l does,
+//
+//   - it reads and writes guest memory only: each address is cut to 32 bits and masked to the space, and no instruction
+//     changes R10;
+//   - it jumps only to its own instructions, which vm.Link has checked, calls only its own functions, at most
+//     vm.MaxFrames deep, and leaves for Go in every other case: no address in guest memory is ever jumped to;
+//   - it stops: each backward jump, call and tail call looks at the fuel, and the run ends with vm.BudgetExceeded
+//     when the machine's budget is spent; meanwhile no collection waits longer for it than for verified programs;
+//   - it sees no registers of an earlier run and, as long as it stays within its frame, none of its stack:
+//     registers and frames begin zeroed (vm.Engine, "Frames");
+//   - division has no traps, and atomics at addresses that are not aligned are done in Go.
+//
+// It is not kept from guest memory that is none of its business: other programs' map values, or bytes around the packet.
+// That takes the verifier, or an interpreter in checked mode, which finds the very instruction. Result, fault, memory and
+// instruction count are the interpreter's. Programs that l tail-calls run under the same guarantees.
+func (c *Compiler) Sandbox(cpu *vm.CPU, l *vm.Linked) (vm.Engine, error) {
+	if c.machine.Program(l.ID()) != l {
+		return nil, fmt.Errorf("jit: program %s is linked on another machine than the compiler's", l.Prog().Name)
+	}
+	return c.engine(cpu, l)
+}
+
+func (c *Compiler) engine(cpu *vm.CPU, l *vm.Linked) (*engine, error) {
+	if cpu.Machine() != c.machine {
+		return nil, errOtherMachine
+	}
 	p, err := c.program(l)
 	if err != nil {
 		return nil, err
 	}
 	return newEngine(c, cpu, p)
 }
+
+var errOtherMachine = errors.New("jit: the CPU belongs to another machine than the compiler")
 
 // program returns the code of l, compiling it the first time.
 func (c *Compiler) program(l *vm.Linked) (*program, error) {
@@ -154,7 +180,7 @@ func (c *Compiler) byID(id uint32) *program {
 }
 
 func (c *Compiler) target(l *vm.Linked) target {
-	return target{Processor: c.processor, id: l.ID(), mask: c.machine.Space().Mask(), array: c.arrayMap}
+	return target{Processor: c.processor, id: l.ID(), mask: c.machine.Space().Mask(), zero: l.ZeroesFrames(), array: c.arrayMap}
 }
 
 // arrayMap describes the map with that handle when lookups in it can be inlined.

@@ -38,7 +38,7 @@ func (c *compilers) of(m *vm.Machine) *Compiler {
 }
 
 func (c *compilers) engine(cpu *vm.CPU, l *vm.Linked) *engine {
-	e, err := c.of(cpu.Machine()).compileLinked(cpu, l)
+	e, err := c.of(cpu.Machine()).engine(cpu, l)
 	require.NoError(c.t, err)
 	return e
 }

@@ -65,7 +65,7 @@ func TestUnderCollection(t *testing.T) {
 	var wg sync.WaitGroup
 	var runs atomic.Int64
 	for i := range workers {
-		e, err := c.compileLinked(m.CPU(i), l)
+		e, err := c.engine(m.CPU(i), l)
 		require.NoError(t, err)
 		e.slice = int64(100 + 997*i)
 		wg.Go(func() {
@@ -117,7 +117,7 @@ func TestYields(t *testing.T) {
 	c, err := New(m)
 	require.NoError(t, err)
 	defer c.Close()
-	e, err := c.compileLinked(m.CPU(0), l)
+	e, err := c.engine(m.CPU(0), l)
 	require.NoError(t, err)
 	done := make(chan error)
 	var res vm.Result

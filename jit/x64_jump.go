@@ -95,6 +95,9 @@ func (g *x64) callFunc(to, yield, again, depth label) {
 	if g.loops {
 		g.a.MI(amd64.MovI32, amd64.L, g.loopCount(), 0)
 	}
+	if g.t.zero {
+		g.a.Call(g.zero)
+	}
 	g.a.Call(to)
 	g.a.RI(amd64.AddI32, amd64.Q, fp, vm.FrameSize)
 	for r := asm.R9; r >= asm.R6; r-- {

@@ -4,6 +4,7 @@ import (
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/internal/amd64"
 	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/vm"
 )
 
 // stubs emits the ways in and out of machine code. Each program has its own, so that its code needs no address of
@@ -19,6 +20,24 @@ func (g *x64) stubs() {
 	g.leaveStub()
 	g.resumeStub()
 	g.a.Bind(g.ret)
+	g.a.Z(amd64.Ret, amd64.L)
+	if g.t.zero {
+		g.zeroStub()
+	}
+}
+
+// zeroStub is a function that zeroes the frame below R10. It uses x64Scratch and an XMM register.
+func (g *x64) zeroStub() {
+	const xmm, width, half = 0, 16, vm.FrameSize / 2 // half a frame is what displacements of one byte reach
+	g.a.Bind(g.zero)
+	g.a.RR(amd64.XorpsRM, amd64.L, xmm, xmm)
+	for top := int32(0); top < vm.FrameSize; top += half {
+		middle := -top - half/2
+		g.a.RM(amd64.LeaRM, amd64.Q, x64Scratch, amd64.Indexed(x64Base, x64Map[asm.R10], middle))
+		for off := int32(-half / 2); off < half/2; off += width {
+			g.a.MR(amd64.MovupsMR, amd64.L, amd64.At(x64Scratch, off), xmm)
+		}
+	}
 	g.a.Z(amd64.Ret, amd64.L)
 }
 
@@ -54,6 +73,9 @@ func (g *x64) callProgram() {
 	}
 	if g.loops {
 		g.a.MI(amd64.MovI32, amd64.L, amd64.At(x64State, offLoops), 0)
+	}
+	if g.t.zero {
+		g.a.Call(g.zero)
 	}
 	g.a.Call(g.slot(0))
 }

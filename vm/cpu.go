@@ -15,6 +15,7 @@ type CPU struct {
 	// are one block of MaxFrames*FrameSize bytes.
 	StackTop uint32
 
+	stack     []byte // the frames, the last one first
 	machine   *Machine
 	tailCalls int // successful tail calls of the current run
 	key       [4]byte
@@ -28,6 +29,7 @@ func newCPU(m *Machine, number int) (*CPU, error) {
 		return nil, err
 	}
 	c := &CPU{StackTop: base + stackSize, machine: m}
+	c.stack, _ = m.space.Bytes(base, stackSize)
 	rng := splitMix{state: m.config.Seed ^ uint64(number)<<32}
 	c.Env = &helpers.Env{
 		Space:   m.space,
@@ -47,6 +49,12 @@ func (c *CPU) Machine() *Machine { return c.machine }
 
 // FrameTop returns R10 of frame i.
 func (c *CPU) FrameTop(i int) uint32 { return c.StackTop - uint32(i)*FrameSize }
+
+// ZeroFrame zeroes frame i.
+func (c *CPU) ZeroFrame(i int) {
+	top := stackSize - i*FrameSize
+	clear(c.stack[top-FrameSize : top])
+}
 
 // Begin prepares a run of l on ctx: engines call it first.
 func (c *CPU) Begin(l *Linked, ctx uint32) {

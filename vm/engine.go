@@ -8,7 +8,10 @@ package vm
 //
 // Addresses. Every access is at uint32(register + offset), masked to the space.
 //
-// Start. R1 is the ctx, R10 the top of frame 0; R0 and R2-R9 are zero. The stack keeps what earlier runs left in it.
+// Start. R1 is the ctx, R10 the top of frame 0; R0 and R2-R9 are zero.
+//
+// Frames. A frame is zeroed when an activation begins in it, and when a tail call's target takes it over, if the program
+// that begins there is one that ZeroesFrames. Those that LinkVerified made find what was there: it depends on earlier runs.
 //
 // Count. Each executed instruction counts 1, a 64-bit immediate load too. The budget is compared at three places only:
 // a taken jump to the same or an earlier slot, a call of a local function, a tail call that succeeds. When the count, that

@@ -109,6 +109,9 @@ func (x *Interpreter) run(ctx uint32) *Fault {
 	x.regs = [16]uint64{1: uint64(ctx), 10: uint64(x.cpu.StackTop)}
 	x.prog, x.pc, x.fuel, x.depth, x.base = x.entry, 0, x.budget, 0, 0
 	x.loops[0] = MaxLoops
+	if x.entry.zero {
+		x.cpu.ZeroFrame(0)
+	}
 	if x.check != nil {
 		x.check.begin(x)
 		f := dispatch[hooked](x)
@@ -182,6 +185,9 @@ func (x *Interpreter) enter(target int) *Fault {
 	x.loops[x.depth] = MaxLoops
 	x.regs[10] = uint64(x.cpu.FrameTop(x.depth))
 	x.pc = target
+	if x.prog.zero {
+		x.cpu.ZeroFrame(x.depth)
+	}
 	if x.check != nil {
 		x.check.allowFrame(x.cpu, x.depth)
 	}
@@ -233,6 +239,9 @@ func (x *Interpreter) tailCall() *Fault {
 	}
 	x.prog, x.pc = next, 0
 	x.loops[x.depth] = MaxLoops
+	if next.zero {
+		x.cpu.ZeroFrame(x.depth)
+	}
 	if x.check != nil {
 		x.check.allowData(next)
 	}

@@ -3,6 +3,7 @@ package vm
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/maps"
@@ -16,6 +17,7 @@ type Linked struct {
 	insns []asm.Insn
 	id    uint32
 	data  []span // map values that it addresses directly
+	zero  bool   // frames are to be zeroed
 
 	code  []insn  // for the interpreter: one an instruction
 	fast  []insn  // the same, see fuse
@@ -38,6 +40,10 @@ func (l *Linked) Insns() []asm.Insn { return l.insns }
 // ID is the program's number on its machine, from 0. A program array holds ID()+1.
 func (l *Linked) ID() uint32 { return l.id }
 
+// ZeroesFrames reports whether the program's frames are zeroed when its functions begin: see Engine. They are not when
+// LinkVerified has made l, nor when no instruction names R10: then the program has no frame to speak of.
+func (l *Linked) ZeroesFrames() bool { return l.zero }
+
 // LinkError says why a program cannot be linked.
 type LinkError struct {
 	Prog   string
@@ -59,7 +65,13 @@ func (e *LinkError) Unwrap() error { return e.Err }
 // Link checks that p has the form of a program (legal fields, jumps to instructions inside, no way off the end),
 // makes the maps that it refers to if the machine has not got them yet, and registers it. Each call makes another
 // Linked. The error is a *LinkError.
-func (m *Machine) Link(p *prog.Program) (*Linked, error) {
+func (m *Machine) Link(p *prog.Program) (*Linked, error) { return m.link(p, false) }
+
+// LinkVerified is Link for a program that the verifier has accepted: its frames begin with what was there, as in the
+// kernel, which saves the time of zeroing them. Nothing else depends on it, least of all the safety of the host.
+func (m *Machine) LinkVerified(p *prog.Program) (*Linked, error) { return m.link(p, true) }
+
+func (m *Machine) link(p *prog.Program, verified bool) (*Linked, error) {
 	l := &Linked{prog: p, insns: append([]asm.Insn(nil), p.Insns...)}
 	if p.Broken != "" {
 		return nil, l.failure(-1, "%s", p.Broken)
@@ -73,6 +85,7 @@ func (m *Machine) Link(p *prog.Program) (*Linked, error) {
 		return nil, err
 	}
 	l.decode()
+	l.zero = !verified && slices.ContainsFunc(l.code, func(in insn) bool { return in.dst == uint8(asm.R10) || in.src == uint8(asm.R10) })
 	l.id = uint32(len(m.linked))
 	m.linked = append(m.linked, l)
 	return l, nil

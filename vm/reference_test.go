@@ -22,6 +22,7 @@ type reference struct {
 	frames []refFrame
 	loops  []int
 	fault  vm.FaultKind
+	zero   bool // frames begin zeroed
 }
 
 type refFrame struct {
@@ -30,9 +31,18 @@ type refFrame struct {
 }
 
 func newReference(cpu *vm.CPU, l *vm.Linked, ctx uint32) *reference {
-	f := &reference{cpu: cpu, insns: l.Insns(), ctx: ctx, budget: cpu.Machine().Budget(), loops: []int{vm.MaxLoops}}
+	f := &reference{cpu: cpu, insns: l.Insns(), ctx: ctx, budget: cpu.Machine().Budget(), loops: []int{vm.MaxLoops},
+		zero: l.ZeroesFrames()}
 	f.regs[1], f.regs[10] = uint64(ctx), uint64(cpu.FrameTop(0))
+	f.begin()
 	return f
+}
+
+// begin is the start of an activation.
+func (f *reference) begin() {
+	for i := uint32(8); f.zero && i <= vm.FrameSize; i += 8 {
+		f.store(uint32(f.regs[10])-i, 8, 0)
+	}
 }
 
 func (f *reference) run() {
@@ -109,6 +119,7 @@ func (f *reference) call(k asm.Kind, in asm.Insn) bool {
 		f.frames = append(f.frames, refFrame{f.pc + 1, [4]uint64(f.regs[6:10])})
 		f.loops = append(f.loops, vm.MaxLoops)
 		f.regs[10] -= vm.FrameSize
+		f.begin()
 		f.pc = in.Target(f.pc)
 	}
 	return f.fault == vm.NoFault

@@ -27,6 +27,7 @@ type sessionFlags struct {
 	limit           uint64
 	seed            uint64
 	raw, keepVLAN   bool
+	unverified      bool
 	load            loadFlags
 }
 
@@ -39,6 +40,7 @@ func (f *sessionFlags) add(fl *pflag.FlagSet) {
 	fl.Uint64Var(&f.seed, "seed", 0, "of the random numbers that programs get")
 	fl.BoolVar(&f.raw, "raw-bytes", false, "run on the bytes as they are, whatever the link type")
 	fl.BoolVar(&f.keepVLAN, "keep-vlan", false, "leave the outer VLAN tag in packets for TC programs")
+	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
 	f.load.add(fl)
 }
 
@@ -160,7 +162,7 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := skep.New(obj, skep.Options{Engine: engine, Machine: vm.Config{
+	v, err := skep.New(obj, skep.Options{Engine: engine, Unverified: f.unverified, Machine: vm.Config{
 		Seed:  f.seed,
 		Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) },
 	}})

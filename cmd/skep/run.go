@@ -30,8 +30,8 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Run a program on one packet",
 		Long: `Run verifies a program, runs it on one packet and prints its verdict, the packet afterwards and what it traced.
 
---unverified runs a program that the verifier rejects, in checked mode: a bad access ends the run with the exact
-instruction and address, and exit code 3.`,
+--unverified runs a program that the verifier rejects: in checked mode, unless --engine names another, a bad access ends the run with the
+exact instruction and address, and exit code 3. Other engines only keep it inside guest memory: jit makes sandboxed machine code.`,
 		Example: "  skep run --hex 'ffffffffffff 020000000001 0800 45…' filter.bpf.o\n" +
 			`  skep run --ctx '{"ingress_ifindex": 2}' --data packet.bin filter.bpf.o`,
 		Args: cobra.ExactArgs(1),
@@ -42,7 +42,7 @@ instruction and address, and exit code 3.`,
 	fl.StringVar(&f.engine, "engine", "", "interp, checked, jit, or both; default: the fastest")
 	fl.StringVar(&f.ctx, "ctx", "", "ctx fields as JSON, or @FILE")
 	fl.IntVar(&f.repeat, "repeat", 1, "run so often and print the mean time; the packet is set anew each time")
-	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program, in checked mode")
+	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
 	fl.BoolVar(&f.maps, "maps", false, "print the maps afterwards")
 	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
 	f.packet.add(fl)
@@ -75,10 +75,7 @@ func (a *app) run(path string, f *runFlags) error {
 		return err
 	}
 	engines := []string{f.engine}
-	switch {
-	case f.unverified:
-		engines = []string{skep.EngineChecked}
-	case f.engine == "both":
+	if f.engine == "both" {
 		engines = []string{skep.EngineInterp, secondEngine()}
 	}
 	in, err := a.read(path)

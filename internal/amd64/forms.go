@@ -75,6 +75,9 @@ const (
 	BswapO
 	MovImmO
 
+	MovupsMR
+	XorpsRM
+
 	Ret
 	Cdq
 	Ud2
@@ -108,6 +111,7 @@ type form struct {
 	// byteReg and byteRM mark 8-bit register operands: SPL, BPL, SIL and DIL then need a REX prefix.
 	byteReg, byteRM bool
 	lock            bool // a LOCK prefix is legal with a memory operand
+	sse             bool // register operands are XMM0..XMM15
 	no64            bool // REX.W is never set: 8 and 16-bit forms, and those that are 64-bit anyway
 }
 
@@ -180,6 +184,9 @@ var forms = [numOps]form{
 	PopO:    {name: "POP", shape: shapeOpcode, opcode: 0x58, no64: true},
 	BswapO:  {name: "BSWAP", shape: shapeOpcode, escape: 1, opcode: 0xc8},
 	MovImmO: {name: "MOV", shape: shapeOpcode, opcode: 0xb8, imm: 4}, // 8 with Q
+
+	MovupsMR: {name: "MOVUPS", shape: shapeStore, escape: 1, opcode: 0x11, sse: true, no64: true},
+	XorpsRM:  {name: "XORPS", shape: shapeReg, escape: 1, opcode: 0x57, sse: true, no64: true},
 
 	Ret: {name: "RET", shape: shapeNone, opcode: 0xc3, no64: true},
 	Cdq: {name: "CDQ", shape: shapeNone, opcode: 0x99}, // CQO with Q

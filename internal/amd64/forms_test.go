@@ -216,6 +216,12 @@ func (c testCase) want() (name string, args []x86asm.Arg) {
 		rm = x86reg(c.rm, rmSize)
 	}
 	reg := x86reg(c.reg, size)
+	if f.sse {
+		reg = x86asm.X0 + x86asm.Reg(c.reg)
+		if !c.isMem() {
+			rm = x86asm.X0 + x86asm.Reg(c.rm)
+		}
+	}
 	switch f.shape {
 	case shapeReg:
 		args = []x86asm.Arg{reg, rm}

@@ -38,16 +38,25 @@ var goNames = map[Op][2]obj.As{
 	JmpM: {obj.AJMP}, CallM: {obj.ACALL},
 	ShlxVEX: {x86.ASHLXL, x86.ASHLXQ}, ShrxVEX: {x86.ASHRXL, x86.ASHRXQ}, SarxVEX: {x86.ASARXL, x86.ASARXQ},
 	PushO: {x86.APUSHQ}, PopO: {x86.APOPQ}, BswapO: {x86.ABSWAPL, x86.ABSWAPQ}, MovImmO: {x86.AMOVL, x86.AMOVQ},
+	MovupsMR: {x86.AMOVUPS}, XorpsRM: {x86.AXORPS},
 	Ret: {obj.ARET}, Cdq: {x86.ACDQ, x86.ACQO}, Ud2: {obj.AUNDEF},
 }
 
 func goReg(r Reg) int16 { return x86.REG_AX + int16(r) }
 
+// goOperand is the register operand of the case's form.
+func (c testCase) goOperand(r Reg) obj.Addr {
+	if forms[c.op].sse {
+		return addrReg(x86.REG_X0 + int16(r))
+	}
+	return addrReg(goReg(r))
+}
+
 func addrReg(r int16) obj.Addr { return obj.Addr{Type: obj.TYPE_REG, Reg: r} }
 
 func (c testCase) goRM() obj.Addr {
 	if !c.isMem() {
-		return addrReg(goReg(c.rm))
+		return c.goOperand(c.rm)
 	}
 	a := obj.Addr{Type: obj.TYPE_MEM, Offset: int64(c.mem.Disp)}
 	if c.mem.Base != None {
@@ -94,12 +103,12 @@ func goOperands(p *obj.Prog, c testCase) {
 	imm := obj.Addr{Type: obj.TYPE_CONST, Offset: c.imm}
 	switch f.shape {
 	case shapeReg:
-		p.From, p.To = c.goRM(), addrReg(goReg(c.reg))
+		p.From, p.To = c.goRM(), c.goOperand(c.reg)
 		if c.op == CmpRM { // Go writes comparisons the other way round
 			p.From, p.To = p.To, p.From
 		}
 	case shapeStore:
-		p.From, p.To = addrReg(goReg(c.reg)), c.goRM()
+		p.From, p.To = c.goOperand(c.reg), c.goRM()
 	case shapeDigit:
 		switch {
 		case f.opcode == 0xd3:

@@ -145,7 +145,7 @@ func (a *Asm) RM(op Op, rt Reg, m Mem) {
 	a.word(f.word | field(rt, 0) | code)
 }
 
-// Pair emits "stp rt, rt2, [base, #disp]!" or "ldp rt, rt2, [base], #disp".
+// Pair emits "stp rt, rt2, [base, #disp]", the same with "!", or "ldp rt, rt2, [base], #disp".
 func (a *Asm) Pair(op Op, rt, rt2, base Reg, disp int32) {
 	f := op.mustBe(shapePair)
 	if disp%8 != 0 || disp < -512 || disp > 504 {

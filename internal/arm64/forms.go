@@ -49,6 +49,7 @@ const (
 	StrH
 	StrW
 	StrX
+	Stp
 	StpPre
 	LdpPost
 
@@ -87,7 +88,7 @@ const (
 	shapeWide                     // Rd and 16 bits at one of four places: Wide
 	shapeField                    // Rd, Rn and two bit numbers: Field
 	shapeMem                      // Rt and a Mem: RM
-	shapePair                     // Rt, Rt2 and a base that moves: Pair
+	shapePair                     // Rt, Rt2 and a base: Pair
 	shapeExLoad                   // Rt and a base: ExLoad
 	shapeExStore                  // status, Rt and a base: ExStore
 	shapeAtomic                   // Rs, Rt and a base: Atomic
@@ -154,6 +155,7 @@ var forms = [numOps]form{
 	StrH:    {name: "STRH", shape: shapeMem, word: 0x78000000},
 	StrW:    {name: "STR", shape: shapeMem, word: 0xb8000000},
 	StrX:    {name: "STR", shape: shapeMem, word: 0xf8000000},
+	Stp:     {name: "STP", shape: shapePair, word: 0xa9000000},
 	StpPre:  {name: "STP", shape: shapePair, word: 0xa9800000},
 	LdpPost: {name: "LDP", shape: shapePair, word: 0xa8c00000},
 

@@ -190,8 +190,11 @@ func (c testCase) want() string {
 	case shapeMem:
 		return c.wantMem()
 	case shapePair:
-		at := fmt.Sprintf("[%s,#%d]!", name(c.mem.Base, X), c.mem.Disp)
-		if c.op == LdpPost {
+		at := fmt.Sprintf("[%s,#%d]", name(c.mem.Base, X), c.mem.Disp)
+		switch c.op {
+		case StpPre:
+			at += "!"
+		case LdpPost:
 			at = fmt.Sprintf("[%s],#%d", name(c.mem.Base, X), c.mem.Disp)
 		}
 		return f.name + " " + strings.Join([]string{rd, rm, at}, ", ")

@@ -29,7 +29,7 @@ var goNames = map[Op][2]obj.As{
 	LdrB: {1: goarm64.AMOVBU}, LdrH: {1: goarm64.AMOVHU}, LdrW: {1: goarm64.AMOVWU}, LdrX: {1: goarm64.AMOVD},
 	LdrSB: {1: goarm64.AMOVB}, LdrSH: {1: goarm64.AMOVH}, LdrSW: {1: goarm64.AMOVW},
 	StrB: {1: goarm64.AMOVB}, StrH: {1: goarm64.AMOVH}, StrW: {1: goarm64.AMOVW}, StrX: {1: goarm64.AMOVD},
-	StpPre: {1: goarm64.ASTP}, LdpPost: {1: goarm64.ALDP},
+	Stp: {1: goarm64.ASTP}, StpPre: {1: goarm64.ASTP}, LdpPost: {1: goarm64.ALDP},
 	Ldxr: {goarm64.ALDXRW, goarm64.ALDXR}, Stxr: {goarm64.ASTXRW, goarm64.ASTXR}, Stlxr: {goarm64.ASTLXRW, goarm64.ASTLXR},
 	Ldaddal: {goarm64.ALDADDALW, goarm64.ALDADDALD}, Ldclral: {goarm64.ALDANDALW, goarm64.ALDANDALD},
 	Ldeoral: {goarm64.ALDEORALW, goarm64.ALDEORALD}, Ldsetal: {goarm64.ALDORALW, goarm64.ALDORALD},
@@ -112,9 +112,12 @@ func goOperands(p *obj.Prog, c testCase) {
 		}
 	case shapePair:
 		pair := obj.Addr{Type: obj.TYPE_REGREG, Reg: goNum(c.rd), Offset: int64(goNum(c.rm))}
-		if c.op == StpPre {
+		switch c.op {
+		case Stp:
+			p.From, p.To = pair, goAt(c.mem.Base, c.mem.Disp)
+		case StpPre:
 			p.From, p.To, p.Scond = pair, goAt(c.mem.Base, c.mem.Disp), goarm64.C_XPRE
-		} else {
+		default:
 			p.From, p.To, p.Scond = goAt(c.mem.Base, c.mem.Disp), pair, goarm64.C_XPOST
 		}
 	case shapeExLoad:

@@ -20,6 +20,7 @@
 //	entry: MAP KEY VALUE                initial element, key and value in hex
 //	entry: MAP KEY @NAME                the same for a program array: a program of the case
 //	budget: 1000                        instructions that a run may take
+//	link: verified                      the programs are linked as those that the verifier accepted are
 //	runs: 3                             runs, one after another; what follows is expected of the last. Default 1
 //	r0: 0x2a                            expected result; negative numbers too
 //	insns: 7                            expected instruction count
@@ -66,6 +67,7 @@ type Case struct {
 	Packet   []byte
 	Budget   uint64
 	Runs     int
+	Verified bool // link with LinkVerified
 
 	R0, Insns *uint64   // nil: anything
 	After     []byte    // nil: anything
@@ -231,6 +233,10 @@ func (r *reader) setKey(key, value string) error {
 		err = r.addEntry(value)
 	case "budget":
 		c.Budget, err = parseNumber(value)
+	case "link":
+		if c.Verified = value == "verified"; !c.Verified {
+			err = fmt.Errorf("link: want verified")
+		}
 	case "runs":
 		c.Runs, err = strconv.Atoi(value)
 	case "r0":

@@ -69,8 +69,12 @@ func (w *worker) run(c *Case) bool {
 	}
 	defer done()
 	var entry *vm.Linked
+	link := m.Link
+	if c.Verified {
+		link = m.LinkVerified
+	}
 	for _, p := range c.Programs {
-		l, err := m.Link(p)
+		l, err := link(p)
 		if err != nil {
 			w.errorf("%s: %v", c.Name, err)
 			return false
