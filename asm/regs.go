@@ -21,8 +21,11 @@ func Reads(in Insn) RegSet {
 }
 
 // Writes returns the registers that in changes, R1..R5 after a call included: their values are lost.
-func Writes(in Insn) RegSet {
-	a := Table[KindOf(in)].Access
+func Writes(in Insn) RegSet { return Table[KindOf(in)].Writes(in) }
+
+// Writes is the function Writes for an instruction of this row's kind.
+func (info *Info) Writes(in Insn) RegSet {
+	a := info.Access
 	s := bit(in.Dst, a&WritesDst) | bit(in.Src, a&WritesSrc) | bit(R0, a&WritesR0)
 	if a&ClobbersArgs != 0 {
 		s |= argRegs

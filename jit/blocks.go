@@ -1,6 +1,8 @@
 package jit
 
 import (
+	"slices"
+
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/helpers"
 )
@@ -11,13 +13,16 @@ func (g *gen) findBlocks() error {
 	n := len(g.insns)
 	g.kinds = make([]asm.Kind, n)
 	g.leader = make([]bool, n+1)
-	second := make([]bool, n)
+	g.writes = slices.Grow(g.writes[:0], n)[:n]
+	g.second = slices.Grow(g.second[:0], n)[:n]
+	clear(g.second)
 	g.leader[0] = true
 	for pc := 0; pc < n; pc++ {
 		in := g.insns[pc]
 		k := asm.KindOf(in)
 		g.kinds[pc] = k
-		writes := asm.Writes(in)
+		writes := k.Info().Writes(in)
+		g.writes[pc] = writes
 		g.survey(in, k, writes)
 		if writes.Has(asm.R10) || in.Dst > asm.R10 || in.Src > asm.R10 {
 			return &Error{PC: pc, Insn: in, Reason: "illegal register"}
@@ -37,10 +42,10 @@ func (g *gen) findBlocks() error {
 				return &Error{PC: pc, Insn: in, Reason: "half a 64-bit load at the end"}
 			}
 			pc++
-			second[pc] = true
+			g.second[pc] = true
 		}
 	}
-	for pc, is := range second {
+	for pc, is := range g.second {
 		if is && g.leader[pc] {
 			return &Error{PC: pc, Insn: g.insns[pc], Reason: "jump into a 64-bit load"}
 		}
@@ -98,9 +103,9 @@ func neverFallsThrough(k asm.Kind) bool {
 }
 
 // blockRest counts the instructions from pc to the end of its basic block.
-func blockRest(insns []asm.Insn, leader []bool, pc int) int32 {
+func blockRest(kinds []asm.Kind, leader []bool, pc int) int32 {
 	n := int32(0)
-	for i := pc; i < len(insns) && (i == pc || !leader[i]); i += width(asm.KindOf(insns[i])) {
+	for i := pc; i < len(kinds) && (i == pc || !leader[i]); i += width(kinds[i]) {
 		n++
 	}
 	return n
@@ -112,13 +117,13 @@ type constants struct {
 	value [asm.NumRegs]uint64
 }
 
-// after follows one instruction.
-func (c *constants) after(in asm.Insn, k asm.Kind, rest []asm.Insn) {
+// after follows one instruction, which writes those registers.
+func (c *constants) after(in asm.Insn, k asm.Kind, writes asm.RegSet, rest []asm.Insn) {
 	if k == asm.Mov64X && c.set.Has(in.Src) {
 		c.put(in.Dst, c.value[in.Src])
 		return
 	}
-	c.set &^= asm.Writes(in)
+	c.set &^= writes
 	switch k {
 	case asm.LdImm64:
 		c.put(in.Dst, asm.Imm64(in, rest[1]))

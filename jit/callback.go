@@ -51,9 +51,9 @@ func (e *engine) CallBack(slot uint64, args [5]uint64) (uint64, *vm.Fault) {
 	s.regs[asm.R10] -= vm.FrameSize
 	s.loops[e.frame()] = 0
 	e.zeroFrame(p)
-	s.resume = uint64(p.at(p.slots[slot]))
+	s.resume = uint64(p.at(int(p.slots[slot])))
 	if !p.leader[slot] { // only an unverified program can name such a function
-		e.charge(blockRest(p.insns, p.leader, int(slot)))
+		e.charge(blockRest(p.kinds, p.leader, int(slot)))
 	}
 	enter(s, p.at(p.stubs.callback))
 	if f := e.drive(); f != nil {

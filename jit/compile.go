@@ -3,6 +3,7 @@ package jit
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
 	"github.com/skepvm/skep/asm"
 )
@@ -40,9 +41,10 @@ type code struct {
 	arch   string
 	bytes  []byte
 	stubs  stubOffsets
-	slots  []int // offset of each slot's code; -1 for the second slot of a 64-bit load
+	slots  []int32 // offset of each slot's code; -1 for the second slot of a 64-bit load
 	sites  []site
 	leader []bool // by slot: a basic block, and with it a charge to the fuel, begins there
+	kinds  []asm.Kind
 	insns  []asm.Insn
 }
 
@@ -60,7 +62,9 @@ type gen struct {
 	t      target
 	insns  []asm.Insn
 	kinds  []asm.Kind
-	leader []bool // by slot: a basic block begins here
+	writes []asm.RegSet // by slot
+	second []bool       // by slot: the other half of a 64-bit load
+	leader []bool       // by slot: a basic block begins here
 	slots  label
 	saved  asm.RegSet // of R6-R9, those that a call of a local function must keep
 	loops  bool       // there is a may_goto
@@ -119,27 +123,53 @@ type emitter interface {
 
 // assembler is what both encoders do.
 type assembler interface {
+	Reset()
 	Grow(n int)
 	Labels(n int) label
 	Bind(l label)
 	Finish() []byte
 	Offset(l label) int
+	Offsets(dst []int32, first label)
+}
+
+// workspace is what one compilation needs and the next can use again.
+type workspace struct {
+	gen gen
+	x64 x64
+	a64 a64
+}
+
+var workspaces = sync.Pool{New: func() any {
+	w := &workspace{}
+	w.x64.gen, w.a64.gen = &w.gen, &w.gen
+	return w
+}}
+
+// begin makes the workspace's gen ready for a program, keeping nothing of the last one but memory.
+func (w *workspace) begin(insns []asm.Insn, t target) (*gen, error) {
+	g := &w.gen
+	*g = gen{t: t, insns: insns, writes: g.writes, second: g.second, sites: g.sites[:0], cold: g.cold[:0]}
+	switch t.Arch {
+	case "amd64":
+		g.emit, g.out = &w.x64, &w.x64.a
+	case "arm64":
+		g.emit, g.out = &w.a64, &w.a64.a
+	default:
+		return nil, ErrUnsupported
+	}
+	g.out.Reset()
+	g.out.Grow(len(insns) * 16)
+	return g, nil
 }
 
 // compile makes the machine code of a linked program. An error is a program that vm.Link would not have let through.
 func compile(insns []asm.Insn, t target) (*code, error) {
-	g := &gen{t: t, insns: insns}
-	switch t.Arch {
-	case "amd64":
-		x := &x64{gen: g}
-		g.emit, g.out = x, &x.a
-	case "arm64":
-		x := &a64{gen: g}
-		g.emit, g.out = x, &x.a
-	default:
-		return nil, ErrUnsupported
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
+	g, err := w.begin(insns, t)
+	if err != nil {
+		return nil, err
 	}
-	g.out.Grow(len(insns) * 16)
 	if err := g.findBlocks(); err != nil {
 		return nil, err
 	}
@@ -159,13 +189,11 @@ func compile(insns []asm.Insn, t target) (*code, error) {
 }
 
 func (g *gen) finish() *code {
-	c := &code{arch: g.t.Arch, bytes: bytes.Clone(g.out.Finish()), leader: g.leader, insns: g.insns}
+	c := &code{arch: g.t.Arch, bytes: bytes.Clone(g.out.Finish()), leader: g.leader, kinds: g.kinds, insns: g.insns}
 	at := g.out.Offset
 	c.stubs = stubOffsets{run: at(g.run), batch: at(g.batch), callback: at(g.callback), resume: at(g.resume), ret: at(g.ret)}
-	c.slots = make([]int, len(g.insns))
-	for i := range c.slots {
-		c.slots[i] = at(g.slot(i))
-	}
+	c.slots = make([]int32, len(g.insns))
+	g.out.Offsets(c.slots, g.slots)
 	c.sites = make([]site, len(g.sites))
 	for i, s := range g.sites {
 		c.sites[i] = s.site
@@ -194,7 +222,7 @@ func width(k asm.Kind) int {
 // startBlock charges the fuel for the block that begins at pc.
 func (g *gen) startBlock(pc int) {
 	g.known = constants{}
-	g.left = blockRest(g.insns, g.leader, pc)
+	g.left = blockRest(g.kinds, g.leader, pc)
 	g.emit.charge(g.left)
 }
 
@@ -241,7 +269,7 @@ func (g *gen) insn(pc int) error {
 	default:
 		return fmt.Errorf("no such instruction: opcode %#02x", in.Op)
 	}
-	g.known.after(in, k, g.insns[pc:])
+	g.known.after(in, k, g.writes[pc], g.insns[pc:])
 	return nil
 }
 

@@ -249,7 +249,7 @@ func (e *engine) tailCall(p *program, site *site) *vm.Fault {
 	e.refund(site)
 	s.loops[e.frame()] = 0
 	e.zeroFrame(to)
-	s.resume = uint64(to.at(to.slots[0]))
+	s.resume = uint64(to.at(int(to.slots[0])))
 	return nil
 }
 

@@ -38,7 +38,7 @@ func list(w io.Writer, c *code) error {
 	slots := map[int]int{}
 	for pc, off := range c.slots {
 		if off >= 0 {
-			slots[off] = pc // of several at one place, the last: the others made no code
+			slots[int(off)] = pc // of several at one place, the last: the others made no code
 		}
 	}
 	for off := 0; off < len(c.bytes); {

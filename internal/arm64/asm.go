@@ -163,6 +163,13 @@ func (a *Asm) Finish() []byte {
 // Offset is the place of l in the finished code, or -1 when it was never bound.
 func (a *Asm) Offset(l Label) int { return int(a.labels[l].pos) }
 
+// Offsets is Offset of consecutive labels from first on.
+func (a *Asm) Offsets(dst []int32, first Label) {
+	for i, l := range a.labels[first:][:len(dst)] {
+		dst[i] = l.pos
+	}
+}
+
 // relax starts from all jumps short and makes those long whose target is too far, until none is: the smallest code.
 func (a *Asm) relax() {
 	a.grown = append(a.grown[:0], make([]int32, len(a.fixups)+1)...)
