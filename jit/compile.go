@@ -22,10 +22,12 @@ func Host() Processor { return host }
 // same program and target give the same bytes anywhere.
 type target struct {
 	Processor
-	id    uint32 // of the program
-	mask  uint32 // of guest addresses
-	zero  bool   // frames begin zeroed: vm.Linked.ZeroesFrames
-	array func(handle uint32) (arrayMap, bool)
+	id       uint32 // of the program
+	mask     uint32 // of guest addresses
+	zero     bool   // frames begin zeroed: vm.Linked.ZeroesFrames
+	verified bool   // vm.Linked.Verified: R1-R5 are dead behind a call
+	array    func(handle uint32) (arrayMap, bool)
+	hash     func(handle uint32) (hashMap, bool)
 }
 
 // arrayMap is what an inlined lookup needs to know of an array.
@@ -73,6 +75,7 @@ type gen struct {
 	known  constants
 	sites  []pendingSite
 	cold   []coldPath
+	hashes []hashFunc
 	ways
 }
 
@@ -117,6 +120,10 @@ type emitter interface {
 	// wholly in guest memory, and to null when it is too large.
 	lookUp(m arrayMap, outside, null label)
 
+	// callHash calls a hash function, and goes to ask when it says so.
+	callHash(f, ask label)
+	hashFunc(f *hashFunc)
+
 	coldPath(c coldPath) // but for its jump back
 	stubs()
 }
@@ -148,7 +155,8 @@ var workspaces = sync.Pool{New: func() any {
 // begin makes the workspace's gen ready for a program, keeping nothing of the last one but memory.
 func (w *workspace) begin(insns []asm.Insn, t target) (*gen, error) {
 	g := &w.gen
-	*g = gen{t: t, insns: insns, writes: g.writes, second: g.second, sites: g.sites[:0], cold: g.cold[:0]}
+	*g = gen{t: t, insns: insns, writes: g.writes, second: g.second, sites: g.sites[:0], cold: g.cold[:0],
+		hashes: g.hashes[:0]}
 	switch t.Arch {
 	case "amd64":
 		g.emit, g.out = &w.x64, &w.x64.a
@@ -184,6 +192,7 @@ func compile(insns []asm.Insn, t target) (*code, error) {
 		}
 	}
 	g.coldPaths()
+	g.hashFuncs()
 	g.emit.stubs()
 	return g.finish(), nil
 }

@@ -75,11 +75,8 @@ func (g *gen) callHelper(pc int) {
 	case id == cpuNumberID:
 		g.emit.cpuNumber()
 		return
-	case id == mapLookupID && g.known.set.Has(asm.R1) && g.known.value[asm.R1]>>32 == 0:
-		if m, ok := g.t.array(uint32(g.known.value[asm.R1])); ok {
-			g.arrayLookup(pc, m)
-			return
-		}
+	case id == mapLookupID && g.mapLookup(pc):
+		return
 	}
 	g.exitAt(exitHelper, pc)
 }

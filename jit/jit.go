@@ -180,7 +180,8 @@ func (c *Compiler) byID(id uint32) *program {
 }
 
 func (c *Compiler) target(l *vm.Linked) target {
-	return target{Processor: c.processor, id: l.ID(), mask: c.machine.Space().Mask(), zero: l.ZeroesFrames(), array: c.arrayMap}
+	return target{Processor: c.processor, id: l.ID(), mask: c.machine.Space().Mask(), zero: l.ZeroesFrames(),
+		verified: l.Verified(), array: c.arrayMap, hash: c.hashMap}
 }
 
 // arrayMap describes the map with that handle when lookups in it can be inlined.
@@ -201,4 +202,20 @@ func (c *Compiler) arrayMap(handle uint32) (arrayMap, bool) {
 		a.cpuStride = m.LookupAddr(1, key[:]) - data
 	}
 	return a, data != 0
+}
+
+// hashMap describes the map with that handle when machine code can look keys up in it.
+func (c *Compiler) hashMap(handle uint32) (hashMap, bool) {
+	m := c.machine.Maps().Get(handle)
+	if m == nil {
+		return hashMap{}, false
+	}
+	layout, ok := maps.LayoutOfHash(m)
+	if !ok {
+		return hashMap{}, false
+	}
+	if c.machine.NumCPUs() == 1 {
+		layout.CPUStride = 0
+	}
+	return hashMap{layout, handle, m.Spec().KeySize}, true
 }

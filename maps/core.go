@@ -38,6 +38,7 @@ const (
 	stateHand  = HeaderSize + 12 // LRU: where the search for a victim goes on
 	stateHead  = HeaderSize + 16 // queues: u64 elements ever pushed; ring buffers: u64 producer position
 	stateTail  = HeaderSize + 24 // queues: u64 elements ever popped; ring buffers: u64 consumer position
+	stateMoves = HeaderSize + 32 // hashes: odd while a deletion moves slots, see HashLayout
 	stateSize  = HeaderSize + 64
 )
 

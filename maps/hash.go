@@ -14,6 +14,7 @@ import (
 type hash struct {
 	*core
 	index     []uint64 // slots, guest memory
+	indexAddr uint32
 	mask      uint32
 	elems     []byte // the pool of elements, guest memory
 	data      uint32 // its address
@@ -23,9 +24,10 @@ type hash struct {
 	max       uint32   // elements in the pool
 	meta      []uint32 // one an element: metaLive, or the next free element+1
 	refs      []byte   // one an element: used since the victim search came by; nil without LRU
+	refsAddr  uint32
 	keySize   int
-	numCPUs   uint          // as in core, nearer
-	moves     atomic.Uint32 // odd while a deletion moves slots
+	numCPUs   uint    // as in core, nearer
+	moves     *uint32 // in guest memory: odd while a deletion moves slots
 }
 
 const (
@@ -69,9 +71,10 @@ func makeHash(c *core) (*hash, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.index = c.words64(indexAddr, slots)
+	m.index, m.indexAddr = c.words64(indexAddr, slots), indexAddr
 	m.elems = c.view(m.data, elem*uint64(m.max))
 	m.meta = c.words32(metaAddr, uint64(m.max))
+	m.moves = c.state(stateMoves)
 	c.setHeader(OffData, m.data)
 	c.setHeader(OffCPUStride, m.cpuStride)
 	c.setHeader(OffIndex, indexAddr)
@@ -79,6 +82,32 @@ func makeHash(c *core) (*hash, error) {
 	c.setHeader(OffElemStride, m.stride)
 	c.setHeader(OffValueOff, m.valueOff)
 	return m, nil
+}
+
+// HashLayout is where a hash keeps what a lookup needs, as guest addresses and distances: what machine code is made of.
+// It comes from the map itself, not from the header, which a guest can write to.
+type HashLayout struct {
+	Index, IndexMask  uint32 // the index table, and its number of slots minus 1
+	Elems, ElemStride uint32
+	Max               uint32 // elements in the pool: a slot that names another is the guest's doing
+	ValueOff          uint32 // from an element to its value, of CPU 0
+	CPUStride         uint32 // 0 when there is one value for all CPUs
+	Refs              uint32 // LRU: one byte an element, to be set to 1 by a program's lookup; else 0
+	// Moves is a counter. A lookup that finds nothing has proved it only when the counter is even, and the same
+	// before and after.
+	Moves uint32
+}
+
+// LayoutOfHash describes m's table. It is false when a program's lookup in m is more than to find an element there.
+func LayoutOfHash(m Map) (HashLayout, bool) {
+	h, ok := m.(*hash)
+	if !ok {
+		return HashLayout{}, false
+	}
+	return HashLayout{
+		Index: h.indexAddr, IndexMask: h.mask, Elems: h.data, ElemStride: h.stride, Max: h.max, ValueOff: h.valueOff,
+		CPUStride: h.cpuStride, Refs: h.refsAddr, Moves: h.handle + stateMoves,
+	}, true
 }
 
 // A slot of the index table.
@@ -126,7 +155,7 @@ func (m *hash) locate(key []byte) (elem uint32, ok bool) {
 // findWord is find for a key that is one word: the same walk, once, without calls and without bounds checks, which
 // mask and max make needless. sure is false when a deletion was under way and a miss proves nothing.
 func (m *hash) findWord(word uint64) (elem uint32, ok, sure bool) {
-	moves := m.moves.Load()
+	moves := atomic.LoadUint32(m.moves)
 	hash := uint32(mix(HashSeed, word))
 	index, elems, mask, stride := unsafe.Pointer(&m.index[0]), unsafe.Pointer(&m.elems[0]), m.mask, uintptr(m.stride)
 	first := hash & mask
@@ -137,7 +166,7 @@ func (m *hash) findWord(word uint64) (elem uint32, ok, sure bool) {
 			return e, true, true
 		}
 		if slot = (slot + 1) & mask; e == noElem || slot == first {
-			return 0, false, moves&1 == 0 && m.moves.Load() == moves
+			return 0, false, moves&1 == 0 && atomic.LoadUint32(m.moves) == moves
 		}
 	}
 }
@@ -147,11 +176,11 @@ func (m *hash) findWord(word uint64) (elem uint32, ok, sure bool) {
 func (m *hash) find(key []byte) (uint32, bool) {
 	hash := HashKey(key)
 	for range 3 {
-		moves := m.moves.Load()
+		moves := atomic.LoadUint32(m.moves)
 		if _, elem, ok := m.probe(hash, key); ok {
 			return elem, true
 		}
-		if moves&1 == 0 && m.moves.Load() == moves {
+		if moves&1 == 0 && atomic.LoadUint32(m.moves) == moves {
 			return 0, false
 		}
 	}
@@ -341,7 +370,7 @@ func (m *hash) Delete(key []byte) error {
 
 // unlink empties a slot and moves back those after it that would not be found any more.
 func (m *hash) unlink(slot uint32) {
-	m.moves.Add(1)
+	atomic.AddUint32(m.moves, 1)
 	hole := slot
 	for i := range m.mask { // one round at most, whatever the guest wrote
 		at := (slot + i + 1) & m.mask
@@ -355,7 +384,7 @@ func (m *hash) unlink(slot uint32) {
 		}
 	}
 	atomic.StoreUint64(&m.index[hole], 0)
-	m.moves.Add(1)
+	atomic.AddUint32(m.moves, 1)
 }
 
 func (m *hash) Next(key []byte) ([]byte, bool) {
@@ -391,11 +420,11 @@ func (m *hash) Len() int {
 func (m *hash) Clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.moves.Add(1)
+	atomic.AddUint32(m.moves, 1)
 	for i := range m.index {
 		atomic.StoreUint64(&m.index[i], 0)
 	}
-	m.moves.Add(1)
+	atomic.AddUint32(m.moves, 1)
 	clear(m.meta)
 	clear(m.refs)
 	*m.state(stateCount), *m.state(stateFree), *m.state(stateUsed), *m.state(stateHand) = 0, 0, 0, 0

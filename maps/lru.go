@@ -15,7 +15,7 @@ func newLRU(c *core) (Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.refs = c.view(addr, uint64(m.max))
+	m.refs, m.refsAddr = c.view(addr, uint64(m.max)), addr
 	c.setHeader(OffRefs, addr)
 	return m, nil
 }

@@ -19,6 +19,8 @@ type Linked struct {
 	data  []span // map values that it addresses directly
 	zero  bool   // frames are to be zeroed
 
+	verified bool // LinkVerified made it
+
 	code  []insn  // for the interpreter: one an instruction
 	fast  []insn  // the same, see fuse
 	slots []int32 // slot of each of code
@@ -44,6 +46,9 @@ func (l *Linked) ID() uint32 { return l.id }
 // LinkVerified has made l, nor when no instruction names R10: then the program has no frame to speak of.
 func (l *Linked) ZeroesFrames() bool { return l.zero }
 
+// Verified reports whether LinkVerified made l: whoever did says that the verifier has accepted it.
+func (l *Linked) Verified() bool { return l.verified }
+
 // LinkError says why a program cannot be linked.
 type LinkError struct {
 	Prog   string
@@ -68,11 +73,12 @@ func (e *LinkError) Unwrap() error { return e.Err }
 func (m *Machine) Link(p *prog.Program) (*Linked, error) { return m.link(p, false) }
 
 // LinkVerified is Link for a program that the verifier has accepted: its frames begin with what was there, as in the
-// kernel, which saves the time of zeroing them. Nothing else depends on it, least of all the safety of the host.
+// kernel, which saves the time of zeroing them, and machine code need not keep R1-R5 over a call. Nothing else depends on
+// it, least of all the safety of the host.
 func (m *Machine) LinkVerified(p *prog.Program) (*Linked, error) { return m.link(p, true) }
 
 func (m *Machine) link(p *prog.Program, verified bool) (*Linked, error) {
-	l := &Linked{prog: p, insns: append([]asm.Insn(nil), p.Insns...)}
+	l := &Linked{prog: p, insns: append([]asm.Insn(nil), p.Insns...), verified: verified}
 	if p.Broken != "" {
 		return nil, l.failure(-1, "%s", p.Broken)
 	}

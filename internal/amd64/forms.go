@@ -58,6 +58,7 @@ const (
 
 	NotM
 	NegM
+	MulM
 	DivM
 	IdivM
 	ShlCL
@@ -168,6 +169,7 @@ var forms = [numOps]form{
 
 	NotM:  {name: "NOT", shape: shapeDigit, opcode: 0xf7, digit: 2},
 	NegM:  {name: "NEG", shape: shapeDigit, opcode: 0xf7, digit: 3},
+	MulM:  {name: "MUL", shape: shapeDigit, opcode: 0xf7, digit: 4},
 	DivM:  {name: "DIV", shape: shapeDigit, opcode: 0xf7, digit: 6},
 	IdivM: {name: "IDIV", shape: shapeDigit, opcode: 0xf7, digit: 7},
 	ShlCL: {name: "SHL", shape: shapeDigit, opcode: 0xd3, digit: 4},

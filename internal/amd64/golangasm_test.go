@@ -33,7 +33,7 @@ var goNames = map[Op][2]obj.As{
 	TestI32: {x86.ATESTL, x86.ATESTQ}, MovI32: {x86.AMOVL, x86.AMOVQ}, MovBI8: {x86.AMOVB}, MovWI16: {x86.AMOVW},
 	RolWI8: {x86.AROLW}, ShlI8: {x86.ASHLL, x86.ASHLQ}, ShrI8: {x86.ASHRL, x86.ASHRQ}, SarI8: {x86.ASARL, x86.ASARQ},
 	ImulI8: {x86.AIMUL3L, x86.AIMUL3Q}, ImulI32: {x86.AIMUL3L, x86.AIMUL3Q},
-	NotM: {x86.ANOTL, x86.ANOTQ}, NegM: {x86.ANEGL, x86.ANEGQ}, DivM: {x86.ADIVL, x86.ADIVQ}, IdivM: {x86.AIDIVL, x86.AIDIVQ},
+	NotM: {x86.ANOTL, x86.ANOTQ}, NegM: {x86.ANEGL, x86.ANEGQ}, MulM: {x86.AMULL, x86.AMULQ}, DivM: {x86.ADIVL, x86.ADIVQ}, IdivM: {x86.AIDIVL, x86.AIDIVQ},
 	ShlCL: {x86.ASHLL, x86.ASHLQ}, ShrCL: {x86.ASHRL, x86.ASHRQ}, SarCL: {x86.ASARL, x86.ASARQ},
 	JmpM: {obj.AJMP}, CallM: {obj.ACALL},
 	ShlxVEX: {x86.ASHLXL, x86.ASHLXQ}, ShrxVEX: {x86.ASHRXL, x86.ASHRXQ}, SarxVEX: {x86.ASARXL, x86.ASARXQ},
@@ -113,7 +113,7 @@ func goOperands(p *obj.Prog, c testCase) {
 		switch {
 		case f.opcode == 0xd3:
 			p.From, p.To = addrReg(x86.REG_CX), c.goRM()
-		case c.op == DivM || c.op == IdivM:
+		case c.op == MulM || c.op == DivM || c.op == IdivM:
 			p.From = c.goRM()
 		default:
 			p.To = c.goRM()

@@ -21,6 +21,7 @@ const (
 	AsrR
 	MaddR
 	MsubR
+	UmulhR
 	RevR
 	Rev16R
 
@@ -127,6 +128,7 @@ var forms = [numOps]form{
 	AsrR:   {name: "ASR", shape: shapeRRR, word: 0x1ac02800, wide: sf},
 	MaddR:  {name: "MADD", shape: shapeRRRR, word: 0x1b000000, wide: sf},
 	MsubR:  {name: "MSUB", shape: shapeRRRR, word: 0x1b008000, wide: sf},
+	UmulhR: {name: "UMULH", shape: shapeRRR, word: 0x9bc07c00},
 	RevR:   {name: "REV", shape: shapeRR, word: 0x5ac00800, wide: sf | 1<<10},
 	Rev16R: {name: "REV16", shape: shapeRR, word: 0x5ac00400, wide: sf},
 

@@ -18,7 +18,7 @@ var goNames = map[Op][2]obj.As{
 	AndR: {goarm64.AANDW, goarm64.AAND}, OrrR: {goarm64.AORRW, goarm64.AORR}, OrnR: {goarm64.AORNW, goarm64.AORN}, EorR: {goarm64.AEORW, goarm64.AEOR},
 	AndsR: {goarm64.AANDSW, goarm64.AANDS}, UdivR: {goarm64.AUDIVW, goarm64.AUDIV}, SdivR: {goarm64.ASDIVW, goarm64.ASDIV},
 	LslR: {goarm64.ALSLW, goarm64.ALSL}, LsrR: {goarm64.ALSRW, goarm64.ALSR}, AsrR: {goarm64.AASRW, goarm64.AASR},
-	MaddR: {goarm64.AMADDW, goarm64.AMADD}, MsubR: {goarm64.AMSUBW, goarm64.AMSUB},
+	UmulhR: {goarm64.AUMULH, goarm64.AUMULH}, MaddR: {goarm64.AMADDW, goarm64.AMADD}, MsubR: {goarm64.AMSUBW, goarm64.AMSUB},
 	RevR: {goarm64.AREVW, goarm64.AREV}, Rev16R: {goarm64.AREV16W, goarm64.AREV16},
 	AddI: {goarm64.AADDW, goarm64.AADD}, AddsI: {goarm64.AADDSW, goarm64.AADDS},
 	SubI: {goarm64.ASUBW, goarm64.ASUB}, SubsI: {goarm64.ASUBSW, goarm64.ASUBS},
