@@ -22,6 +22,9 @@ const (
 
 	// maxBatch is how many frames machine code is sent off with at a time.
 	maxBatch = 1 << 30
+
+	// notBegun is no value of state.left.
+	notBegun = ^uint32(0)
 )
 
 // engine runs a program's machine code on one CPU.
@@ -75,12 +78,11 @@ func (e *engine) Name() string { return "jit" }
 //
 //go:noinline
 func (e *engine) Run(ctx uint32) (vm.Result, error) {
-	p, s := e.program, e.state
-	e.cpu.Begin(p.linked, ctx)
-	s.ctx, s.left, e.left = ctx, 0, 0
+	s := e.state
+	s.ctx, s.left, e.left = ctx, 0, notBegun
 	s.fuel, s.frameFuel = e.slice, e.slice
 	s.nativeSP = e.stack
-	enter(s, p.at(p.stubs.run))
+	enter(s, e.program.ways.run)
 	if s.site != siteDone {
 		if f := e.drive(); f != nil {
 			return vm.Result{R0: s.regs[asm.R0], Insns: uint64(e.spent())}, f
@@ -94,14 +96,14 @@ func (e *engine) Run(ctx uint32) (vm.Result, error) {
 //
 //go:noinline
 func (e *engine) RunBatch(first, stride uint32, n int) (int, error) {
-	p, s := e.program, e.state
+	s := e.state
 	s.ctx, s.stride = first, stride
 	for done := 0; done < n; {
 		count := min(n-done, maxBatch)
-		s.left, e.left = uint32(count), 0
+		s.left, e.left = uint32(count), notBegun
 		s.fuel = e.slice
 		s.nativeSP = e.stack
-		enter(s, p.at(p.stubs.batch))
+		enter(s, e.program.ways.batch)
 		if f := e.drive(); f != nil {
 			return done + count - int(s.left), f
 		}
@@ -119,19 +121,23 @@ func (e *engine) drive() *vm.Fault {
 			p = e.compiler.byID(s.code)
 			e.current = p
 		}
-		site := &p.sites[s.site]
-		s.resume = uint64(p.at(int(site.resume)))
-		if fn := p.fns[s.site]; fn != nil && s.left == e.left {
+		exit := &p.exits[s.site]
+		s.resume = uint64(exit.resume)
+		if s.left != e.left { // the run's first exit, or machine code went on to another frame of the batch
+			e.left = s.left
+			e.cpu.Begin(e.program.linked, s.ctx)
+		}
+		if exit.fn != nil {
 			r := &s.regs
-			r0, err := fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
+			r0, err := exit.fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
 			if err != nil {
-				return e.helperFault(p, site, err)
+				return e.helperFault(p, &p.sites[s.site], err)
 			}
 			r[asm.R0] = r0
-		} else if f := e.serve(p, site); f != nil {
+		} else if f := e.serve(p, &p.sites[s.site]); f != nil {
 			return f
 		}
-		enter(s, p.at(p.stubs.resume))
+		enter(s, p.ways.resume)
 	}
 	runtime.KeepAlive(e)
 	return nil
@@ -141,16 +147,11 @@ func (e *engine) drive() *vm.Fault {
 //
 //go:noinline
 func (e *engine) serve(p *program, site *site) *vm.Fault {
-	s := e.state
-	if s.left != e.left { // machine code went on to another frame of the batch
-		e.left = s.left
-		e.cpu.Begin(e.program.linked, s.ctx)
-	}
 	switch site.kind {
 	case exitYield:
 		return e.refuel(p, site)
 	case exitBatch:
-		s.fuel = e.slice
+		e.state.fuel = e.slice
 		return nil
 	case exitHelper:
 		return e.helper(p, site)

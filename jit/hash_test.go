@@ -54,9 +54,9 @@ func newLookups(t testing.TB, typ maps.Type, key, entries uint32, cpus int) *loo
 	e, err := c.Compile(m.CPU(cpus-1), v)
 	require.NoError(t, err)
 	l := &lookups{m: m.Maps().ByName("keys"), jit: e.(*engine)}
-	for i, fn := range l.jit.program.fns {
-		if fn != nil {
-			l.jit.program.fns[i] = func(env *helpers.Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
+	for i, exit := range l.jit.program.exits {
+		if fn := exit.fn; fn != nil {
+			l.jit.program.exits[i].fn = func(env *helpers.Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 				l.asked++
 				return fn(env, r1, r2, r3, r4, r5)
 			}

@@ -40,8 +40,15 @@ type program struct {
 	id     uint32
 	linked *vm.Linked
 	pages  *execmem.Code
-	base   uintptr        // address of the code
-	fns    []helpers.Func // by site: the helper called there when that is all there is to it
+	base   uintptr // address of the code
+	ways   struct{ run, batch, resume uintptr }
+	exits  []exit // by site
+}
+
+// exit is what Go needs to know first when machine code leaves at a site.
+type exit struct {
+	fn     helpers.Func // the helper called there when that is all there is to it
+	resume uintptr
 }
 
 // at is the address of an offset in the code.
@@ -49,13 +56,15 @@ func (p *program) at(off int) uintptr { return p.base + uintptr(off) }
 
 func newProgram(l *vm.Linked, c *code, pages *execmem.Code) *program {
 	p := &program{code: c, id: l.ID(), linked: l, pages: pages, base: pages.Entry()}
-	p.fns = make([]helpers.Func, len(c.sites))
+	p.ways.run, p.ways.batch, p.ways.resume = p.at(c.stubs.run), p.at(c.stubs.batch), p.at(c.stubs.resume)
+	p.exits = make([]exit, len(c.sites))
 	for i, s := range c.sites {
+		p.exits[i].resume = p.at(int(s.resume))
 		if s.kind != exitHelper {
 			continue
 		}
 		if row := helpers.ByID(c.insns[s.pc].Imm); row != nil {
-			p.fns[i] = row.Fn
+			p.exits[i].fn = row.Fn
 		}
 	}
 	runtime.AddCleanup(p, func(c *execmem.Code) { _ = c.Free() }, pages) // for compilers that nobody closes
