@@ -9,5 +9,7 @@ check: ## what CI runs
 bench: ## figures of this machine, kept under bench/results
 	bash bench/run.sh
 
-examples: ## rebuild the example objects; needs clang-19
-	$(MAKE) -C examples
+examples: ## rebuild the objects of examples and workloads; needs clang-19
+	sh examples/build.sh
+	sh examples/rejected/build.sh
+	sh bench/workloads/build.sh

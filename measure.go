@@ -128,7 +128,8 @@ type bench struct {
 	packets [][]byte
 	first   uint32 // ctx of frame 0
 	stride  uint32
-	buffers []uint32
+	area    uint32   // holds all buffers
+	buffers []uint32 // of the packets
 }
 
 // Room around a measured packet, bytes.
@@ -143,20 +144,24 @@ func newBench(space *mem.Space, p *program, packets [][]byte) (*bench, error) {
 		return nil, fmt.Errorf("program type %s has no packets", p.spec.Type)
 	}
 	b := &bench{space: space, typ: p.spec.Type, packets: packets, stride: prog.FrameStride(row.CtxSize)}
-	area, err := space.Alloc(b.stride*uint32(len(packets)), 64)
+	frames, err := space.Alloc(b.stride*uint32(len(packets)), 64)
 	if err != nil {
 		return nil, err
 	}
-	b.first = area + prog.FrameHeader
+	b.first = frames + prog.FrameHeader
+	size := uint32(0)
+	for _, packet := range packets { // side by side, so that they spread over the sets of a cache
+		b.buffers = append(b.buffers, size)
+		size += (uint32(len(packet)) + benchHead + benchTail + 63) &^ 63
+	}
+	if b.area, err = space.Alloc(size, 64); err != nil {
+		space.Free(frames)
+		return nil, err
+	}
 	for i, packet := range packets {
-		addr, err := space.Alloc(uint32(len(packet))+benchHead+benchTail, 64)
-		if err != nil {
-			b.free()
-			return nil, err
-		}
-		b.buffers = append(b.buffers, addr)
+		b.buffers[i] += b.area
 		space.Allow(b.ctx(i), uint32(row.CtxSize), true)
-		space.Allow(addr+benchHead, uint32(len(packet)), true)
+		space.Allow(b.buffers[i]+benchHead, uint32(len(packet)), true)
 	}
 	return b, nil
 }
@@ -165,9 +170,7 @@ func (b *bench) ctx(i int) uint32           { return b.first + uint32(i)*b.strid
 func (b *bench) at(i int, off int32) uint32 { return b.ctx(i) + uint32(off) }
 
 func (b *bench) free() {
-	for _, addr := range b.buffers {
-		b.space.Free(addr)
-	}
+	b.space.Free(b.area)
 	b.space.Free(b.first - prog.FrameHeader)
 }
 

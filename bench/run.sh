@@ -1,14 +1,23 @@
 #!/usr/bin/env bash
 # Measures this machine and keeps the raw output as bench/results/DATE-COMMIT-CPU.txt, in the format of `go test -bench`.
-# `go run ./bench/figures` makes the README's table of the newest file. Run it on an idle machine; COUNT repetitions.
+# `go run ./bench/figures` makes the README's tables of the newest file. Run it on an idle machine: as root for the kernel's
+# figures, with clang-19 for those of native C. skep's engines, the kernel and native C take turns, COUNT times.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cpu=$(uname -m)
 [ ! -r /proc/cpuinfo ] || cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1 | tr -cs 'A-Za-z0-9\n' '_')
-out=bench/results/$(date +%Y-%m-%d-%H%M)-$(git rev-parse --short HEAD)-${cpu%_}.txt
+out=${OUT:-bench/results/$(date +%Y-%m-%d-%H%M)-$(git rev-parse --short HEAD)-${cpu%_}.txt}
+bin=$(mktemp -d)
+trap 'rm -rf "$bin"' EXIT
+go build -o "$bin/skep" ./cmd/skep
+go build -o "$bin/native" ./bench/native
 {
-  go test -run '^$' -bench 'ALULoop|Filter|Verify' -count "${COUNT:-5}" .
-  if command -v tcpdump >/dev/null && [ -d /dev/shm ]; then
+  for _ in $(seq "${COUNT:-10}"); do
+    "$bin/skep" bench -o benchstat
+    "$bin/native"
+  done
+  go test -run '^$' -bench Verify .
+  if [ -z "${SKIP_REPLAY:-}" ] && command -v tcpdump >/dev/null && [ -d /dev/shm ]; then
     bash bench/replay.sh
   fi
 } | tee "$out"

@@ -4,8 +4,6 @@
 /* Calls a helper that does next to nothing a hundred times. */
 #include "../../examples/skep_bpf.h"
 
-static long (*const bpf_get_numa_node_id)(void) = (void *)42;
-
 SEC("xdp")
 int helpers(struct xdp_md *ctx)
 {

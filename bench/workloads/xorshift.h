@@ -7,19 +7,17 @@
 
 INLINE u64 seed(struct xdp_md *ctx, u32 n) { return 88172645463325252 + ctx->ingress_ifindex + n; }
 
-/* A step of a xorshift-multiply hash; the factor fits into an immediate. */
-INLINE u64 step(u64 x)
-{
-	x ^= x >> 29;
-	OPAQUE(x); /* each step is four instructions on every target */
-	return x * 0x2545f491;
-}
-
-/* A state of the generator xorshift64*, and the number that it gives. */
-INLINE u64 next(u64 x)
+/* The first two of the three shifts of a step. */
+INLINE u64 begin(u64 x)
 {
 	x ^= x >> 12;
-	x ^= x << 25;
+	return x ^ x << 25;
+}
+
+/* A state of the generator xorshift64*, and the next. The number that it gives is the state times STAR. */
+INLINE u64 next(u64 x)
+{
+	x = begin(x);
 	return x ^ x >> 27;
 }
 

@@ -36,7 +36,7 @@ call of the engine for each packet, "batch" one call for all. A round starts fro
 against the interpreter's single calls, fastest rounds both.
 
 As root on Linux the object is also loaded into the live kernel, attached to nothing, and test-run there. The kernel's figure is its own: it
-repeats each of ten packets on one buffer, cache-hot, and contains some 20 ns of test loop.
+repeats each of ten packets on one buffer, cache-hot, and contains what its test loop costs.
 
 -o benchstat prints lines in the format of "go test -bench", in which ns/op is the fastest round.
 

@@ -37,16 +37,21 @@ type benchRow struct {
 	SpeedUp float64 `json:"speed_up,omitempty"`
 }
 
+// insnsOf returns the instructions that the row's time is for: those of a run, or those of the program.
+func (r *benchResult) insnsOf(row *benchRow) float64 {
+	if row.Call == callCompile {
+		return float64(r.Slots)
+	}
+	return r.Insns
+}
+
 // fill makes the rows of what was timed.
 func (r *benchResult) fill(all []*contender) {
 	base := 0.0
 	for _, c := range all {
 		row := benchRow{Engine: c.engine, Call: c.call, Spread: skep.SpreadOf(c.times)}
-		switch {
-		case c.call == callCompile:
-			row.PerInsn = row.Min / float64(r.Slots)
-		case r.Insns > 0:
-			row.PerInsn = row.Min / r.Insns
+		if insns := r.insnsOf(&row); insns > 0 {
+			row.PerInsn = row.Min / insns
 		}
 		if c.engine == skep.EngineInterp && c.call == "single" {
 			base = row.Min
@@ -109,8 +114,8 @@ func printBenchstat(a *app, all []*benchResult) error {
 	fmt.Fprintf(a.out, "goos: %s\ngoarch: %s\npkg: github.com/skepvm/skep/bench/workloads\n", runtime.GOOS, runtime.GOARCH)
 	for _, r := range all {
 		for _, row := range r.Rows {
-			fmt.Fprintf(a.out, "BenchmarkWorkload/name=%s/engine=%s/call=%s\t%d\t%.3f ns/op\t%.4f ns/insn\t%.3f median-ns\t%.3f max-ns\n",
-				r.Name, row.Engine, row.Call, r.Rounds, row.Min, row.PerInsn, row.Median, row.Max)
+			fmt.Fprintf(a.out, "BenchmarkWorkload/name=%s/engine=%s/call=%s\t%d\t%.3f ns/op\t%.4f ns/insn\t%.3f median-ns\t%.3f max-ns\t%.1f insns\n",
+				r.Name, row.Engine, row.Call, r.Rounds, row.Min, row.PerInsn, row.Median, row.Max, r.insnsOf(&row))
 		}
 	}
 	return nil

@@ -76,7 +76,7 @@ func (c *Collection) Run(name string, data []byte) (Result, error) {
 }
 
 // Bench test-runs a program repeat times on one packet and returns the kernel's own mean time of a run. The kernel
-// runs all repetitions on the same packet, cache-hot, and its figure contains about 20 ns of loop.
+// runs all repetitions on the same packet, cache-hot, and its figure contains what its loop costs: 4 to 20 ns.
 func (c *Collection) Bench(name string, data []byte, repeat uint32) (time.Duration, error) {
 	prog := c.coll.Programs[name]
 	if prog == nil {

@@ -42,8 +42,9 @@ var allowed = map[string]string{
 	"conformance/gen":    "asm maps prog helpers",
 	"conformance/kernel": "*",
 	"internal/oracle":    "asm maps prog",
-	"bench/figures":      "",
+	"bench/figures":      "bench/workloads",
 	"bench/workloads":    "examples traffic",
+	"bench/native":       "bench/workloads",
 	"cmd/skep":           "*",
 
 	"internal/tools/verifycases": "verifier internal/oracle",
