@@ -138,12 +138,13 @@ type site struct {
 type siteKind uint8
 
 const (
-	exitDone   siteKind = iota
-	exitYield           // fuel is used up at a taken backward jump or a local call
-	exitBatch           // fuel is used up between two frames of a batch
-	exitHelper          // call of a helper: Imm of the instruction is its id
-	exitDepth           // local call in the last frame
-	exitBad             // instruction that no engine runs
-	exitPacket          // classic packet load
-	exitAtomic          // atomic at an address that is not a multiple of its size
+	exitDone    siteKind = iota
+	exitYield            // fuel is used up at a taken backward jump or a local call
+	exitBatch            // fuel is used up between two frames of a batch
+	exitHelper           // call of a helper: Imm of the instruction is its id
+	exitCallReg          // call of a helper: the register that the instruction names has its id
+	exitDepth            // local call in the last frame
+	exitBad              // instruction that no engine runs
+	exitPacket           // classic packet load
+	exitAtomic           // atomic at an address that is not a multiple of its size
 )

@@ -70,7 +70,10 @@ func hasTarget(in asm.Insn, k asm.Kind) bool {
 func (g *gen) survey(in asm.Insn, k asm.Kind, writes asm.RegSet) {
 	g.saved |= writes & calleeSaved
 	g.loops = g.loops || k == asm.MayGoto
-	if k == asm.CallHelper {
+	switch k {
+	case asm.CallReg:
+		g.saved, g.backs = calleeSaved, true
+	case asm.CallHelper:
 		row := helpers.ByID(in.Imm)
 		if in.Imm == tailCallID {
 			g.saved = calleeSaved
@@ -91,12 +94,12 @@ func endsBlock(k asm.Kind) bool {
 	case asm.ClassJump, asm.ClassBranch, asm.ClassMayGoto, asm.ClassExit, asm.ClassInvalid:
 		return true
 	}
-	return k == asm.CallLocal || k == asm.CallKfunc || k == asm.CallReg
+	return k == asm.CallLocal || k == asm.CallKfunc
 }
 
 func neverFallsThrough(k asm.Kind) bool {
 	switch k {
-	case asm.Ja, asm.Ja32, asm.Exit, asm.CallKfunc, asm.CallReg:
+	case asm.Ja, asm.Ja32, asm.Exit, asm.CallKfunc:
 		return true
 	}
 	return false

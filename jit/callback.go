@@ -21,7 +21,7 @@ func (e *engine) engineHelper(p *program, site *site, row *helpers.Row) *vm.Faul
 	}
 	e.charge(site.over)
 	if err != nil {
-		return e.helperFault(p, site, err)
+		return e.helperFault(p, site, row, err)
 	}
 	r[asm.R0] = r0
 	return nil

@@ -48,6 +48,8 @@ func (g *gen) call(pc int) {
 		g.callLocal(pc)
 	case asm.CallHelper:
 		g.callHelper(pc)
+	case asm.CallReg:
+		g.exitAt(exitCallReg, pc)
 	default:
 		g.leaveFor(exitBad, pc, g.leave)
 	}

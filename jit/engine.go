@@ -1,8 +1,6 @@
 package jit
 
 import (
-	"errors"
-	"fmt"
 	"runtime"
 	"unsafe"
 
@@ -131,7 +129,8 @@ func (e *engine) drive() *vm.Fault {
 			r := &s.regs
 			r0, err := exit.fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
 			if err != nil {
-				return e.helperFault(p, &p.sites[s.site], err)
+				site := &p.sites[s.site]
+				return e.helperFault(p, site, helpers.ByID(p.insns[site.pc].Imm), err)
 			}
 			r[asm.R0] = r0
 		} else if f := e.serve(p, &p.sites[s.site]); f != nil {
@@ -153,7 +152,7 @@ func (e *engine) serve(p *program, site *site) *vm.Fault {
 	case exitBatch:
 		e.state.fuel = e.slice
 		return nil
-	case exitHelper:
+	case exitHelper, exitCallReg:
 		return e.helper(p, site)
 	case exitPacket:
 		return e.packet(p, site)
@@ -199,31 +198,37 @@ func (e *engine) fault(kind vm.FaultKind, p *program, site *site) *vm.Fault {
 // helper calls the helper of the site.
 func (e *engine) helper(p *program, site *site) *vm.Fault {
 	r := &e.state.regs
-	id := p.insns[site.pc].Imm
-	row := helpers.ByID(id)
+	row, err := e.called(p, site)
 	switch {
-	case id == tailCallID:
+	case err != nil:
+		return e.helperFault(p, site, nil, err)
+	case row.ID == tailCallID:
 		return e.tailCall(p, site)
-	case row == nil || !row.Implemented():
-		return e.helperFault(p, site, errNotImplemented)
 	case row.Fn == nil:
 		return e.engineHelper(p, site, row)
 	}
 	r0, err := row.Fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
 	if err != nil {
-		return e.helperFault(p, site, err)
+		return e.helperFault(p, site, row, err)
 	}
 	r[asm.R0] = r0
 	return nil
 }
 
-var errNotImplemented = errors.New("not implemented")
+// called is the helper that is called at the site.
+func (e *engine) called(p *program, site *site) (*helpers.Row, error) {
+	in := p.insns[site.pc]
+	if site.kind == exitCallReg {
+		return vm.Helper(e.state.regs[in.Callee()])
+	}
+	return vm.Helper(uint64(int64(in.Imm)))
+}
 
-func (e *engine) helperFault(p *program, site *site, err error) *vm.Fault {
+// helperFault is a fault of the helper with that row; there is none when row is nil.
+func (e *engine) helperFault(p *program, site *site, row *helpers.Row, err error) *vm.Fault {
 	f := e.fault(vm.HelperError, p, site)
-	id := p.insns[site.pc].Imm
-	f.Helper, f.Err = fmt.Sprintf("helper %d", id), err
-	if row := helpers.ByID(id); row != nil {
+	f.Err = err
+	if row != nil {
 		f.Helper = row.Name
 	}
 	return f
@@ -244,7 +249,7 @@ func (e *engine) tailCall(p *program, site *site) *vm.Fault {
 	if to.linked != next {
 		var err error
 		if to, err = e.compiler.program(next); err != nil {
-			return e.helperFault(p, site, err)
+			return e.helperFault(p, site, helpers.ByID(tailCallID), err)
 		}
 	}
 	e.refund(site)

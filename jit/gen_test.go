@@ -33,13 +33,11 @@ const (
 	memLen = 4096 // bytes of memory to play with
 )
 
-// generatedKinds are all kinds but those that vm.Link refuses.
+// generatedKinds are all kinds.
 func generatedKinds() []asm.Kind {
 	var out []asm.Kind
 	for k := asm.Invalid + 1; k < asm.NumKinds; k++ {
-		if k.Info().Since != asm.Never {
-			out = append(out, k)
-		}
+		out = append(out, k)
 	}
 	return out
 }
@@ -181,6 +179,12 @@ func (g *generator) call(k asm.Kind, in asm.Insn) {
 		if g.r.IntN(10) == 0 {
 			g.emit(in)
 		}
+	case asm.CallReg:
+		if g.r.IntN(4) == 0 { // wherever the register came from
+			g.emit(in)
+			return
+		}
+		g.helper()
 	default:
 		g.helper()
 	}
@@ -188,7 +192,18 @@ func (g *generator) call(k asm.Kind, in asm.Insn) {
 
 // helper emits a helper call with arguments that mostly make sense.
 func (g *generator) helper() {
-	call := func(id int32) { g.emit(asm.Insn{Op: asm.CallHelper.Info().Opcode, Imm: id}) }
+	call := func(id int32) {
+		if reg := asm.Reg(g.r.IntN(asm.NumRegs)); g.r.IntN(4) == 0 && reg != asm.R10 {
+			g.emit(asm.Insn{Op: asm.Mov64K.Info().Opcode, Dst: reg, Imm: id})
+			in := asm.Insn{Op: asm.CallReg.Info().Opcode, Dst: reg}
+			if g.r.IntN(2) == 0 { // as older compilers have it
+				in.Dst, in.Imm = 0, int32(reg)
+			}
+			g.emit(in)
+			return
+		}
+		g.emit(asm.Insn{Op: asm.CallHelper.Info().Opcode, Imm: id})
+	}
 	mov := func(r asm.Reg, v int32) { g.emit(asm.Insn{Op: asm.Mov64K.Info().Opcode, Dst: r, Imm: v}) }
 	mapPtr := func(r asm.Reg, i int) {
 		g.emit(asm.Insn{Op: asm.LdImm64.Info().Opcode, Dst: r, Src: asm.PseudoMapIdx, Imm: int32(i)})

@@ -49,6 +49,8 @@ func (l *Linked) decode() {
 			d.off = index[in.Target(pc)] - index[pc] - 1
 		case asm.ClassCall:
 			switch {
+			case kind == asm.CallReg:
+				d.dst = uint8(in.Callee())
 			case kind == asm.CallLocal:
 				d.off = index[in.Target(pc)] - index[pc] - 1
 			case kind == asm.CallHelper && in.Imm == tailCallID:

@@ -580,7 +580,9 @@ func (x *Interpreter) special(in *insn) (exits bool, f *Fault) {
 	case asm.MayGoto:
 		return false, x.mayGoto(in)
 	case asm.CallHelper:
-		return false, x.callHelper(in)
+		return false, x.callHelper(in.imm)
+	case asm.CallReg:
+		return false, x.callReg(in)
 	case asm.CallLocal:
 		return false, x.enter(x.pc + int(in.off))
 	case opTailCall:

@@ -13,6 +13,8 @@ func (m *Machine) MovesPackets() bool {
 			switch asm.KindOf(l.insns[pc]) {
 			case asm.LdImm64:
 				pc++
+			case asm.CallReg:
+				return true // it may be any helper
 			case asm.CallHelper:
 				row := helpers.ByID(l.insns[pc].Imm)
 				if row != nil && row.ChangesPacket && row.ID != tailCallID {

@@ -24,6 +24,9 @@ package vm
 // frame and with R1 unchanged: an exit goes to whoever called that function. A tail call that fails leaves
 // R0 = TailCallFailed and goes on. At most MaxTailCalls succeed in a run.
 //
+// callx calls the helper whose id the register holds, all 64 bits of it: also a tail call or one that calls back. Only
+// programs that were not verified have it.
+//
 // may_goto. Each function activation may pass MaxLoops of them without jumping; after that every one jumps.
 //
 // Packet loads (LD_ABS, LD_IND) read [data, data_end) of the run's ctx, not through R6. Out of bounds, R0 becomes 0

@@ -15,7 +15,7 @@ const (
 	NoFault        FaultKind = iota
 	BadAccess                // checked mode: memory that the program may not touch; Addr, Size, Write
 	BudgetExceeded           // more instructions than Config.Budget
-	BadInsn                  // instruction that this project cannot run: kfunc, callx
+	BadInsn                  // instruction that this project cannot run: kfunc
 	CallDepth                // more than MaxFrames activations
 	HelperError              // Helper failed, is unknown or missing; Err
 )

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/skepvm/skep/asm"
@@ -41,6 +42,7 @@ func newBench(t testing.TB, specs ...*maps.Spec) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.CPU(0).Env.Rand = func() uint32 { return 0x9e3779b9 } // the same in each run
 	return &bench{t: t, m: m, buf: buf, specs: specs, clean: m.Space().Snapshot()}
 }
 
@@ -112,9 +114,15 @@ func (b *bench) compare(l *vm.Linked) {
 	if got := b.run(l, vm.InterpOptions{}); !got.same(&want) {
 		b.t.Fatalf("interpreter: %+v %s at %d\nreference: %+v %s at %d\n%s", got.res, got.kind, got.pc, want.res, want.kind, want.pc, listing(l))
 	}
-	if got := b.run(l, vm.InterpOptions{Checked: true}); got.kind != vm.BadAccess && !got.same(&want) {
+	got := b.run(l, vm.InterpOptions{Checked: true})
+	if got.kind != vm.BadAccess && !(got.kind == vm.HelperError && callsByRegister(l)) && !got.same(&want) {
 		b.t.Fatalf("checked: %+v %s at %d\nreference: %+v %s at %d\n%s", got.res, got.kind, got.pc, want.res, want.kind, want.pc, listing(l))
 	}
+}
+
+// callsByRegister reports whether l may call helpers, whose arguments checked mode looks at.
+func callsByRegister(l *vm.Linked) bool {
+	return slices.ContainsFunc(l.Insns(), func(in asm.Insn) bool { return asm.KindOf(in) == asm.CallReg })
 }
 
 func listing(l *vm.Linked) string {
@@ -137,7 +145,7 @@ func TestRandomPrograms(t *testing.T) {
 		b.compare(l)
 	}
 	for k := asm.Invalid + 1; k < asm.NumKinds; k++ {
-		if g.kinds[k] == 0 && k != asm.CallHelper && k.Info().Since != asm.Never {
+		if g.kinds[k] == 0 && k != asm.CallHelper {
 			t.Errorf("no %s among the generated programs", k)
 		}
 	}

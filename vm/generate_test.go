@@ -44,7 +44,7 @@ func (g *generator) program(n int) []asm.Insn {
 func (g *generator) insn() []asm.Insn {
 	for {
 		k := asm.Kind(1 + g.rng.IntN(asm.NumKinds-1))
-		if k.Info().Since == asm.Never || k == asm.CallHelper && !g.helpers {
+		if k == asm.CallHelper && !g.helpers {
 			continue
 		}
 		if k == asm.Exit && g.rng.IntN(4) > 0 || k == asm.CallKfunc && g.rng.IntN(8) > 0 {
@@ -63,14 +63,30 @@ func (g *generator) insn() []asm.Insn {
 			in.Imm = g.imm()
 		}
 		g.memory(&in, k.Info())
-		if k == asm.CallHelper {
+		switch k {
+		case asm.CallHelper:
 			in.Imm = int32(g.rng.IntN(220))
+		case asm.CallReg:
+			return g.callReg(in)
 		}
 		if k != asm.LdImm64 {
 			return []asm.Insn{in}
 		}
 		return g.imm64(in)
 	}
+}
+
+// callReg mostly gives the register the id of a helper.
+func (g *generator) callReg(in asm.Insn) []asm.Insn {
+	ids := []int32{5, 7, 8, 12, 181, 5000, int32(g.rng.IntN(220))}
+	mov := asm.Insn{Op: asm.Mov64K.Info().Opcode, Dst: in.Dst, Imm: ids[g.rng.IntN(len(ids))]}
+	if g.rng.IntN(2) == 0 { // as older compilers have it
+		in.Imm, in.Dst = int32(in.Dst), 0
+	}
+	if g.rng.IntN(4) == 0 {
+		return []asm.Insn{in}
+	}
+	return []asm.Insn{mov, in}
 }
 
 // memory aims most accesses at the stack.

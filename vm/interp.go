@@ -248,12 +248,30 @@ func (x *Interpreter) tailCall() *Fault {
 	return nil
 }
 
-// callHelper runs the helper that in calls.
-func (x *Interpreter) callHelper(in *insn) *Fault {
-	row := helpers.ByID(int32(in.imm))
-	if row == nil {
+// callReg calls the helper whose id a register holds.
+func (x *Interpreter) callReg(in *insn) *Fault {
+	id := x.regs[in.dst&15]
+	if id == tailCallID {
+		return x.tailCall()
+	}
+	return x.callHelper(id)
+}
+
+// Helper finds the helper that a call names by an id: the immediate of a CallHelper, sign-extended, or the whole
+// register of a CallReg. The error of a helper that there is not is the Err of a HelperError fault.
+func Helper(id uint64) (*helpers.Row, error) {
+	if row := helpers.ByID(int32(id)); row != nil && id>>32 == 0 {
+		return row, nil
+	}
+	return nil, fmt.Errorf("no helper %d", int64(id))
+}
+
+// callHelper runs the helper with that id.
+func (x *Interpreter) callHelper(id uint64) *Fault {
+	row, err := Helper(id)
+	if err != nil {
 		f := x.fault(HelperError)
-		f.Err = fmt.Errorf("no helper %d", int32(in.imm))
+		f.Err = err
 		return f
 	}
 	if x.check != nil {

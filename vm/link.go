@@ -116,7 +116,7 @@ func (l *Linked) checkForm() error {
 			return l.failure(pc, "%w", err)
 		}
 		kind := asm.KindOf(in)
-		if kind == asm.Invalid || kind == asm.CallReg {
+		if kind == asm.Invalid {
 			return l.failure(pc, "no such instruction: opcode %#02x", in.Op)
 		}
 		if kind != asm.LdImm64 {

@@ -52,7 +52,7 @@ func TestLinkRefuses(t *testing.T) {
 		{"r1 = map[0][8]\nexit", 0, "offset 8 in the 8-byte value"},
 		{"r1 = map_fd[3]\nexit", 0, "file descriptor 3"},
 		{"r1 = btf[77]\nexit", 0, "kernel variable"},
-		{"callx r1\nexit", 0, "opcode 0x8d"},
+		{"exit\ncallx r1", 1, "run off the end"},
 	} {
 		insns, err := asm.Parse(c.src, asm.ParseOptions{})
 		if err != nil {

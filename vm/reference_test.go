@@ -4,12 +4,13 @@ import (
 	"math/bits"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/vm"
 )
 
 // reference steps through a linked program with nothing but package asm's reference semantics: slow, small, and
-// written apart from the interpreter. It has no helpers, so no tail calls either.
+// written apart from the interpreter. It has no programs to tail-call.
 type reference struct {
 	cpu    *vm.CPU
 	insns  []asm.Insn
@@ -107,10 +108,76 @@ func (f *reference) jump(target int) bool {
 	return true
 }
 
-func (f *reference) call(k asm.Kind, in asm.Insn) bool {
+// helper calls what Go implements; there are no maps, and so no tail call succeeds.
+func (f *reference) helper(id uint64) {
 	switch {
-	case k != asm.CallLocal:
-		f.fault = vm.BadInsn
+	case id == 12:
+		f.regs[0] = vm.TailCallFailed
+	case id == 0 || id >= uint64(len(helpers.Table)) || !helpers.Table[id].Implemented():
+		f.fault = vm.HelperError
+	case helpers.Table[id].Fn == nil:
+		f.callBack(id)
+	default:
+		r0, err := helpers.Table[id].Fn(f.cpu.Env, f.regs[1], f.regs[2], f.regs[3], f.regs[4], f.regs[5])
+		if f.regs[0] = r0; err != nil {
+			f.fault = vm.HelperError
+		}
+	}
+	if f.fault == vm.NoFault {
+		f.pc++
+	}
+}
+
+// callBack does bpf_loop, the only one of its sort that works without maps.
+func (f *reference) callBack(id uint64) {
+	nr, fn, ctx := uint32(f.regs[1]), f.regs[2], f.regs[3]
+	switch {
+	case !f.starts(fn):
+		f.fault = vm.HelperError
+		return
+	case id != 181 || f.regs[4] != 0:
+		f.regs[0] = ^uint64(21) // -EINVAL
+		return
+	case nr > vm.MaxLoops:
+		f.regs[0] = ^uint64(6) // -E2BIG
+		return
+	}
+	for i := range nr {
+		depth, pc := len(f.frames), f.pc
+		if copy(f.regs[1:], []uint64{uint64(i), ctx, 0, 0, 0}); !f.enter(int(fn)) {
+			return
+		}
+		for f.fault == vm.NoFault && len(f.frames) > depth {
+			f.step()
+		}
+		if f.fault != vm.NoFault {
+			return
+		}
+		f.pc = pc
+		if f.regs[0] != 0 {
+			nr = i + 1
+			break
+		}
+	}
+	f.regs[0] = uint64(nr)
+}
+
+// starts reports whether an instruction starts at the slot.
+func (f *reference) starts(slot uint64) bool {
+	for pc := uint64(0); pc < uint64(len(f.insns)); pc++ {
+		if pc == slot {
+			return true
+		}
+		if asm.KindOf(f.insns[pc]) == asm.LdImm64 {
+			pc++
+		}
+	}
+	return false
+}
+
+// enter starts an activation of the function at a slot; it continues behind f.pc.
+func (f *reference) enter(target int) bool {
+	switch {
 	case f.count > f.budget:
 		f.fault = vm.BudgetExceeded
 	case len(f.loops) == vm.MaxFrames:
@@ -120,7 +187,23 @@ func (f *reference) call(k asm.Kind, in asm.Insn) bool {
 		f.loops = append(f.loops, vm.MaxLoops)
 		f.regs[10] -= vm.FrameSize
 		f.begin()
-		f.pc = in.Target(f.pc)
+		f.pc = target
+	}
+	return f.fault == vm.NoFault
+}
+
+func (f *reference) call(k asm.Kind, in asm.Insn) bool {
+	switch {
+	case k == asm.CallHelper:
+		f.helper(uint64(in.Imm))
+	case k == asm.CallReg && in.Dst == 0:
+		f.helper(f.regs[in.Imm])
+	case k == asm.CallReg:
+		f.helper(f.regs[in.Dst])
+	case k != asm.CallLocal:
+		f.fault = vm.BadInsn
+	default:
+		f.enter(in.Target(f.pc))
 	}
 	return f.fault == vm.NoFault
 }
