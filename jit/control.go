@@ -90,7 +90,7 @@ func (g *gen) arrayLookup(pc int, m arrayMap) {
 	done := g.out.Labels(1)
 	outside := g.leaveLater(exitHelper, pc, done)
 	null := g.later(coldPath{kind: coldNull, back: done})
-	if g.backs { // R1 is what it is known to be, unless a callback that nobody verified began in the middle of the block
+	if g.backs && !g.t.verified { // R1 is what it is known to be, unless a callback began in the middle of the block
 		g.emit.compareGo(asm.Insn{Dst: asm.R1, Imm: int32(g.known.value[asm.R1])}, asm.Jne64K.Info(), true, outside)
 	}
 	g.emit.lookUp(m, outside, null)
