@@ -16,6 +16,7 @@ func (g *gen) findBlocks() error {
 	g.writes = slices.Grow(g.writes[:0], n)[:n]
 	g.second = slices.Grow(g.second[:0], n)[:n]
 	clear(g.second)
+	g.flow.reset(n)
 	g.leader[0] = true
 	for pc := 0; pc < n; pc++ {
 		in := g.insns[pc]
@@ -33,6 +34,9 @@ func (g *gen) findBlocks() error {
 				return &Error{PC: pc, Insn: in, Reason: "jump out of the program"}
 			}
 			g.leader[to] = true
+			if to <= pc || !jumps(k) {
+				g.flow.open[to] = true
+			}
 		}
 		if endsBlock(k) {
 			g.leader[pc+1] = true
@@ -57,13 +61,15 @@ func (g *gen) findBlocks() error {
 }
 
 func hasTarget(in asm.Insn, k asm.Kind) bool {
+	return jumps(k) || k == asm.CallLocal || k == asm.LdImm64 && in.Src == asm.PseudoFunc
+}
+
+func jumps(k asm.Kind) bool {
 	switch k.Info().Class {
 	case asm.ClassJump, asm.ClassBranch, asm.ClassMayGoto:
 		return true
-	case asm.ClassImm64:
-		return in.Src == asm.PseudoFunc
 	}
-	return k == asm.CallLocal
+	return false
 }
 
 // survey notes what local calls have to save. After a tail call another program runs, which may write all registers.
@@ -112,30 +118,4 @@ func blockRest(kinds []asm.Kind, leader []bool, pc int) int32 {
 		n++
 	}
 	return n
-}
-
-// constants are the registers whose value is known within a basic block.
-type constants struct {
-	set   asm.RegSet
-	value [asm.NumRegs]uint64
-}
-
-// after follows one instruction, which writes those registers.
-func (c *constants) after(in asm.Insn, k asm.Kind, writes asm.RegSet, rest []asm.Insn) {
-	if k == asm.Mov64X && c.set.Has(in.Src) {
-		c.put(in.Dst, c.value[in.Src])
-		return
-	}
-	c.set &^= writes
-	switch k {
-	case asm.LdImm64:
-		c.put(in.Dst, asm.Imm64(in, rest[1]))
-	case asm.Mov64K:
-		c.put(in.Dst, uint64(int64(in.Imm)))
-	}
-}
-
-func (c *constants) put(r asm.Reg, v uint64) {
-	c.set |= 1 << r
-	c.value[r] = v
 }

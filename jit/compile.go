@@ -3,9 +3,11 @@ package jit
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/mem"
 )
 
 // Processor is what machine code is generated for.
@@ -72,7 +74,7 @@ type gen struct {
 	loops  bool       // there is a may_goto
 	backs  bool       // there may be callbacks, which can begin anywhere
 	left   int32      // instructions of the block behind the current one
-	known  constants
+	flow   flow
 	sites  []pendingSite
 	cold   []coldPath
 	hashes []hashFunc
@@ -156,7 +158,7 @@ var workspaces = sync.Pool{New: func() any {
 func (w *workspace) begin(insns []asm.Insn, t target) (*gen, error) {
 	g := &w.gen
 	*g = gen{t: t, insns: insns, writes: g.writes, second: g.second, sites: g.sites[:0], cold: g.cold[:0],
-		hashes: g.hashes[:0]}
+		hashes: g.hashes[:0], flow: g.flow}
 	switch t.Arch {
 	case "amd64":
 		g.emit, g.out = &w.x64, &w.x64.a
@@ -230,7 +232,7 @@ func width(k asm.Kind) int {
 
 // startBlock charges the fuel for the block that begins at pc.
 func (g *gen) startBlock(pc int) {
-	g.known = constants{}
+	g.flow.begin(pc)
 	g.left = blockRest(g.kinds, g.leader, pc)
 	g.emit.charge(g.left)
 }
@@ -246,7 +248,7 @@ func (g *gen) insn(pc int) error {
 	info := k.Info()
 	switch info.Class {
 	case asm.ClassALU:
-		g.emit.alu(in, info)
+		g.alu(in, info)
 	case asm.ClassNeg:
 		g.emit.neg(in, info)
 	case asm.ClassMovsx:
@@ -278,8 +280,52 @@ func (g *gen) insn(pc int) error {
 	default:
 		return fmt.Errorf("no such instruction: opcode %#02x", in.Op)
 	}
-	g.known.after(in, k, g.writes[pc], g.insns[pc:])
+	g.follow(pc, in, info)
 	return nil
+}
+
+// follow notes what is known behind the instruction at pc.
+func (g *gen) follow(pc int, in asm.Insn, info *asm.Info) {
+	var next *asm.Insn
+	if info.Class == asm.ClassImm64 {
+		next = &g.insns[pc+1]
+	}
+	g.flow.after(in, info, g.writes[pc], next)
+	if neverFallsThrough(g.kinds[pc]) {
+		g.flow.falls = false
+	}
+}
+
+// alu emits an ALU operation, unless its result is known.
+func (g *gen) alu(in asm.Insn, info *asm.Info) {
+	if g.trusts() && info.ALU != asm.Mov {
+		if v, ok := g.flow.alu(in, info).constant(); ok {
+			g.emit.constant(in.Dst, uint64(v))
+			return
+		}
+	}
+	if zeroExtends(in, info) && g.trusts() && g.flow.ranges[in.Dst].within(0, math.MaxUint32) {
+		return
+	}
+	g.emit.alu(in, info)
+}
+
+// zeroExtends reports whether all that in does is to clear the upper half of its register.
+func zeroExtends(in asm.Insn, info *asm.Info) bool {
+	return info.ALU == asm.Mov && info.Width == 32 && info.UseSrc && in.Dst == in.Src
+}
+
+// trusts reports whether control goes where the instructions say. A callback of a program that nobody verified may
+// begin in the middle of a block.
+func (g *gen) trusts() bool { return !g.backs || g.t.verified }
+
+// bounded reports whether reg+off, as it stands, is an address that cannot leave the space and its margins. The
+// interpreter makes another one of it in the margins, which is why only verified programs have it so; and where a callback
+// begins is data, which is not to be relied on for the host's sake.
+func (g *gen) bounded(reg asm.Reg, off int16) bool {
+	const slack = mem.Margin - 8 // an access has 8 bytes at most
+	return g.t.verified && !g.backs && g.t.mask == math.MaxUint32 &&
+		g.flow.ranges[reg].within(-slack-int64(off), math.MaxUint32+slack-int64(off))
 }
 
 // newSite makes a site that continues at resume and returns its number.

@@ -10,6 +10,9 @@ func (g *gen) slot(pc int) label { return g.slots + label(pc) }
 // jump emits a taken jump from pc. One that goes back looks at the fuel, so that no loop keeps the processor from
 // Go's scheduler or runs beyond its budget.
 func (g *gen) jump(pc, to int) {
+	if to > pc {
+		g.flow.jumps(to)
+	}
 	switch {
 	case to == pc+1:
 	case to > pc:
@@ -23,6 +26,7 @@ func (g *gen) jump(pc, to int) {
 // jumpIf emits a conditional jump from pc. goes emits a jump to a label that is taken as the program's is, or otherwise.
 func (g *gen) jumpIf(pc, to int, goes func(taken bool, l label)) {
 	if to > pc {
+		g.flow.jumps(to)
 		goes(true, g.slot(to))
 		return
 	}
@@ -86,12 +90,12 @@ func (g *gen) callHelper(pc int) {
 // arrayLookup emits R0 = address of the element whose index R2 points to, or 0. Sizes and addresses of the map are
 // constants of the code: what the guest may have done to the map's header does not matter.
 // A key at the very end of guest memory is left to the helper, which has a fault for it.
-func (g *gen) arrayLookup(pc int, m arrayMap) {
+func (g *gen) arrayLookup(pc int, handle uint32, m arrayMap) {
 	done := g.out.Labels(1)
 	outside := g.leaveLater(exitHelper, pc, done)
 	null := g.later(coldPath{kind: coldNull, back: done})
-	if g.backs && !g.t.verified { // R1 is what it is known to be, unless a callback began in the middle of the block
-		g.emit.compareGo(asm.Insn{Dst: asm.R1, Imm: int32(g.known.value[asm.R1])}, asm.Jne64K.Info(), true, outside)
+	if !g.trusts() { // then R1 may not be what it should be
+		g.emit.compareGo(asm.Insn{Dst: asm.R1, Imm: int32(handle)}, asm.Jne64K.Info(), true, outside)
 	}
 	g.emit.lookUp(m, outside, null)
 	g.out.Bind(done)

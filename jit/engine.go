@@ -254,6 +254,7 @@ func (e *engine) tailCall(p *program, site *site) *vm.Fault {
 	}
 	e.refund(site)
 	s.loops[e.frame()] = 0
+	s.regs[asm.R1] = uint64(uint32(s.regs[asm.R1]))
 	e.zeroFrame(to)
 	s.resume = uint64(to.at(int(to.slots[0])))
 	return nil

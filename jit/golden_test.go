@@ -15,14 +15,19 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // goldenPrograms show what is generated for each sort of instruction. Code generation is pure, so this runs on every
 // architecture.
-var goldenPrograms = []struct{ name, src string }{
-	{"arithmetic", "r0 = 5\nr0 += r1\nw0 += 128\nr0 &= 255\nr0 <<= r2\nw3 s>>= 3\nr0 *= 10\nr0 = bswap16 r0\nexit"},
-	{"division", "r0 /= r1\nr3 s%= r4\nw5 /= 10\nr6 %= 16\nexit"},
+var goldenPrograms = []struct {
+	name, src string
+	verified  bool
+}{
+	{"arithmetic", "r0 = 5\nr0 += r1\nw0 += 128\nr0 &= 255\nr0 <<= r2\nw3 s>>= 3\nr0 *= 10\nr0 = bswap16 r0\nexit", false},
+	{"division", "r0 /= r1\nr3 s%= r4\nw5 /= 10\nr6 %= 16\nexit", false},
 	{"memory", "r0 = *(u32 *)(r1 + 4)\n*(u64 *)(r10 - 8) = r0\n*(u16 *)(r2 + 0) = 7\nr0 = *(s8 *)(r3 - 1)\n" +
-		"lock *(u64 *)(r4 + 0) += r5\nr5 = atomic_fetch_or((u32 *)(r4 + 0), r5)\nexit"},
-	{"loop", "r1 = 10\nloop:\nr1 += -1\nif r1 != 0 goto loop\nexit"},
-	{"calls", "call f\ncall 7\ncall 8\nexit\nf:\nr6 = 1\nexit"},
-	{"filter", tcpFilter},
+		"lock *(u64 *)(r4 + 0) += r5\nr5 = atomic_fetch_or((u32 *)(r4 + 0), r5)\nexit", false},
+	{"loop", "r1 = 10\nloop:\nr1 += -1\nif r1 != 0 goto loop\nexit", false},
+	{"calls", "call f\ncall 7\ncall 8\nexit\nf:\nr6 = 1\nexit", false},
+	{"filter", tcpFilter, false},
+	{"verified filter", tcpFilter, true},
+	{"known numbers", "r1 = 5\nr1 += 7\nif r2 > r1 goto on\nr1 = 6\non:\nr1 <<= 2\nw1 = w1\n*(u8 *)(r1 + 1) = 1\nr1 = *(u64 *)(r1 + 0)\n*(u8 *)(r1 + 0) = 1\nexit", true},
 }
 
 // goldenProcessors has each architecture's best processor, and a plain one for the program that shows the difference.
@@ -39,9 +44,9 @@ func TestGolden(t *testing.T) {
 		t.Run(arch, func(t *testing.T) {
 			var b strings.Builder
 			for _, p := range goldenPrograms {
-				b.WriteString("=== " + p.name + "\n" + golden(t, p.src, processors.best, p.name == "filter"))
+				b.WriteString("=== " + p.name + "\n" + golden(t, p.src, processors.best, p.verified, p.name == "filter"))
 				if p.name == processors.plain {
-					b.WriteString("=== " + p.name + "\nplain\n" + golden(t, p.src, Processor{Arch: arch}, false))
+					b.WriteString("=== " + p.name + "\nplain\n" + golden(t, p.src, Processor{Arch: arch}, p.verified, false))
 				}
 			}
 			require.NotRegexp(t, `\b[xw](18|28)\b`, b.String(), "the system's register, and Go's g")
@@ -57,8 +62,8 @@ func TestGolden(t *testing.T) {
 }
 
 // golden is the listing of a program; the stubs are the same everywhere.
-func golden(t *testing.T, src string, p Processor, stubs bool) string {
-	c, err := compile(parse(t, src), target{Processor: p, id: 3, mask: ^uint32(0)})
+func golden(t *testing.T, src string, p Processor, verified, stubs bool) string {
+	c, err := compile(parse(t, src), target{Processor: p, id: 3, mask: ^uint32(0), verified: verified})
 	require.NoError(t, err)
 	var text strings.Builder
 	require.NoError(t, list(&text, c))

@@ -96,12 +96,13 @@ func (g *gen) hashFuncs() {
 
 // mapLookup emits a call of bpf_map_lookup_elem without leaving machine code, if it can.
 func (g *gen) mapLookup(pc int) bool {
-	if !g.known.set.Has(asm.R1) || g.known.value[asm.R1]>>32 != 0 {
+	r1, ok := g.flow.ranges[asm.R1].constant()
+	if !ok || r1>>32 != 0 {
 		return false
 	}
-	handle := uint32(g.known.value[asm.R1])
+	handle := uint32(r1)
 	if m, ok := g.t.array(handle); ok {
-		g.arrayLookup(pc, m)
+		g.arrayLookup(pc, handle, m)
 		return true
 	}
 	if !g.t.verified {

@@ -1,7 +1,7 @@
 // Package jit compiles verified programs to x86-64 and arm64 machine code, which means exactly what vm's interpreter means.
 //
-// Machine code reaches guest memory only: every address is cut to 32 bits and masked to the space, whatever the
-// verifier proved. It spends fuel for each basic block and comes back to Go when that runs out, so that neither
+// Machine code reaches guest memory only: every address is cut to 32 bits and masked to the space, unless the
+// instructions before it alone show that it cannot leave (see ranges.go), whatever the verifier proved. It spends fuel for each basic block and comes back to Go when that runs out, so that neither
 // the scheduler nor the collector ever waits long for it. Helpers are called by leaving machine code and coming back.
 package jit
 

@@ -104,10 +104,11 @@ func (g *x64) fetchLoop(op amd64.Op, w amd64.Width, m amd64.Mem, src amd64.Reg) 
 	g.loadBase()
 }
 
-// mem gives the operand for the guest address uint32(base+off), computing it in x64Scratch unless it is in the frame.
+// mem gives the operand for the guest address uint32(base+off), computing it in x64Scratch unless it is in the frame, or
+// known to be within bounds.
 func (g *x64) mem(base asm.Reg, off int16) amd64.Mem {
-	if inFrame(base, off) {
-		return amd64.Indexed(x64Base, x64Map[asm.R10], int32(off))
+	if inFrame(base, off) || g.bounded(base, off) {
+		return amd64.Indexed(x64Base, x64Map[base], int32(off))
 	}
 	g.address(x64Map[base], int32(off))
 	return amd64.Indexed(x64Base, x64Scratch, 0)

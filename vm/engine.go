@@ -21,7 +21,7 @@ package vm
 // fault. R0-R5 pass through unchanged. Each callback of a helper (bpf_loop, bpf_for_each_map_elem) is such a call.
 //
 // Tail calls (helper 12: R1 ctx, R2 program array, R3 index). The target takes the place of the running function, in its
-// frame and with R1 unchanged: an exit goes to whoever called that function. A tail call that fails leaves
+// frame and with the lower half of R1: an exit goes to whoever called that function. A tail call that fails leaves
 // R0 = TailCallFailed and goes on. At most MaxTailCalls succeed in a run.
 //
 // callx calls the helper whose id the register holds, all 64 bits of it: also a tail call or one that calls back. Only

@@ -238,6 +238,7 @@ func (x *Interpreter) tailCall() *Fault {
 		return x.fault(BudgetExceeded)
 	}
 	x.prog, x.pc = next, 0
+	x.regs[1] = uint64(uint32(x.regs[1])) // a guest address, whoever calls
 	x.loops[x.depth] = MaxLoops
 	if next.zero {
 		x.cpu.ZeroFrame(x.depth)
