@@ -28,7 +28,7 @@ type visits map[int][]map[int]claim
 var (
 	visitLine = regexp.MustCompile(`^(\d+): \([0-9a-f]+\) .* ; (.*)$`)
 	register  = regexp.MustCompile(`\bR(\d+)=P?(scalar\([^ ]*\)|-?\d+|0x[0-9a-f]+)(?: |$)`)
-	attribute = regexp.MustCompile(`(smin|smax|umin|umax|smin32|smax32|umin32|umax32)=(-?\w+)`)
+	attribute = regexp.MustCompile(`((?:[su](?:min|max)(?:32)?=)+)(-?\w+)`)
 	bits      = regexp.MustCompile(`var_off=\((\w+); (\w+)\)`)
 )
 
@@ -64,8 +64,10 @@ func parseClaim(text string) claim {
 	known := bits.FindStringSubmatch(text)
 	return claim{text, func(v uint64) bool {
 		for _, a := range attrs {
-			if !inside[a[1]](v, parseNumber(a[2])) {
-				return false
+			for _, name := range strings.Split(strings.TrimSuffix(a[1], "="), "=") {
+				if !inside[name](v, parseNumber(a[2])) {
+					return false
+				}
 			}
 		}
 		return known == nil || v&^parseNumber(known[2]) == parseNumber(known[1])

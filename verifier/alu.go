@@ -16,7 +16,7 @@ func aluScalar(a *bounds, op asm.ALUOp, b *bounds, width uint8) {
 		*a = anyBounds
 		return
 	}
-	if a.isConst() && b.isConst() {
+	if a.isConst() && b.isConst() { // all that follows comes to the same
 		*a = constBounds(asm.Eval(op, width, a.tn.Value, b.tn.Value))
 		return
 	}
@@ -29,16 +29,20 @@ func aluScalar(a *bounds, op asm.ALUOp, b *bounds, width uint8) {
 	a.sync()
 }
 
-// followed reports whether the domain can say anything of the operation's result.
+// followed reports whether the domain can say anything of the operation's result
+// (kernel: is_safe_to_compute_dst_reg_range).
 func followed(op asm.ALUOp, b *bounds, width uint8) bool {
 	switch op {
 	case asm.Add, asm.Sub, asm.And, asm.Or, asm.Xor, asm.Mul:
 		return true
 	case asm.Lsh, asm.Rsh, asm.Arsh:
-		if width == 32 {
-			return b.const32() && b.umax < 32 // the kernel looks at the whole register
+		if b.umax >= uint64(width) { // the kernel looks at the whole register
+			return false
 		}
-		return b.isConst() && b.tn.Value < 64
+		if width == 32 {
+			return b.const32() && b.smin32 == b.smax32 && b.umin32 == b.umax32
+		}
+		return b.isConst() && b.smin == b.smax && b.umin == b.umax
 	}
 	return false
 }
@@ -60,8 +64,7 @@ func alu64(a *bounds, op asm.ALUOp, b *bounds) {
 		a.mul64(b)
 		a.tn = tn
 	case asm.And, asm.Or, asm.Xor:
-		a.bitwise32(op, b)
-		a.bitwise64(op, b)
+		a.bitwise(op, b)
 	case asm.Lsh:
 		a.lsh64(uint8(b.tn.Value))
 	case asm.Rsh:
@@ -91,18 +94,11 @@ func alu32(a *bounds, op asm.ALUOp, b *bounds) {
 		a.mul32(b)
 		a.tn = tn
 	case asm.And, asm.Or, asm.Xor:
-		a.bitwise32(op, b)
-		a.tn = bitwiseBits(op, a.tn, b.tn)
+		a.bitwise(op, b)
 	case asm.Lsh:
 		n := uint8(b.tn.Value)
-		tn := a.tn.Subreg().Lsh(n)
-		if a.umax32 > 1<<(31-n) {
-			a.umin32, a.umax32 = 0, math.MaxUint32
-		} else {
-			a.umin32, a.umax32 = a.umin32<<n, a.umax32<<n
-		}
-		a.smin32, a.smax32 = math.MinInt32, math.MaxInt32
-		a.tn = tn
+		a.lsh32(n)
+		a.tn = a.tn.Subreg().Lsh(n)
 	case asm.Rsh:
 		n := uint8(b.tn.Value)
 		a.tn = a.tn.Subreg().Rsh(n)
@@ -208,59 +204,56 @@ func (b *bounds) mul32(o *bounds) {
 	b.smin32, b.smax32 = int32(lo), int32(hi)
 }
 
-func bitwiseBits(op asm.ALUOp, a, b tnum.T) tnum.T {
+// bitwise is and, or, xor.
+func (b *bounds) bitwise(op asm.ALUOp, o *bounds) {
 	switch op {
 	case asm.And:
-		return a.And(b)
+		b.tn = b.tn.And(o.tn)
+		b.umax32, b.umax = min(b.umax32, o.umax32), min(b.umax, o.umax)
+		b.umin32, b.umin = uint32(b.tn.Value), b.tn.Value
 	case asm.Or:
-		return a.Or(b)
+		b.tn = b.tn.Or(o.tn)
+		b.umin32, b.umin = max(b.umin32, o.umin32), max(b.umin, o.umin)
+		b.umax32, b.umax = uint32(b.tn.Max()), b.tn.Max()
+	default:
+		b.tn = b.tn.Xor(o.tn)
+		b.umin32, b.umin = uint32(b.tn.Value), b.tn.Value
+		b.umax32, b.umax = uint32(b.tn.Max()), b.tn.Max()
 	}
-	return a.Xor(b)
+	// Signed bounds follow where the unsigned range stays on one side of the sign border.
+	b.smin32, b.smax32, b.smin, b.smax = math.MinInt32, math.MaxInt32, math.MinInt64, math.MaxInt64
+	if int32(b.umin32) <= int32(b.umax32) {
+		b.smin32, b.smax32 = int32(b.umin32), int32(b.umax32)
+	}
+	if int64(b.umin) <= int64(b.umax) {
+		b.smin, b.smax = int64(b.umin), int64(b.umax)
+	}
+	b.rangesFromBits()
 }
 
-// bitwise64 is and, or, xor. Signed bounds follow where the unsigned range stays on one side of the sign border.
-func (b *bounds) bitwise64(op asm.ALUOp, o *bounds) {
-	tn := bitwiseBits(op, b.tn, o.tn)
-	lo, hi := tn.Value, tn.Max()
-	switch op {
-	case asm.And:
-		hi = min(b.umax, o.umax)
-	case asm.Or:
-		lo = max(b.umin, o.umin)
-	}
-	b.tn, b.umin, b.umax = tn, lo, hi
-	b.smin, b.smax = math.MinInt64, math.MaxInt64
-	if int64(lo) <= int64(hi) {
-		b.smin, b.smax = int64(lo), int64(hi)
-	}
-}
-
-func (b *bounds) bitwise32(op asm.ALUOp, o *bounds) {
-	tn := bitwiseBits(op, b.tn.Subreg(), o.tn.Subreg())
-	lo, hi := uint32(tn.Value), uint32(tn.Max())
-	switch op {
-	case asm.And:
-		hi = min(b.umax32, o.umax32)
-	case asm.Or:
-		lo = max(b.umin32, o.umin32)
-	}
-	b.umin32, b.umax32 = lo, hi
-	b.smin32, b.smax32 = math.MinInt32, math.MaxInt32
-	if int32(lo) <= int32(hi) {
-		b.smin32, b.smax32 = int32(lo), int32(hi)
-	}
-}
-
+// lsh64 shifts left. The kernel's bounds on what may be shifted are a bit short of what would fit.
 func (b *bounds) lsh64(n uint8) {
-	old := *b
-	*b = anyBounds
-	b.tn = old.tn.Lsh(n)
+	b.smin, b.smax = math.MinInt64, math.MaxInt64
 	if n == 32 { // the first half of the usual sign extension of a 32-bit value
-		b.smin, b.smax = int64(old.smin32)<<32, int64(old.smax32)<<32
+		b.smin, b.smax = int64(b.smin32)<<32, int64(b.smax32)<<32
 	}
-	if old.umax <= 1<<(63-n) { // the kernel's rule, a bit short of what would fit
-		b.umin, b.umax = old.umin<<n, old.umax<<n
+	if b.umax <= 1<<(63-n) {
+		b.umin, b.umax = b.umin<<n, b.umax<<n
+	} else {
+		b.umin, b.umax = 0, math.MaxUint64
 	}
+	b.lsh32(n)
+	b.tn = b.tn.Lsh(n)
+}
+
+// lsh32 is the part of a left shift that concerns the 32-bit ranges.
+func (b *bounds) lsh32(n uint8) {
+	if n < 32 && b.umax32 <= 1<<(31-n) {
+		b.umin32, b.umax32 = b.umin32<<n, b.umax32<<n
+	} else {
+		b.umin32, b.umax32 = 0, math.MaxUint32
+	}
+	b.smin32, b.smax32 = math.MinInt32, math.MaxInt32
 }
 
 // addS64 is a + b, and whether it overflows.

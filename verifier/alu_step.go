@@ -15,6 +15,12 @@ var aluSigns = [...]string{
 
 // stepALU is check_alu_op of the kernel.
 func (v *verifier) stepALU(in *insn) *Error {
+	err := v.doALU(in)
+	v.regs()[in.dst].check()
+	return err
+}
+
+func (v *verifier) doALU(in *insn) *Error {
 	if in.useSrc || in.class == asm.ClassMovsx {
 		if err := v.readReg(in.src); err != nil {
 			return err
@@ -58,8 +64,10 @@ func (v *verifier) stepUnary(in *insn, dst *reg) *Error {
 		return nil
 	}
 	if in.class == asm.ClassSwap && dst.typ == scalar && v.profile.SwapBits {
-		dst.unlink()
-		dst.swap(asm.SwapOp(in.op), in.size)
+		if op := asm.SwapOp(in.op); op != asm.ToLE || in.size < 8 { // else it stays what it is
+			dst.unlink()
+			dst.swap(op, in.size)
+		}
 		return nil
 	}
 	*dst = unknownReg()
@@ -122,13 +130,13 @@ func (v *verifier) copyScalar(dst, src *reg, same bool) {
 // link gives a scalar that is about to be copied an id, so that what is learnt of one copy holds for all
 // (kernel: assign_scalar_id_before_mov).
 func (v *verifier) link(r *reg) {
-	if r.typ != scalar || r.isConst() {
+	if r.typ != scalar {
 		return
 	}
-	if r.flags&linkedAdd != 0 {
+	if r.flags&(linkedAdd|linkedAdd32) != 0 {
 		r.unlink()
 	}
-	if r.id == 0 {
+	if r.id == 0 && !r.isConst() {
 		r.id = v.newID()
 	}
 }
@@ -136,7 +144,7 @@ func (v *verifier) link(r *reg) {
 // unlink says that r's value is no longer that of others.
 func (r *reg) unlink() {
 	r.id, r.off = 0, 0
-	r.flags &^= linkedAdd
+	r.flags &^= linkedAdd | linkedAdd32
 }
 
 // adjust is dst op= src for anything but moves (kernel: adjust_reg_min_max_vals).
@@ -170,15 +178,63 @@ func (v *verifier) adjust(in *insn, op asm.ALUOp, dst *reg) *Error {
 		*dst = ptr
 		return nil
 	}
+	if (op == asm.And || op == asm.Or) && src.isConst() && v.profile.ForkSigns {
+		if err := v.forkSigns(in, dst); err != nil {
+			return err
+		}
+	}
+	sum := v.keepsLink(in, op, dst, src)
 	aluScalar(&dst.bounds, op, &src.bounds, in.width)
-	if v.profile.LinkedAdd && op == asm.Add && in.width == 64 && dst.id != 0 && src.isConst() &&
-		dst.flags&linkedAdd == 0 && int64(src.tn.Value) >= 0 && src.tn.Value <= math.MaxInt32 {
-		dst.flags |= linkedAdd
-		dst.off = int32(src.tn.Value)
-	} else {
+	if !sum {
 		dst.unlink()
 	}
 	return nil
+}
+
+// forkSigns walks on with -1 in a scalar that is 0 or -1, the sign that a shift spreads, and saves the way of 0 for later
+// (kernel: maybe_fork_scalars).
+func (v *verifier) forkSigns(in *insn, dst *reg) *Error {
+	whole := dst.smin == -1 && dst.smax == 0
+	if !whole && (dst.smin32 != -1 || dst.smax32 != 0) {
+		return nil
+	}
+	other, err := v.push(v.pc)
+	if err != nil {
+		return err
+	}
+	zero := &other.top().regs[in.dst]
+	if whole {
+		*zero, *dst = constReg(0), constReg(math.MaxUint64)
+		return nil
+	}
+	zero.known32(0)
+	dst.known32(math.MaxUint32)
+	return nil
+}
+
+// keepsLink reports whether dst op= src leaves dst linked, as the shared value plus a constant, and notes which. The sum
+// of 32 bits counts when nothing is above them.
+func (v *verifier) keepsLink(in *insn, op asm.ALUOp, dst, src *reg) bool {
+	if !v.profile.LinkedAdd || op != asm.Add && op != asm.Sub || dst.id == 0 || !src.bitsOf(in.width).IsConst() ||
+		dst.flags&(linkedAdd|linkedAdd32) != 0 {
+		return false
+	}
+	val, flag := int64(src.tn.Value), linkedAdd
+	if in.width == 32 {
+		if dst.umax > math.MaxUint32 {
+			return false
+		}
+		val, flag = int64(int32(val)), linkedAdd32
+	}
+	if op == asm.Sub {
+		val = -val
+	}
+	if val != int64(int32(val)) || !v.profile.LinkedSub && (val < 0 || op == asm.Sub || in.width == 32) {
+		return false
+	}
+	dst.flags |= flag
+	dst.off = int32(val)
+	return true
 }
 
 // adjustPtr is dst = ptr op off, where dst holds ptr (kernel: adjust_ptr_min_max_vals). n is the pointer's register.

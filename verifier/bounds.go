@@ -40,6 +40,12 @@ func (b *bounds) unbound32() {
 	b.umin32, b.umax32, b.smin32, b.smax32 = 0, math.MaxUint32, math.MinInt32, math.MaxInt32
 }
 
+// known32 says that the low half is v; what is known of the rest stays.
+func (b *bounds) known32(v uint32) {
+	b.tn = b.tn.WithSubreg(tnum.Const(uint64(v)))
+	b.umin32, b.umax32, b.smin32, b.smax32 = v, v, int32(v), int32(v)
+}
+
 // unbounded reports whether no range says anything.
 func (b *bounds) unbounded() bool {
 	return b.umin == 0 && b.umax == math.MaxUint64 && b.smin == math.MinInt64 && b.smax == math.MaxInt64 &&
@@ -80,20 +86,37 @@ func (b *bounds) sync() {
 	b.rangesFromBits()
 }
 
-// rangesFromBits narrows the ranges to what the known bits allow.
+// rangesFromBits narrows the ranges to what the known bits allow (kernel: __update_reg_bounds).
 func (b *bounds) rangesFromBits() {
-	lo, hi := b.tn.Value, b.tn.Max()
+	lo, mask := b.tn.Value, b.tn.Mask
 	const sign64, sign32 = uint64(1) << 63, uint32(1) << 31
-	b.umin, b.umax = max(b.umin, lo), min(b.umax, hi)
-	b.smin = max(b.smin, int64(lo|b.tn.Mask&sign64))
-	b.smax = min(b.smax, int64(lo|b.tn.Mask&^sign64))
-	lo32, mask32 := uint32(lo), uint32(b.tn.Mask)
-	b.umin32, b.umax32 = max(b.umin32, lo32), min(b.umax32, uint32(hi))
+	lo32, mask32 := uint32(lo), uint32(mask)
+	b.umin32, b.umax32 = max(b.umin32, lo32), min(b.umax32, lo32|mask32)
 	b.smin32 = max(b.smin32, int32(lo32|mask32&sign32))
 	b.smax32 = min(b.smax32, int32(lo32|mask32&^sign32))
+	b.umin, b.umax = max(b.umin, lo), min(b.umax, lo|mask)
+	b.smin = max(b.smin, int64(lo|mask&sign64))
+	b.smax = min(b.smax, int64(lo|mask&^sign64))
+	if mask&(mask+1) != 0 || b.umin >= b.umax { // else the bits are a range, and more than one value of it is left
+		b.single()
+	}
 }
 
-// deduce32 narrows the 32-bit ranges with the 64-bit ones and with each other.
+// single makes b the one value that is in the unsigned range and has the known bits, when there is one. With bounds that
+// contradict each other the outcome is the kernel's too.
+func (b *bounds) single() {
+	next := b.tn.Next(b.umin)
+	switch {
+	case b.tn.Contains(b.umin):
+		if next > b.umax {
+			*b = constBounds(b.umin)
+		}
+	case next == b.tn.Max(), next <= b.umax && b.tn.Next(next) > b.umax:
+		*b = constBounds(next)
+	}
+}
+
+// deduce32 narrows the 32-bit ranges with the 64-bit ones and with each other (kernel: __reg32_deduce_bounds).
 func (b *bounds) deduce32() {
 	b.lowOf(b.umin, b.umax)
 	b.lowOf(uint64(b.smin), uint64(b.smax))
@@ -106,10 +129,10 @@ func (b *bounds) deduce32() {
 		b.umin32 = max(b.umin32, uint32(b.smin32))
 		b.umax32 = min(b.umax32, uint32(b.smax32))
 	case b.umax32 < uint32(b.smin32): // it does, and the unsigned range meets only its part from zero up
-		b.smin32 = max(b.smin32, int32(b.umin32))
+		b.smin32 = int32(b.umin32)
 		b.umax32 = min(b.umax32, uint32(b.smax32))
 	case uint32(b.smax32) < b.umin32: // … only its negative part
-		b.smax32 = min(b.smax32, int32(b.umax32))
+		b.smax32 = int32(b.umax32)
 		b.umin32 = max(b.umin32, uint32(b.smin32))
 	}
 }
@@ -132,7 +155,7 @@ func (b *bounds) lowOf(lo, hi uint64) {
 	}
 }
 
-// deduce64 narrows the unsigned and the signed 64-bit range with each other.
+// deduce64 narrows the unsigned and the signed 64-bit range with each other (kernel: __reg64_deduce_bounds).
 func (b *bounds) deduce64() {
 	if int64(b.umin) <= int64(b.umax) {
 		b.smin, b.smax = max(b.smin, int64(b.umin)), min(b.smax, int64(b.umax))
@@ -141,24 +164,27 @@ func (b *bounds) deduce64() {
 	case uint64(b.smin) <= uint64(b.smax):
 		b.umin, b.umax = max(b.umin, uint64(b.smin)), min(b.umax, uint64(b.smax))
 	case b.umax < uint64(b.smin): // signed crosses zero, and the unsigned range meets only its part from zero up
-		b.smin = max(b.smin, int64(b.umin))
+		b.smin = int64(b.umin)
 		b.umax = min(b.umax, uint64(b.smax))
 	case uint64(b.smax) < b.umin: // … only its negative part
-		b.smax = min(b.smax, int64(b.umax))
+		b.smax = int64(b.umax)
 		b.umin = max(b.umin, uint64(b.smin))
 	}
 }
 
-// deduceMixed narrows the 64-bit ranges with the 32-bit ones.
+// deduceMixed narrows the 64-bit ranges with the 32-bit ones (kernel: __reg_deduce_mixed_bounds).
 func (b *bounds) deduceMixed() {
 	const high = uint64(0xffffffff_00000000)
 	b.umin = max(b.umin, b.umin&high|uint64(b.umin32))
 	b.umax = min(b.umax, b.umax&high|uint64(b.umax32))
 	b.smin = max(b.smin, int64(uint64(b.smin)&high|uint64(b.umin32)))
 	b.smax = min(b.smax, int64(uint64(b.smax)&high|uint64(b.umax32)))
-	// The value is the sign extension of its low half. The kernel uses that only where the low half is not negative.
+	// The value is the sign extension of its low half. The kernel uses that only where the low half is not negative, and
+	// then takes the low half's range in place of the others, though they may be tighter.
 	if b.smin32 >= 0 && b.smin >= math.MinInt32 && b.smax <= math.MaxInt32 {
-		b.smin, b.smax = max(b.smin, int64(b.smin32)), min(b.smax, int64(b.smax32))
+		b.smin, b.smax = int64(b.smin32), int64(b.smax32)
+		b.umin, b.umax = uint64(b.smin), uint64(b.smax)
+		b.tn = b.tn.Intersect(tnum.Range(b.umin, b.umax))
 	}
 }
 
@@ -169,28 +195,37 @@ func (b *bounds) bitsFromRanges() {
 	b.tn = t.WithSubreg(low)
 }
 
-// settle syncs b after a branch has narrowed it, and forgets the ranges when they contradict each other or the bits: the
-// branch can't be taken, and the kernel too goes on with what is left (reg_bounds_sanity_check).
-func (b *bounds) settle() {
-	if !b.empty() {
-		b.sync()
-	}
-	c := constBounds(b.tn.Value)
-	if b.empty() || b.tn.Mask == 0 && *b != c || b.const32() &&
-		(b.umin32 != c.umin32 || b.umax32 != c.umax32 || b.smin32 != c.smin32 || b.smax32 != c.smax32) {
+// check forgets the ranges when they contradict each other or the bits: no value is left, so what runs can't be here, and
+// the kernel too goes on with what the bits say (reg_bounds_sanity_check).
+func (b *bounds) check() {
+	if b.empty() || b.const32() && b.off32() || b.isConst() && b.off64() {
 		b.unbound64()
 		b.unbound32()
 	}
 }
 
-// broken reports whether b is what settle leaves of a contradiction: one value by its bits, any by its ranges.
+// off64 and off32 report whether the ranges are something else than the one value of the bits.
+func (b *bounds) off64() bool {
+	v := b.tn.Value
+	return b.umin != v || b.umax != v || b.smin != int64(v) || b.smax != int64(v)
+}
+
+func (b *bounds) off32() bool {
+	v := uint32(b.tn.Value)
+	return b.umin32 != v || b.umax32 != v || b.smin32 != int32(v) || b.smax32 != int32(v)
+}
+
+// broken reports whether b is what check leaves of a contradiction: one value by its bits, any by its ranges.
 func (b *bounds) broken() bool { return b.isConst() && (b.smin != b.smax || b.umin != b.umax) }
 
 // zext32 keeps the low 32 bits and zeroes the rest (kernel: zext_32_to_64).
 func (b *bounds) zext32() {
 	b.tn = b.tn.Subreg()
 	b.umin, b.umax = uint64(b.umin32), uint64(b.umax32)
-	b.smin, b.smax = int64(b.umin32), int64(b.umax32)
+	b.smin, b.smax = 0, math.MaxUint32
+	if b.smin32 >= 0 && b.smax32 >= 0 {
+		b.smin, b.smax = int64(b.smin32), int64(b.smax32)
+	}
 	b.sync()
 }
 
@@ -216,40 +251,39 @@ func (b *bounds) truncate(size uint8) {
 // signExtend makes the low size bytes (1, 2, 4) the whole value, with sign (kernel: coerce_reg_to_size_sx). Known bits are
 // forgotten, as the kernel does.
 func (b *bounds) signExtend(size uint8) {
+	if size >= 8 {
+		return
+	}
 	n := 64 - size*8
 	ext := func(v uint64) int64 { return int64(v<<n) >> n }
 	if b.isConst() {
 		*b = constBounds(uint64(ext(b.tn.Value)))
 		return
 	}
-	lo, hi, tn := int64(math.MinInt64)>>n, int64(math.MaxInt64)>>n, tnum.Unknown
+	*b = signExtended(b.smin, b.smax, size)
+}
+
+// signExtended is the low size bytes of a value from smin to smax, with sign. The kernel leaves it unsynced.
+func signExtended(smin, smax int64, size uint8) bounds {
+	n := 64 - size*8
 	// Where the bits above the kept ones never change, the kept ones run from the one end to the other.
-	if b.smin>>(size*8) == b.smax>>(size*8) {
-		if a, z := ext(uint64(b.smin)), ext(uint64(b.smax)); a <= z && (a < 0) == (z < 0) {
-			lo, hi, tn = a, z, tnum.Range(uint64(a), uint64(z))
-		}
+	if a, z := smin<<n>>n, smax<<n>>n; smin>>(size*8) == smax>>(size*8) && (a < 0) == (z < 0) {
+		a, z = min(a, z), max(a, z)
+		return bounds{tnum.Range(uint64(a), uint64(z)), uint64(a), uint64(z), a, z, uint32(a), uint32(z), int32(a), int32(z)}
 	}
-	*b = anyBounds
-	b.tn, b.smin, b.smax = tn, lo, hi
-	b.sync()
+	b := anyBounds
+	b.smin, b.smax = math.MinInt64>>n, math.MaxInt64>>n
+	b.smin32, b.smax32 = int32(b.smin), int32(b.smax)
+	return b
 }
 
 // signExtend32 sign-extends the low size bytes (1, 2) to 32 bits and zeroes the rest (kernel: coerce_subreg_to_size_sx).
 func (b *bounds) signExtend32(size uint8) {
 	n := 32 - size*8
-	ext := func(v uint32) int32 { return int32(v<<n) >> n }
 	if b.isConst() {
-		*b = constBounds(uint64(uint32(ext(uint32(b.tn.Value)))))
+		*b = constBounds(uint64(uint32(int32(uint32(b.tn.Value)<<n) >> n)))
 		return
 	}
-	lo, hi, tn := int32(math.MinInt32)>>n, int32(math.MaxInt32)>>n, tnum.Unknown
-	if b.smin32>>(size*8) == b.smax32>>(size*8) {
-		if a, z := ext(uint32(b.smin32)), ext(uint32(b.smax32)); a <= z && (a < 0) == (z < 0) {
-			lo, hi, tn = a, z, tnum.Range(uint64(a), uint64(z))
-		}
-	}
-	*b = anyBounds
-	b.tn, b.smin32, b.smax32 = tn.Subreg(), lo, hi
-	b.smin, b.smax, b.umin, b.umax = 0, math.MaxUint32, 0, math.MaxUint32
-	b.sync()
+	*b = signExtended(int64(b.smin32), int64(b.smax32), size)
+	b.zext32()
 }

@@ -6,33 +6,26 @@ import (
 )
 
 // view is a bounds as a comparison of one width sees it.
-type view struct {
+type view[U uint32 | uint64, S int32 | int64] struct {
 	tn         tnum.T
-	umin, umax uint64
-	smin, smax int64
+	umin, umax U
+	smin, smax S
 }
 
-func (b *bounds) view(width uint8) view {
-	if width == 64 {
-		return view{b.tn, b.umin, b.umax, b.smin, b.smax}
-	}
-	return view{b.tn.Subreg(), uint64(b.umin32), uint64(b.umax32), int64(b.smin32), int64(b.smax32)}
+func (b *bounds) view64() view[uint64, int64] {
+	return view[uint64, int64]{b.tn, b.umin, b.umax, b.smin, b.smax}
 }
 
-// take writes a narrowed view back and settles b.
-func (b *bounds) take(v view, width uint8) {
-	if width == 64 {
-		b.tn, b.umin, b.umax, b.smin, b.smax = v.tn, v.umin, v.umax, v.smin, v.smax
-	} else {
-		b.tn = b.tn.WithSubreg(v.tn)
-		b.umin32, b.umax32, b.smin32, b.smax32 = uint32(v.umin), uint32(v.umax), int32(v.smin), int32(v.smax)
+func (b *bounds) view32() view[uint32, int32] {
+	return view[uint32, int32]{b.tn.Subreg(), b.umin32, b.umax32, b.smin32, b.smax32}
+}
+
+// bitsOf is the bits that a comparison of that width sees.
+func (b *bounds) bitsOf(width uint8) tnum.T {
+	if width == 32 {
+		return b.tn.Subreg()
 	}
-	if v.umin > v.umax || v.smin > v.smax { // the 32-bit ranges may have wrapped
-		b.unbound64()
-		b.unbound32()
-		return
-	}
-	b.settle()
+	return b.tn
 }
 
 // outcome is what is known of a comparison before it runs.
@@ -65,17 +58,27 @@ var swapped = [...]asm.Cond{
 
 // decide says whether "a c b" is known to hold or not (kernel: is_scalar_branch_taken).
 func decide(c asm.Cond, width uint8, a, b *bounds) outcome {
-	x, y := a.view(width), b.view(width)
+	if width == 32 {
+		x, y := a.view32(), b.view32()
+		return decideViews(c, &x, &y)
+	}
+	x, y := a.view64(), b.view64()
+	o := decideViews(c, &x, &y)
+	if o == unknown && (c == asm.Jeq || c == asm.Jne) { // values with different low halves differ
+		x, y := a.view32(), b.view32()
+		if o = decideViews(c, &x, &y); (o == never) != (c == asm.Jeq) {
+			o = unknown
+		}
+	}
+	return o
+}
+
+func decideViews[U uint32 | uint64, S int32 | int64](c asm.Cond, x, y *view[U, S]) outcome {
 	switch c {
-	case asm.Jeq, asm.Jne:
-		o := decideEqual(x, y)
-		if o == unknown && width == 64 && decideEqual(a.view(32), b.view(32)) == never {
-			o = never // values with different low halves differ
-		}
-		if c == asm.Jne {
-			o = o.not()
-		}
-		return o
+	case asm.Jeq:
+		return decideEqual(x, y)
+	case asm.Jne:
+		return decideEqual(x, y).not()
 	case asm.Jset:
 		switch {
 		case !x.tn.IsConst() && !y.tn.IsConst(): // the kernel decides constant masks only
@@ -107,7 +110,7 @@ func decide(c asm.Cond, width uint8, a, b *bounds) outcome {
 }
 
 // decideBelow decides x < y of ranges.
-func decideBelow[T int64 | uint64](xmin, xmax, ymin, ymax T) outcome {
+func decideBelow[T int32 | uint32 | int64 | uint64](xmin, xmax, ymin, ymax T) outcome {
 	switch {
 	case xmax < ymin:
 		return always
@@ -117,7 +120,7 @@ func decideBelow[T int64 | uint64](xmin, xmax, ymin, ymax T) outcome {
 	return unknown
 }
 
-func decideEqual(x, y view) outcome {
+func decideEqual[U uint32 | uint64, S int32 | int64](x, y *view[U, S]) outcome {
 	switch {
 	case x.tn.IsConst() && y.tn.IsConst():
 		if x.tn.Value == y.tn.Value {
@@ -130,23 +133,51 @@ func decideEqual(x, y view) outcome {
 	return unknown
 }
 
-// refine narrows a and b to the values for which "a c b" holds, or, with holds false, doesn't hold
-// (kernel: regs_refine_cond_op).
+// refine narrows a and b to the values for which "a c b" holds, or, with holds false, doesn't hold. They may be the same
+// register: then each step sees what the one before did (kernel: reg_set_min_max, regs_refine_cond_op).
 func refine(c asm.Cond, holds bool, width uint8, a, b *bounds) {
-	x, y := a.view(width), b.view(width)
 	if c == asm.Jset {
-		refineSet(&x, &y, holds)
-	} else {
-		if !holds {
-			c = inverse[c]
-		}
-		refineOrder(c, &x, &y)
+		refineSet(holds, width, a, b)
+		return
 	}
-	a.take(x, width)
-	b.take(y, width)
+	if !holds {
+		c = inverse[c]
+	}
+	if width == 32 {
+		x, y := a.view32(), b.view32()
+		refineOrder(c, &x, &y, a == b)
+		a.take32(x)
+		if a != b {
+			b.take32(y)
+		}
+		return
+	}
+	x, y := a.view64(), b.view64()
+	refineOrder(c, &x, &y, a == b)
+	a.take64(x)
+	if a != b {
+		b.take64(y)
+	}
 }
 
-func refineOrder(c asm.Cond, x, y *view) {
+// take64 writes a narrowed view back.
+func (b *bounds) take64(v view[uint64, int64]) {
+	b.tn, b.umin, b.umax, b.smin, b.smax = v.tn, v.umin, v.umax, v.smin, v.smax
+	b.sync()
+	b.check()
+}
+
+func (b *bounds) take32(v view[uint32, int32]) {
+	b.tn = b.tn.WithSubreg(v.tn)
+	b.umin32, b.umax32, b.smin32, b.smax32 = v.umin, v.umax, v.smin, v.smax
+	b.sync()
+	b.check()
+}
+
+func refineOrder[U uint32 | uint64, S int32 | int64](c asm.Cond, x, y *view[U, S], same bool) {
+	if same {
+		y = x
+	}
 	switch c {
 	case asm.Jgt, asm.Jge, asm.Jsgt, asm.Jsge:
 		c = swapped[c]
@@ -161,13 +192,13 @@ func refineOrder(c asm.Cond, x, y *view) {
 		x.tn = x.tn.Intersect(y.tn)
 		*y = *x
 	case asm.Jne:
-		if x.tn.IsConst() {
+		if !y.tn.IsConst() {
 			x, y = y, x
 		}
 		if y.tn.IsConst() {
-			exclude(x, y)
+			exclude(x, U(y.tn.Value))
 		}
-	case asm.Jlt: // the ranges overlap, or decide would have answered: no wrap at the ends
+	case asm.Jlt: // the ranges overlap, or decide would have answered: no wrap at the ends, unless it is one register
 		x.umax = min(x.umax, y.umax-1)
 		y.umin = max(y.umin, x.umin+1)
 	case asm.Jle:
@@ -182,34 +213,45 @@ func refineOrder(c asm.Cond, x, y *view) {
 	}
 }
 
-// exclude removes the constant y from the ends of x's ranges.
-func exclude(x, y *view) {
-	if x.umin == y.umin {
+// exclude removes v from the ends of x's ranges.
+func exclude[U uint32 | uint64, S int32 | int64](x *view[U, S], v U) {
+	if x.umin == v {
 		x.umin++
 	}
-	if x.umax == y.umin {
+	if x.umax == v {
 		x.umax--
 	}
-	if x.smin == y.smin {
+	if x.smin == S(v) {
 		x.smin++
 	}
-	if x.smax == y.smin {
+	if x.smax == S(v) {
 		x.smax--
 	}
 }
 
-// refineSet is refine for Jset. Only a constant mask tells something: a single bit when set, all of them when not.
-func refineSet(x, y *view, holds bool) {
-	if !y.tn.IsConst() {
+// refineSet is refine for Jset. Only a constant mask tells something: a single bit when set, all of them when not. In the
+// latter case the kernel forgets what the ranges said.
+func refineSet(holds bool, width uint8, a, b *bounds) {
+	x, y := a, b
+	if !y.bitsOf(width).IsConst() {
 		x, y = y, x
 	}
-	if !y.tn.IsConst() {
-		return
+	if mask := y.bitsOf(width); mask.IsConst() {
+		bits := x.bitsOf(width)
+		if !holds {
+			x.unbound64()
+			x.unbound32()
+			bits = bits.And(tnum.Const(^mask.Value))
+		} else if mask.Value != 0 && mask.Value&(mask.Value-1) == 0 {
+			bits = bits.Or(mask)
+		}
+		if width == 32 {
+			bits = x.tn.WithSubreg(bits)
+		}
+		x.tn = bits
 	}
-	mask := y.tn.Value
-	if !holds {
-		x.tn = x.tn.And(tnum.Const(^mask))
-	} else if mask != 0 && mask&(mask-1) == 0 {
-		x.tn = x.tn.Or(tnum.Const(mask))
+	for _, r := range [2]*bounds{a, b} {
+		r.sync()
+		r.check()
 	}
 }

@@ -57,11 +57,8 @@ func (v *verifier) callbackReturned(callsite int) {
 	st.returned = true
 	st.top().calls++
 	v.pc = callsite
-	for p := st.parent; p != nil; p = p.parent {
-		if p.pc == callsite && p.depth == st.depth {
-			widen(p, st)
-			return
-		}
+	if p := st.entry(callsite, st); p != nil {
+		widen(p, st)
 	}
 }
 

@@ -1,8 +1,9 @@
 package verifier
 
 import (
+	"math/bits"
+
 	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/internal/tnum"
 )
 
 // stepBranch walks on into one side of a conditional jump and saves the other, unless what is known decides it
@@ -40,12 +41,12 @@ func (v *verifier) stepBranch(in *insn) *Error {
 		}
 		return nil
 	}
-	v.recordLinks(in, dst, src)
+	links := v.recordLinks(in, dst, src)
 	other, err := v.push(int(in.target))
 	if err != nil {
 		return err
 	}
-	v.split(in, cond, other)
+	v.split(in, cond, other, &links)
 	if v.leaks(dst) && !in.useSrc && !(in.imm == 0 && (cond == asm.Jeq || cond == asm.Jne)) {
 		return v.fail(PointerLeak, "R%d pointer comparison prohibited", in.dst)
 	}
@@ -69,7 +70,7 @@ func (v *verifier) decideBranch(in *insn, cond asm.Cond, dst, src *reg) outcome 
 		if !dst.isPtr() {
 			ptr, val = src, dst
 		}
-		if val.typ != scalar || val.view(in.width).tn != tnum.Const(0) || !surelyNotNull(ptr) {
+		if val.typ != scalar || !val.bitsOf(in.width).Equals(0) || !surelyNotNull(ptr) {
 			return unknown
 		}
 		if in.width == 32 && !ptr.isBase() {
@@ -132,20 +133,20 @@ func decidePacket(cond asm.Cond, dst, src *reg) outcome {
 }
 
 // split narrows both sides of an undecided branch: v.cur falls through, other jumps.
-func (v *verifier) split(in *insn, cond asm.Cond, other *state) {
+func (v *verifier) split(in *insn, cond asm.Cond, other *state, links *link) {
 	regs, oregs := v.regs(), &other.top().regs
 	dst, src := &regs[in.dst], &regs[in.src]
 	odst, osrc := &oregs[in.dst], &oregs[in.src]
 	switch {
 	case in.useSrc && dst.typ == scalar && src.typ == scalar:
-		narrow(v.cur, cond, false, in, dst, src)
-		narrow(other, cond, true, in, odst, osrc)
+		narrow(v.cur, cond, false, in, dst, src, links)
+		narrow(other, cond, true, in, odst, osrc, links)
 	case in.useSrc:
 		v.splitPointers(in, cond, other, dst, src)
 	case dst.typ == scalar:
 		imm, oimm := constReg(in.imm), constReg(in.imm)
-		narrow(v.cur, cond, false, in, dst, &imm)
-		narrow(other, cond, true, in, odst, &oimm)
+		narrow(v.cur, cond, false, in, dst, &imm, links)
+		narrow(other, cond, true, in, odst, &oimm, links)
 	case in.imm == 0 && in.width == 64 && (cond == asm.Jeq || cond == asm.Jne) && dst.null():
 		v.markNull(v.cur, *dst, cond == asm.Jne)
 		v.markNull(other, *odst, cond == asm.Jeq)
@@ -153,43 +154,48 @@ func (v *verifier) split(in *insn, cond asm.Cond, other *state) {
 }
 
 // narrow applies what a comparison says to its operands and to the scalars that are linked to them.
-func narrow(st *state, cond asm.Cond, holds bool, in *insn, dst, src *reg) {
-	if dst == src {
-		return // x op x says nothing that ranges can hold
-	}
+func narrow(st *state, cond asm.Cond, holds bool, in *insn, dst, src *reg, links *link) {
 	refine(cond, holds, in.width, &dst.bounds, &src.bounds)
 	if in.useSrc && src.id != 0 {
-		st.syncLinked(src)
+		st.syncLinked(src, links)
 	}
 	if dst.id != 0 {
-		st.syncLinked(dst)
+		st.syncLinked(dst, links)
 	}
 }
 
-// syncLinked gives every scalar with the id of known its bounds (kernel: sync_linked_regs).
-func (st *state) syncLinked(known *reg) {
-	k := *known
-	st.eachReg(func(r *reg) {
-		if r == known || r.typ != scalar || r.id != k.id {
-			return
+// syncLinked tells what is known of a scalar to those of links with its id (kernel: sync_linked_regs).
+func (st *state) syncLinked(known *reg, links *link) {
+	for i := 0; i <= st.depth; i++ {
+		f := st.frames[i]
+		for m := uint16(links.regs[i]); m != 0; m &= m - 1 {
+			f.regs[bits.TrailingZeros16(m)].follow(known)
 		}
-		if (r.flags|k.flags)&linkedAdd == 0 || r.linkedOff() == k.linkedOff() {
-			r.bounds = k.bounds
-			return
+		for m := links.slots[i]; m != 0; m &= m - 1 {
+			if s := &f.stack[bits.TrailingZeros64(m)]; s.spilledScalar() {
+				s.reg.follow(known)
+			}
 		}
-		diff := constBounds(uint64(int64(r.linkedOff()) - int64(k.linkedOff())))
-		b := k.bounds
-		aluScalar(&b, asm.Add, &diff, 64)
-		r.bounds = b
-	})
+	}
 }
 
-// linkedOff is what was added to the shared value.
-func (r *reg) linkedOff() int32 {
-	if r.flags&linkedAdd != 0 {
-		return r.off
+// follow narrows r to what is known of a scalar that it is linked to.
+func (r *reg) follow(known *reg) {
+	const widths = linkedAdd | linkedAdd32
+	if r == known || r.typ != scalar || r.id != known.id || (r.flags^known.flags)&widths == widths {
+		return
 	}
-	return 0
+	if (r.flags|known.flags)&widths == 0 || r.off == known.off {
+		r.bounds, r.flags = known.bounds, known.flags
+		return
+	}
+	diff := constBounds(uint64(int64(r.off) - int64(known.off)))
+	r.bounds = known.bounds
+	alu64(&r.bounds, asm.Add, &diff)
+	if (r.flags|known.flags)&linkedAdd32 != 0 {
+		r.zext32()
+	}
+	r.sync()
 }
 
 // splitPointers learns from comparisons of pointers: with the packet's end, or of a maybe-null pointer with one that
@@ -333,12 +339,36 @@ func (v *verifier) stepMayGoto(in *insn) *Error {
 		return err
 	}
 	next.mayGotoDepth++
-	for p := v.cur.parent; p != nil; p = p.parent {
-		if p.pc == v.pc && p.mayGotoDepth == v.cur.mayGotoDepth-1 && p.depth == v.cur.depth {
-			widen(p, next)
-			break
-		}
+	if p := v.cur.parent.entry(v.pc, v.cur); p != nil {
+		widen(p, next)
 	}
 	v.pc = int(in.target)
 	return nil
+}
+
+// entry is the newest kept state before s on the path to cur that was at pc in the same chain of calls, nil when there is
+// none (kernel: find_prev_entry).
+func (s *state) entry(pc int, cur *state) *state {
+	if s == nil {
+		return nil
+	}
+	for s = s.parent; s != nil; s = s.parent {
+		if s.pc == pc && s.sameCalls(cur) {
+			return s
+		}
+	}
+	return nil
+}
+
+// sameCalls reports whether both are in the same chain of calls.
+func (s *state) sameCalls(o *state) bool {
+	if s.depth != o.depth {
+		return false
+	}
+	for i := 1; i <= s.depth; i++ {
+		if s.frames[i].callsite != o.frames[i].callsite {
+			return false
+		}
+	}
+	return true
 }

@@ -152,7 +152,7 @@ func (v *verifier) access(a *access) *Error {
 				dst.unlink()
 			}
 			dst.signExtend(uint8(a.size))
-		case dst.umax >= 1<<(a.size*8):
+		default:
 			dst.truncate(uint8(a.size))
 		}
 	}

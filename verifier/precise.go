@@ -262,41 +262,56 @@ func (b *backtracker) join(l *link) {
 	}
 }
 
-// recordLinks remembers which scalars a branch narrows together.
-func (v *verifier) recordLinks(in *insn, dst, src *reg) {
-	a, c := uint32(0), uint32(0)
-	if dst.typ == scalar {
-		a = dst.id
-	}
-	if in.useSrc && src.typ == scalar {
-		c = src.id
-	}
-	if a == 0 && c == 0 {
-		return
-	}
-	var l link
+// maxLinked is how many scalars of one value the kernel narrows together (LINKED_REGS_MAX).
+const maxLinked = 6
+
+// recordLinks finds the scalars that a branch narrows together, and remembers them for the way back. Of those of one
+// value that are too many, the last lose their link; one that both operands are linked to counts twice
+// (kernel: collect_linked_regs).
+func (v *verifier) recordLinks(in *insn, dst, src *reg) (l link) {
 	n := 0
-	for i := 0; i <= v.cur.depth; i++ {
-		f := v.cur.frames[i]
-		for k := range f.regs[:10] {
-			if r := &f.regs[k]; r.typ == scalar && r.id != 0 && (r.id == a || r.id == c) {
-				l.regs[i] |= 1 << k
-				n++
-			}
-		}
-		for k := range f.stack {
-			if s := &f.stack[k]; s.spilledScalar() && s.reg.id != 0 && (s.reg.id == a || s.reg.id == c) {
-				l.slots[i] |= 1 << k
-				n++
-			}
-		}
+	if in.useSrc && src.typ == scalar && src.id != 0 {
+		n = v.collectLinks(&l, n, src.id)
+	}
+	if dst.typ == scalar && dst.id != 0 {
+		n = v.collectLinks(&l, n, dst.id)
 	}
 	if n < 2 {
-		return
+		return l
 	}
 	if len(v.links) == 0 {
 		v.links = append(v.links, link{})
 	}
 	v.steps.at(v.cur.hist).links = uint32(len(v.links))
 	v.links = append(v.links, l)
+	return l
+}
+
+// collectLinks adds to l, which has n scalars, those with that id. Registers that nobody reads any more are left out.
+func (v *verifier) collectLinks(l *link, n int, id uint32) int {
+	for i := v.cur.depth; i >= 0; i-- {
+		f := v.cur.frames[i]
+		live := v.liveAt(v.cur, i)
+		for k := range f.regs[:10] {
+			switch r := &f.regs[k]; {
+			case live>>k&1 == 0 || r.typ != scalar || r.id != id:
+			case n < maxLinked:
+				l.regs[i] |= 1 << k
+				n++
+			default:
+				r.unlink()
+			}
+		}
+		for k := range f.stack {
+			switch s := &f.stack[k]; {
+			case !s.spilledScalar() || s.reg.id != id:
+			case n < maxLinked:
+				l.slots[i] |= 1 << k
+				n++
+			default:
+				s.reg.unlink()
+			}
+		}
+	}
+	return n
 }

@@ -34,6 +34,8 @@ type Profile struct {
 
 	// Feature switches, by the kernel that brought them.
 	LinkedAdd     bool // scalars linked by x = y + const (6.12)
+	LinkedSub     bool // also by negative constants, differences and 32-bit sums (seen in 6.18.44)
+	ForkSigns     bool // and, or of a number that is 0 or -1 are walked for each (seen in 6.18.44)
 	ConstKeyMaps  bool // lookup of a constant valid array key is not null (6.15)
 	NarrowSpill   bool // spills of less than 8 bytes are followed (5.16)
 	TruncatedFill bool // fills narrower than the spill, and spilled immediates, are followed too (6.8)
@@ -74,6 +76,8 @@ func Linux(major, minor int) *Profile {
 		Capable:       true,
 		UninitStack:   since(6, 1), // 6.3, and the later releases of the 6.1 series
 		LinkedAdd:     since(6, 12),
+		LinkedSub:     since(6, 18),
+		ForkSigns:     since(6, 18),
 		ConstKeyMaps:  since(6, 15),
 		NarrowSpill:   since(5, 16),
 		TruncatedFill: since(6, 8),

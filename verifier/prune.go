@@ -239,7 +239,7 @@ func (v *verifier) covers(old, cur *reg, how likeness) bool {
 		if !old.precise && how == alike {
 			return true
 		}
-		return (old.flags&linkedAdd == 0 || old.off == cur.off) && cur.within(&old.bounds) &&
+		return old.off == cur.off && cur.within(&old.bounds) &&
 			v.ids.sameScalar(old.id, cur.id)
 	case ptrPacket, ptrPacketMeta:
 		if (old.rng < 0 || cur.rng < 0) && old.rng != cur.rng || old.rng > cur.rng {

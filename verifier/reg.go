@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -42,11 +43,12 @@ var typeNames = [numRegTypes]string{
 type regFlags uint8
 
 const (
-	maybeNull regFlags = 1 << iota // must be compared with 0 before use
-	readOnly                       // memory that must not be written
-	ringMem                        // memory from bpf_ringbuf_reserve
-	trusted                        // kernel object that surely lives
-	linkedAdd                      // scalar: reg.off above the others of the same id
+	maybeNull   regFlags = 1 << iota // must be compared with 0 before use
+	readOnly                         // memory that must not be written
+	ringMem                          // memory from bpf_ringbuf_reserve
+	trusted                          // kernel object that surely lives
+	linkedAdd                        // scalar: reg.off above the others of the same id, in 64 bits
+	linkedAdd32                      // the same in 32 bits
 )
 
 // reg is the abstract value of a register or of a spilled stack slot. It holds no Go pointer, so that copying is a
@@ -59,7 +61,7 @@ type reg struct {
 	precise bool  // scalar: its value decided something, so pruning must compare it
 	frame   uint8 // ptrStack: whose stack
 
-	off int32  // pointer: fixed part of the offset. linkedAdd: what was added
+	off int32  // pointer: fixed part of the offset. linkedAdd, linkedAdd32: what was added
 	id  uint32 // equal non-zero ids: the same value (scalars), the same variable part or null-ness (pointers)
 	ref uint32 // the reference that it holds or derives from; 0 none
 	aux int32  // map index, memory size or function, by type
@@ -151,9 +153,17 @@ func (r *reg) String() string {
 	return b.String()
 }
 
+// hexOrDec is a signed number, hexOrDecUnsigned an unsigned one, in decimal when it is short.
 func hexOrDec(v uint64) string {
-	if s := int64(v); s > -65536 && s < 65536 {
+	if s := int64(v); s == int64(int16(s)) {
 		return fmt.Sprint(s)
+	}
+	return fmt.Sprintf("%#x", v)
+}
+
+func hexOrDecUnsigned(v uint64) string {
+	if v < 65536 {
+		return fmt.Sprint(v)
 	}
 	return fmt.Sprintf("%#x", v)
 }
@@ -164,7 +174,7 @@ func (r *reg) attrs() []string {
 	add := func(format string, args ...any) { a = append(a, fmt.Sprintf(format, args...)) }
 	if r.id != 0 {
 		s := fmt.Sprintf("id=%d", r.id)
-		if r.flags&linkedAdd != 0 {
+		if r.flags&(linkedAdd|linkedAdd32) != 0 {
 			s += fmt.Sprintf("%+d", r.off)
 		}
 		a = append(a, s)
@@ -189,23 +199,54 @@ func (r *reg) attrs() []string {
 	return append(a, r.rangeAttrs()...)
 }
 
+// rangeAttrs are the ranges that are narrower than any, equal ones together (kernel: print_scalar_ranges).
 func (r *reg) rangeAttrs() []string {
-	var a []string
-	add := func(name string, v, none, same any, text string) {
-		if v != none && v != same {
-			a = append(a, name+"="+text)
-		}
+	all := [8]struct {
+		name string
+		v    uint64
+		omit bool
+	}{
+		{"smin", uint64(r.smin), r.smin == math.MinInt64},
+		{"smax", uint64(r.smax), r.smax == math.MaxInt64},
+		{"umin", r.umin, r.umin == 0},
+		{"umax", r.umax, r.umax == math.MaxUint64},
+		{"smin32", signed32(r.smin32), r.smin32 == math.MinInt32},
+		{"smax32", signed32(r.smax32), r.smax32 == math.MaxInt32},
+		{"umin32", uint64(r.umin32), r.umin32 == 0},
+		{"umax32", uint64(r.umax32), r.umax32 == math.MaxUint32},
 	}
-	add("smin", r.smin, anyBounds.smin, nil, hexOrDec(uint64(r.smin)))
-	add("smax", r.smax, anyBounds.smax, nil, hexOrDec(uint64(r.smax)))
-	add("umin", r.umin, anyBounds.umin, nil, hexOrDec(r.umin))
-	add("umax", r.umax, anyBounds.umax, uint64(r.smax), hexOrDec(r.umax))
-	add("smin32", r.smin32, anyBounds.smin32, int32(r.smin), hexOrDec(uint64(int64(r.smin32))))
-	add("smax32", r.smax32, anyBounds.smax32, int32(r.smax), hexOrDec(uint64(int64(r.smax32))))
-	add("umin32", r.umin32, anyBounds.umin32, uint32(r.umin), hexOrDec(uint64(r.umin32)))
-	add("umax32", r.umax32, anyBounds.umax32, uint32(r.umax), hexOrDec(uint64(r.umax32)))
+	var a []string
+	for i := range all {
+		x := &all[i]
+		if x.omit {
+			continue
+		}
+		names := x.name + "="
+		negative := x.name[0] == 's' && int64(x.v) < 0
+		for j := i + 2; j < len(all); j += 2 {
+			y := &all[j]
+			if !y.omit && y.v == x.v && (y.name[0] == 's' && int64(y.v) < 0) == negative {
+				y.omit = true
+				names += y.name + "="
+			}
+		}
+		if x.name[0] == 's' {
+			names += hexOrDec(x.v)
+		} else {
+			names += hexOrDecUnsigned(x.v)
+		}
+		a = append(a, names)
+	}
 	if !r.tn.IsUnknown() {
 		a = append(a, "var_off="+r.tn.String())
 	}
 	return a
+}
+
+// signed32 is a 32-bit value as the kernel prints it: sign-extended when it is printed in decimal.
+func signed32(v int32) uint64 {
+	if v == int32(int16(v)) {
+		return uint64(int64(v))
+	}
+	return uint64(uint32(v))
 }

@@ -122,23 +122,46 @@ func (r *Rejected) Error() string { return r.Words }
 
 // LoadProgram loads a program whose map loads are by index into s. A refusal by the verifier is a *Rejected.
 func LoadProgram(p *prog.Program, s *MapSet) (*Program, error) {
-	code := asm.EncodeProgram(s.resolve(p.Insns))
-	license := append([]byte(p.License), 0)
-	log := make([]byte, logSize)
-	attr := loadAttr{Type: uint32(p.Type), Count: uint32(len(code) / asm.InsnSize), Insns: unsafe.Pointer(&code[0]),
-		License: unsafe.Pointer(&license[0])}
-	fd, err := bpf(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	loaded, _, err := load(p, s, 0)
 	if err == nil {
-		return &Program{fd: fd}, nil
+		return loaded, nil
 	}
 	// Once more, for the log. It is cut at its start when it is too long.
-	attr.LogLevel, attr.LogSize, attr.Log = 1, uint32(len(log)), unsafe.Pointer(&log[0])
-	if fd, again := bpf(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); again == nil {
-		return &Program{fd: fd}, nil
+	loaded, log, again := load(p, s, 1)
+	if again == nil {
+		return loaded, nil
 	}
+	return nil, &Rejected{Words: lastWords(log, err), Log: log}
+}
+
+// Walk loads a program, unloads it, and returns the log of every instruction that the kernel's verifier visits, with the
+// registers that changed. Whether the program was accepted does not matter.
+func Walk(p *prog.Program, s *MapSet) []string {
+	loaded, log, err := load(p, s, 2)
+	if err == nil {
+		loaded.Close()
+	}
+	return log
+}
+
+// load is BPF_PROG_LOAD with a level of logging.
+func load(p *prog.Program, s *MapSet, level uint32) (*Program, []string, error) {
+	code := asm.EncodeProgram(s.resolve(p.Insns))
+	license := append([]byte(p.License), 0)
+	attr := loadAttr{Type: uint32(p.Type), Count: uint32(len(code) / asm.InsnSize), Insns: unsafe.Pointer(&code[0]),
+		License: unsafe.Pointer(&license[0])}
+	var log []byte
+	if level > 0 {
+		log = make([]byte, logSize)
+		attr.LogLevel, attr.LogSize, attr.Log = level, logSize, unsafe.Pointer(&log[0])
+	}
+	fd, err := bpf(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	text, _, _ := strings.Cut(string(log), "\x00")
 	lines := strings.Split(text, "\n")
-	return nil, &Rejected{Words: lastWords(lines, err), Log: lines}
+	if err != nil {
+		return nil, lines, err
+	}
+	return &Program{fd: fd}, lines, nil
 }
 
 const (

@@ -19,11 +19,9 @@ var Unknown = T{0, ^uint64(0)}
 // Const holds v alone.
 func Const(v uint64) T { return T{v, 0} }
 
-// Range is the smallest tristate number that holds all of [min, max] (unsigned). min > max gives Unknown.
+// Range is the smallest tristate number that holds all of [min, max] (unsigned). With min > max it is that of the bits
+// that both begin with, as in the kernel (tnum_range).
 func Range(min, max uint64) T {
-	if min > max {
-		return Unknown
-	}
 	n := bits.Len64(min ^ max)
 	if n > 63 {
 		return Unknown
@@ -49,6 +47,25 @@ func (a T) In(b T) bool { return b.Mask&^a.Mask == 0 && b.Value&^a.Mask == a.Val
 
 // Max is the largest value in a, unsigned; Min is a.Value.
 func (a T) Max() uint64 { return a.Value | a.Mask }
+
+// Next is the smallest value in a that is larger than z; a.Max() when there is none (kernel: tnum_step).
+func (a T) Next(z uint64) uint64 {
+	switch {
+	case z >= a.Max():
+		return a.Max()
+	case z < a.Value:
+		return a.Value
+	}
+	low := uint64(0) // bits of z that must not be kept: from its highest wrong known bit down
+	if wrong := (z ^ a.Value) &^ a.Mask; wrong != 0 {
+		low = ^uint64(0) >> bits.LeadingZeros64(wrong)
+		if a.Value&(low^low>>1) != 0 { // that bit must be 1: any value with it is larger
+			return a.Value | z&a.Mask&^low
+		}
+	}
+	// Count up in the unknown bits above: the carry runs through the others when they are 1.
+	return a.Value | ((z|^a.Mask|low)+1)&a.Mask
+}
 
 // Aligned reports whether every value in a is a multiple of size, a power of two. Size 0 is always fine.
 func (a T) Aligned(size uint64) bool { return size == 0 || (a.Value|a.Mask)&(size-1) == 0 }

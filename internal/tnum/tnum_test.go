@@ -159,7 +159,7 @@ func TestRange(t *testing.T) {
 			}
 		}
 	}
-	if Range(5, 5) != Const(5) || Range(1, 0) != Unknown || Range(0, ^uint64(0)) != Unknown {
+	if Range(5, 5) != Const(5) || Range(6, 1) != (T{0, 7}) || Range(0, ^uint64(0)) != Unknown {
 		t.Fatal("special ranges")
 	}
 }
