@@ -41,6 +41,7 @@ var allowed = map[string]string{
 	"conformance":        "*",
 	"conformance/gen":    "asm maps prog helpers",
 	"conformance/kernel": "*",
+	"conformance/vector": "asm mem prog helpers vm jit",
 	"internal/oracle":    "asm maps prog",
 	"bench/figures":      "bench/workloads",
 	"bench/workloads":    "examples traffic",
@@ -48,6 +49,7 @@ var allowed = map[string]string{
 	"cmd/skep":           "*",
 
 	"internal/tools/verifycases": "verifier internal/oracle",
+	"internal/tools/vectors":     "", // evidence against the packages that it would import
 }
 
 // testOnly packages hold what tests share: only tests may import them, and they may import anything but cmd.
