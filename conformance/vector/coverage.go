@@ -167,15 +167,18 @@ func (g *GroupCoverage) Percent() float64 {
 	return float64(1000*g.FormsUsed/g.Forms) / 10
 }
 
-// Groups reports by group, in the order of asm.Group, what is beyond the RFC last.
-func (c *Coverage) Groups() []GroupCoverage {
+// Groups reports by group, in the order of asm.Group, what is beyond the RFC last. Only instructions up to a version
+// count; 0 is all.
+func (c *Coverage) Groups(upTo asm.ISA) []GroupCoverage {
 	byGroup := make([]GroupCoverage, asm.CallX+1)
 	for g := range byGroup {
 		byGroup[g] = GroupCoverage{Group: asm.Group(g).String(), Missing: []string{}}
 	}
 	byGroup[asm.NoGroup].Group = "linux"
 	for k := asm.Invalid + 1; k < asm.NumKinds; k++ {
-		c.addKind(&byGroup[k.Info().Group], k)
+		if row := k.Info(); upTo == 0 || row.ISA <= upTo {
+			c.addKind(&byGroup[row.Group], k)
+		}
 	}
 	return append(byGroup[1:], byGroup[0])
 }

@@ -26,7 +26,7 @@ func TestVectors(t *testing.T) {
 			checkResult(t, v, res, results[0])
 		}
 	}
-	for _, g := range s.Coverage.Groups() {
+	for _, g := range s.Coverage.Groups(0) {
 		if len(g.Missing) > 0 || g.FormsUsed != g.Forms || g.InstructionsUsed != g.Instructions {
 			t.Errorf("group %s: %.1f %% executed, missing:\n  %s", g.Group, g.Percent(), strings.Join(g.Missing, "\n  "))
 		}
