@@ -222,11 +222,31 @@ func (a *app) printVectors(r *vectorReport, quiet bool) error {
 		fmt.Fprintf(a.out, "  %-9s %7d/%-4d %7d/%-4d %5.1f %%\n", g.Group, g.InstructionsUsed, g.Instructions, g.FormsUsed, g.Forms, g.Percent())
 	}
 	for _, g := range r.Coverage {
-		if len(g.Missing) > 0 {
-			fmt.Fprintf(a.out, "missing in %s:\n  %s\n", g.Group, strings.Join(g.Missing, "\n  "))
+		switch {
+		case g.Forms > 0 && g.FormsUsed == 0:
+			fmt.Fprintf(a.out, "missing in %s: all\n", g.Group)
+		case len(g.Missing) > 0:
+			fmt.Fprintf(a.out, "missing in %s:\n%s", g.Group, wrap(g.Missing, 118))
 		}
 	}
 	return nil
+}
+
+// wrap joins words with commas to indented lines of at most width columns.
+func wrap(words []string, width int) string {
+	var b strings.Builder
+	line := " "
+	for i, w := range words {
+		if i < len(words)-1 {
+			w += ","
+		}
+		if len(line)+1+len(w) > width {
+			b.WriteString(line + "\n")
+			line = " "
+		}
+		line += " " + w
+	}
+	return b.String() + line + "\n"
 }
 
 // JUnit's elements, as CI systems read them: a suite for each engine.

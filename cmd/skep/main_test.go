@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("EXAMPLES", examples)
+			env.Setenv("VECTORS", filepath.Join(filepath.Dir(examples), "conformance", "testdata", "vectors"))
 			env.Setenv("SSH", sshPacket)
 			env.Setenv("NO_COLOR", "1")
 			return nil

@@ -24,14 +24,20 @@ func normalise(s string) string {
 	return regexp.MustCompile(` +`).ReplaceAllString(s, " ")
 }
 
-// TestReadme runs every "$ skep …" of the README's console blocks in the root of the repository and compares what it
-// prints, times aside. With -update the README is rewritten.
+// TestReadme runs every "$ skep …" of the console blocks of these documents in the root of the repository and compares
+// what it prints, times aside. With -update they are rewritten.
 func TestReadme(t *testing.T) {
 	if !jit.Available() {
 		t.Skip("the sessions show machine code, which this machine has none of")
 	}
 	t.Chdir("../..")
-	readme, err := os.ReadFile("README.md")
+	for _, name := range []string{"README.md", "docs/conformance.md"} {
+		t.Run(name, func(t *testing.T) { testSessions(t, name) })
+	}
+}
+
+func testSessions(t *testing.T, name string) {
+	readme, err := os.ReadFile(name)
 	require.NoError(t, err)
 	blocks := regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatchIndex(string(readme), -1)
 	require.NotEmpty(t, blocks)
@@ -49,7 +55,7 @@ func TestReadme(t *testing.T) {
 	}
 	made.Write(readme[at:])
 	if *update {
-		require.NoError(t, os.WriteFile("README.md", made.Bytes(), 0o644))
+		require.NoError(t, os.WriteFile(name, made.Bytes(), 0o644))
 	}
 }
 
