@@ -1,7 +1,6 @@
 package jit_test
 
 import (
-	"bytes"
 	"fmt"
 	"testing"
 
@@ -101,18 +100,45 @@ func TestEmptyBatch(t *testing.T) {
 	}
 }
 
-func TestListing(t *testing.T) {
+func TestList(t *testing.T) {
 	m, err := vm.NewMachine(vm.Config{})
 	require.NoError(t, err)
 	defer m.Close()
-	var b bytes.Buffer
-	require.NoError(t, jit.Listing(&b, m, verified(t, "r0 = 2\nexit").Program(), jit.Processor{Arch: "amd64", BMI2: true}))
-	require.Contains(t, b.String(), "   0: r0 = 2\n\t000000  sub rcx, 0x2\n\t000004  mov eax, 0x2\n   1: exit\n")
-	b.Reset()
-	require.NoError(t, jit.Listing(&b, m, verified(t, "r0 = 2\nexit").Program(), jit.Processor{Arch: "arm64"}))
-	require.Contains(t, b.String(), "   0: r0 = 2\n\t000000  sub x8, x8, #0x2\n\t000004  mov w7, #0x2\n   1: exit\n\t000008  ret\n")
-	require.Error(t, jit.Listing(&b, m, &prog.Program{}, jit.Host()), "no instructions")
-	require.ErrorIs(t, jit.Listing(&b, m, verified(t, "r0 = 2\nexit").Program(), jit.Processor{}), jit.ErrUnsupported)
+	insns, err := asm.Parse("r0 = 2\ncall 7\nloop:\nr0 += -1\nif r0 != 0 goto loop\nexit", asm.ParseOptions{})
+	require.NoError(t, err)
+	p := &prog.Program{Name: "main", Type: prog.XDP, Insns: insns, Lines: []prog.Line{{PC: 2, File: "a.c", Line: 7, Text: "do {"}}}
+	l, err := m.Link(p)
+	require.NoError(t, err)
+	for _, target := range []jit.Processor{{Arch: "amd64", BMI2: true}, {Arch: "arm64", LSE: true}, {Arch: "arm64"}} {
+		list, err := jit.List(m, l, target)
+		require.NoError(t, err)
+		require.Equal(t, target.Arch, list.Arch)
+		next := 0
+		for i, part := range list.Parts {
+			for _, in := range part.Code {
+				require.Equal(t, next, in.Offset, "every byte is listed, once and in order")
+				require.NotContains(t, in.Text, ".word")
+				require.NotContains(t, in.Text, ".byte")
+				next += len(in.Hex) / 2
+			}
+			if i < len(insns) {
+				require.Equal(t, i, part.PC)
+				require.NotEmpty(t, part.Code)
+			} else {
+				require.Equal(t, -1, part.PC)
+				require.NotEmpty(t, part.Name)
+			}
+		}
+		require.Equal(t, list.Bytes, next)
+		require.Equal(t, "r0 = 2", list.Parts[0].Insn)
+		require.Equal(t, []int{2, 0, 2, 0, 1}, []int{list.Parts[0].Block, list.Parts[1].Block, list.Parts[2].Block, list.Parts[3].Block, list.Parts[4].Block})
+		require.Equal(t, []string{"helper"}, list.Parts[1].Exits)
+		require.Equal(t, []string{"out of fuel"}, list.Parts[3].Exits)
+		require.Equal(t, &jit.Source{File: "a.c", Line: 7, Text: "do {"}, list.Parts[2].Source)
+		require.Nil(t, list.Parts[3].Source)
+	}
+	_, err = jit.List(m, l, jit.Processor{})
+	require.ErrorIs(t, err, jit.ErrUnsupported)
 }
 
 func Example() {

@@ -52,8 +52,8 @@ type code struct {
 	insns  []asm.Insn
 }
 
-// stubOffsets are the ways in.
-type stubOffsets struct{ run, batch, callback, resume, ret int }
+// stubOffsets are the ways in and, for listings, what else is behind the instructions' code; -1 is what there is not.
+type stubOffsets struct{ run, batch, callback, resume, ret, leave, zero, cold, hashes int }
 
 // label is a place in the code, of either encoder.
 type label = int32
@@ -82,7 +82,7 @@ type gen struct {
 }
 
 // ways are the ways in and out of machine code: see x64.stubs and a64.stubs.
-type ways struct{ leave, leaveDone, run, batch, callback, resume, ret, zero label }
+type ways struct{ leave, leaveDone, run, batch, callback, resume, ret, zero, coldStart, hashStart label }
 
 type pendingSite struct {
 	site
@@ -184,7 +184,7 @@ func compile(insns []asm.Insn, t target) (*code, error) {
 		return nil, err
 	}
 	g.slots = g.out.Labels(len(insns))
-	for _, l := range []*label{&g.leave, &g.leaveDone, &g.run, &g.batch, &g.callback, &g.resume, &g.ret, &g.zero} {
+	for _, l := range []*label{&g.leave, &g.leaveDone, &g.run, &g.batch, &g.callback, &g.resume, &g.ret, &g.zero, &g.coldStart, &g.hashStart} {
 		*l = g.out.Labels(1)
 	}
 	g.sites = append(g.sites, pendingSite{label: g.run}) // siteDone
@@ -193,7 +193,9 @@ func compile(insns []asm.Insn, t target) (*code, error) {
 			return nil, &Error{PC: pc, Insn: insns[pc], Reason: err.Error()}
 		}
 	}
+	g.out.Bind(g.coldStart)
 	g.coldPaths()
+	g.out.Bind(g.hashStart)
 	g.hashFuncs()
 	g.emit.stubs()
 	return g.finish(), nil
@@ -202,7 +204,8 @@ func compile(insns []asm.Insn, t target) (*code, error) {
 func (g *gen) finish() *code {
 	c := &code{arch: g.t.Arch, bytes: bytes.Clone(g.out.Finish()), leader: g.leader, kinds: g.kinds, insns: g.insns}
 	at := g.out.Offset
-	c.stubs = stubOffsets{run: at(g.run), batch: at(g.batch), callback: at(g.callback), resume: at(g.resume), ret: at(g.ret)}
+	c.stubs = stubOffsets{run: at(g.run), batch: at(g.batch), callback: at(g.callback), resume: at(g.resume), ret: at(g.ret),
+		leave: at(g.leave), zero: at(g.zero), cold: at(g.coldStart), hashes: at(g.hashStart)}
 	c.slots = make([]int32, len(g.insns))
 	g.out.Offsets(c.slots, g.slots)
 	c.sites = make([]site, len(g.sites))

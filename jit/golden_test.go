@@ -2,6 +2,7 @@ package jit
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -66,7 +67,16 @@ func golden(t *testing.T, src string, p Processor, verified, stubs bool) string 
 	c, err := compile(parse(t, src), target{Processor: p, id: 3, mask: ^uint32(0), verified: verified})
 	require.NoError(t, err)
 	var text strings.Builder
-	require.NoError(t, list(&text, c))
+	for _, part := range append(c.instructions(), c.rest()...) {
+		if part.PC < 0 {
+			fmt.Fprintf(&text, "%s:\n", part.Name)
+		} else {
+			fmt.Fprintf(&text, "%4d: %s\n", part.PC, part.Insn)
+		}
+		for _, m := range part.Code {
+			fmt.Fprintf(&text, "\t%06x  %s\n", m.Offset, m.Text)
+		}
+	}
 	if stubs {
 		return text.String()
 	}

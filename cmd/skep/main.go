@@ -93,8 +93,8 @@ Start with "skep demo".`,
 	}
 	root.AddCommand(
 		a.demoCommand(), a.verifyCommand(), a.runCommand(), a.replayCommand(), a.benchCommand(),
-		a.disasmCommand(), a.mapsCommand(), a.generateCommand(), a.explainCommand(), a.conformanceCommand(),
-		a.versionCommand(),
+		a.disasmCommand(), a.jitCommand(), a.mapsCommand(), a.generateCommand(), a.explainCommand(),
+		a.conformanceCommand(), a.versionCommand(),
 		exitCodesTopic(),
 	)
 	return root

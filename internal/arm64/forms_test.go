@@ -160,6 +160,14 @@ func name(r Reg, w Width) string {
 	return fmt.Sprintf("W%d", r)
 }
 
+// lowerName is the name of an operand that is no base.
+func lowerName(r Reg, w Width) string {
+	if r == ZR {
+		return strings.TrimSuffix(strings.ToLower(name(0, w)), "0") + "zr"
+	}
+	return strings.ToLower(name(r, w))
+}
+
 // want is what a disassembler should say of the case, "" when it has another name for it.
 func (c testCase) want() string {
 	f := forms[c.op]
@@ -238,6 +246,10 @@ func TestDisassembled(t *testing.T) {
 		code := c.emit()
 		require.Len(t, code, 4)
 		if forms[c.op].lse {
+			text, ok := FormatAtomic(binary.LittleEndian.Uint32(code))
+			require.True(t, ok)
+			want := fmt.Sprintf("%s %s, %s, [%s]", strings.ToLower(forms[c.op].name), lowerName(c.rm, c.w), lowerName(c.rd, c.w), strings.ToLower(name(c.rn, X)))
+			require.Equal(t, want, text)
 			continue
 		}
 		inst, err := arm64asm.Decode(code)
