@@ -73,8 +73,8 @@ func (e *LinkError) Unwrap() error { return e.Err }
 func (m *Machine) Link(p *prog.Program) (*Linked, error) { return m.link(p, false) }
 
 // LinkVerified is Link for a program that the verifier has accepted: its frames begin with what was there, as in the
-// kernel, which saves the time of zeroing them, and machine code need not keep R1-R5 over a call. Nothing else depends on
-// it, least of all the safety of the host.
+// kernel, which saves the time of zeroing them, and machine code need not keep R1-R5 over a call nor wrap addresses in the
+// space's margins. The safety of the host does not depend on it.
 func (m *Machine) LinkVerified(p *prog.Program) (*Linked, error) { return m.link(p, true) }
 
 func (m *Machine) link(p *prog.Program, verified bool) (*Linked, error) {
