@@ -89,6 +89,7 @@ func (g *a64) batchStub() {
 	g.a.Bind(g.batch)
 	g.loadFuelAndBase()
 	g.a.Bind(next)
+	g.charge(frameCost)
 	g.toState(arm64.X, offFrameFuel, a64Fuel)
 	g.callProgram()
 	cursor, insns, left := arm64.X1, arm64.X2, arm64.X3

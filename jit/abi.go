@@ -140,6 +140,7 @@ type siteKind uint8
 const (
 	exitDone    siteKind = iota
 	exitYield            // fuel is used up at a taken backward jump or a local call
+	exitPause            // fuel is used up where a long program goes on without a loop
 	exitBatch            // fuel is used up between two frames of a batch
 	exitHelper           // call of a helper: Imm of the instruction is its id
 	exitCallReg          // call of a helper: the register that the instruction names has its id

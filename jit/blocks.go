@@ -41,6 +41,9 @@ func (g *gen) findBlocks() error {
 		if endsBlock(k) {
 			g.leader[pc+1] = true
 		}
+		if next := pc + width(k); next < n && g.stretch(next) != g.stretch(pc) {
+			g.leader[next] = true
+		}
 		if k == asm.LdImm64 {
 			if pc+1 == n {
 				return &Error{PC: pc, Insn: in, Reason: "half a 64-bit load at the end"}

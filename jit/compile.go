@@ -28,6 +28,7 @@ type target struct {
 	mask     uint32 // of guest addresses
 	zero     bool   // frames begin zeroed: vm.Linked.ZeroesFrames
 	verified bool   // vm.Linked.Verified: R1-R5 are dead behind a call
+	stretch  uint8  // logarithm of how many slots control may pass without a look at the fuel; 0 for no limit
 	array    func(handle uint32) (arrayMap, bool)
 	hash     func(handle uint32) (hashMap, bool)
 }
@@ -236,8 +237,22 @@ func width(k asm.Kind) int {
 // startBlock charges the fuel for the block that begins at pc.
 func (g *gen) startBlock(pc int) {
 	g.flow.begin(pc)
+	if pc > 0 && g.stretch(pc) != g.stretch(g.before(pc)) {
+		g.left = 0
+		here := g.out.Labels(1)
+		g.pause(pc, here)
+		g.out.Bind(here)
+	}
 	g.left = blockRest(g.kinds, g.leader, pc)
 	g.emit.charge(g.left)
+}
+
+// before is the slot of the instruction in front of the one at pc.
+func (g *gen) before(pc int) int {
+	if g.second[pc-1] {
+		return pc - 2
+	}
+	return pc - 1
 }
 
 // insn emits the code of the instruction at pc.

@@ -14,6 +14,8 @@ func (g *gen) jump(pc, to int) {
 		g.flow.jumps(to)
 	}
 	switch {
+	case to > pc && g.stretch(to) != g.stretch(pc):
+		g.pause(pc, g.slot(to))
 	case to == pc+1:
 	case to > pc:
 		g.emit.goTo(g.slot(to))
@@ -23,9 +25,24 @@ func (g *gen) jump(pc, to int) {
 	}
 }
 
+// stretch numbers pieces of a program. Going from one to another, in whatever way, looks at the fuel, so that a long
+// program without a loop doesn't keep Go waiting for all of its length.
+func (g *gen) stretch(pc int) int {
+	if g.t.stretch == 0 {
+		return 0
+	}
+	return pc >> g.t.stretch
+}
+
+// pause emits a jump to l that looks at the fuel. Unlike a jump back it is no place where the budget ends a run.
+func (g *gen) pause(pc int, l label) {
+	g.emit.goFuelled(l)
+	g.leaveFor(exitPause, pc, l)
+}
+
 // jumpIf emits a conditional jump from pc. goes emits a jump to a label that is taken as the program's is, or otherwise.
 func (g *gen) jumpIf(pc, to int, goes func(taken bool, l label)) {
-	if to > pc {
+	if to > pc && g.stretch(to) == g.stretch(pc) {
 		g.flow.jumps(to)
 		goes(true, g.slot(to))
 		return

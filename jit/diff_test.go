@@ -152,12 +152,17 @@ func (d *differ) compare(programs [2][]asm.Insn, batch bool, slice int64, plain 
 	x, err := vm.NewInterpreter(d.a.m.CPU(1), d.a.link(d.t, programs, mapSpecs()), vm.InterpOptions{})
 	require.NoError(d.t, err)
 	d.b.c.processor = host
+	d.b.c.stretch = stretchSlots
+	if slice%2 == 0 {
+		d.b.c.stretch = 3
+	}
 	if plain {
 		d.b.c.processor = Processor{Arch: host.Arch}
 	}
 	e, err := d.b.c.engine(d.b.m.CPU(1), d.b.link(d.t, programs, mapSpecs()))
 	require.NoError(d.t, err, asm.FormatProgram(programs[0]))
 	e.slice = min(slice, e.budget)
+	e.most = e.slice
 	packet := make([]byte, 64)
 	for i := range packet {
 		packet[i] = byte(i * 7)

@@ -2,6 +2,7 @@ package jit
 
 import (
 	"runtime"
+	"time"
 	"unsafe"
 
 	"github.com/skepvm/skep/asm"
@@ -11,12 +12,22 @@ import (
 )
 
 const (
-	// slice is the fuel that Go gives at a time: some 10-100 microseconds. Machine code cannot be preempted, so it is
-	// also how long a collection may have to wait for it.
+	// slice is the most fuel that Go gives at a time: some 10-100 microseconds. Machine code cannot be preempted, so it is
+	// also how long a collection may have to wait for it. Where instructions take longer, as those do that are the first
+	// to touch a page of guest memory, Go gives less: see pace.
 	slice = 50_000
+
+	// leastSlice is the least that pace goes down to.
+	leastSlice = 64
+
+	// longVisit is how long machine code may take for a slice before Go gives less the next time.
+	longVisit = 500 * time.Microsecond
 
 	// nativeStack is the private stack: a call needs at most 48 bytes, an exit 16, and there are at most vm.MaxFrames of them.
 	nativeStack = 8 << 10
+
+	// frameCost is fuel for each frame of a batch beside its instructions, as those of a short program are the least of the work.
+	frameCost = 64
 
 	// maxBatch is how many frames machine code is sent off with at a time.
 	maxBatch = 1 << 30
@@ -34,7 +45,9 @@ type engine struct {
 	data     *execmem.Data // private stack, then the state block
 	stack    uint64        // address where the private stack begins; it grows down
 	budget   int64         // instructions of a run
-	slice    int64         // fuel at the start of a run: at most budget
+	slice    int64         // fuel to give at a time: at most budget
+	most     int64         // what slice may grow to
+	refueled time.Duration // when Go last gave fuel in this run, since epoch; 0 when it has not yet
 
 	current *program // whose site was the last
 	left    uint32   // state.left when the CPU last began a run
@@ -58,6 +71,7 @@ func newEngine(c *Compiler, cpu *vm.CPU, p *program) (*engine, error) {
 		data:   data,
 		budget: budget,
 		slice:  min(slice, budget),
+		most:   min(slice, budget),
 	}
 	s := e.state
 	e.stack = uint64(uintptr(unsafe.Pointer(s)))
@@ -77,7 +91,7 @@ func (e *engine) Name() string { return "jit" }
 //go:noinline
 func (e *engine) Run(ctx uint32) (vm.Result, error) {
 	s := e.state
-	s.ctx, s.left, e.left = ctx, 0, notBegun
+	s.ctx, s.left, e.left, e.refueled = ctx, 0, notBegun, 0
 	s.fuel, s.frameFuel = e.slice, e.slice
 	s.nativeSP = e.stack
 	enter(s, e.program.ways.run)
@@ -95,7 +109,7 @@ func (e *engine) Run(ctx uint32) (vm.Result, error) {
 //go:noinline
 func (e *engine) RunBatch(first, stride uint32, n int) (int, error) {
 	s := e.state
-	s.ctx, s.stride = first, stride
+	s.ctx, s.stride, e.refueled = first, stride, 0
 	for done := 0; done < n; {
 		count := min(n-done, maxBatch)
 		s.left, e.left = uint32(count), notBegun
@@ -148,8 +162,14 @@ func (e *engine) drive() *vm.Fault {
 func (e *engine) serve(p *program, site *site) *vm.Fault {
 	switch site.kind {
 	case exitYield:
+		e.timeVisit()
 		return e.refuel(p, site)
+	case exitPause:
+		e.timeVisit()
+		e.addFuel(max(0, min(e.slice, e.budget-e.spent())-e.state.fuel))
+		return nil
 	case exitBatch:
+		e.timeVisit()
 		e.state.fuel = e.slice
 		return nil
 	case exitHelper, exitCallReg:
@@ -165,6 +185,27 @@ func (e *engine) serve(p *program, site *site) *vm.Fault {
 	f := e.fault(vm.BadInsn, p, site)
 	f.Err = p.linked.CannotRun(int(site.pc))
 	return f
+}
+
+// timeVisit measures how long the last fuel lasted, but for the first of a run: a short run should not pay for a clock.
+func (e *engine) timeVisit() {
+	now := time.Since(epoch)
+	if e.refueled != 0 {
+		e.pace(now - e.refueled)
+	}
+	e.refueled = now
+}
+
+var epoch = time.Now()
+
+// pace sets the next slice, after one that took so long.
+func (e *engine) pace(took time.Duration) {
+	switch {
+	case took > longVisit:
+		e.slice = max(e.slice*int64(longVisit/2)/int64(took), min(leastSlice, e.most))
+	case took < longVisit/4 && e.slice < e.most:
+		e.slice = min(2*e.slice, e.most)
+	}
 }
 
 // spent is the number of instructions that the run has executed.

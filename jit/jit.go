@@ -28,6 +28,7 @@ func Available() bool { return host.Arch != "" }
 type Compiler struct {
 	machine   *vm.Machine
 	processor Processor
+	stretch   uint8
 
 	mu       sync.RWMutex // guards what follows
 	verified map[*verifier.Verified]*program
@@ -71,6 +72,10 @@ func newProgram(l *vm.Linked, c *code, pages *execmem.Code) *program {
 	return p
 }
 
+// stretchSlots is the logarithm of 4096: at most as many slots, some 10 microseconds of most instructions, run
+// without a look at the fuel.
+const stretchSlots = 12
+
 // New makes a compiler for m. It fails with ErrUnsupported where there is no machine code.
 func New(m *vm.Machine) (*Compiler, error) {
 	if !Available() {
@@ -79,6 +84,7 @@ func New(m *vm.Machine) (*Compiler, error) {
 	return &Compiler{
 		machine:   m,
 		processor: host,
+		stretch:   stretchSlots,
 		verified:  map[*verifier.Verified]*program{},
 		programs:  map[uint32]*program{},
 	}, nil
@@ -190,7 +196,7 @@ func (c *Compiler) byID(id uint32) *program {
 
 func (c *Compiler) target(l *vm.Linked) target {
 	return target{Processor: c.processor, id: l.ID(), mask: c.machine.Space().Mask(), zero: l.ZeroesFrames(),
-		verified: l.Verified(), array: c.arrayMap, hash: c.hashMap}
+		verified: l.Verified(), stretch: c.stretch, array: c.arrayMap, hash: c.hashMap}
 }
 
 // arrayMap describes the map with that handle when lookups in it can be inlined.

@@ -51,7 +51,7 @@ type Machine struct {
 // List compiles l, which is linked on m, for a processor and takes the code apart. It runs nothing, and works on every architecture, for
 // code of any: ErrUnsupported is its error where target has no Arch.
 func List(m *vm.Machine, l *vm.Linked, target Processor) (*Listing, error) {
-	c := &Compiler{machine: m, processor: target}
+	c := &Compiler{machine: m, processor: target, stretch: stretchSlots}
 	code, err := compile(l.Insns(), c.target(l))
 	if err != nil {
 		return nil, err
@@ -72,6 +72,7 @@ func List(m *vm.Machine, l *vm.Linked, target Processor) (*Listing, error) {
 // siteNames says in a word or two why a site leaves.
 var siteNames = [...]string{
 	exitYield:   "out of fuel",
+	exitPause:   "out of fuel",
 	exitBatch:   "out of fuel between two frames",
 	exitHelper:  "helper",
 	exitCallReg: "helper",

@@ -1,7 +1,10 @@
 package jit
 
 import (
+	"io"
 	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,12 +45,20 @@ back:
 `
 
 // TestUnderCollection runs machine code on several goroutines while others collect garbage, grow stacks and look at
-// all stacks: what a Go runtime does to code that it doesn't know.
+// all stacks, signals of the profiler come a thousand times a second, and each allocation may start a collection: what a Go
+// runtime does to code that it doesn't know.
 func TestUnderCollection(t *testing.T) {
 	if !Available() {
 		t.Skip(ErrUnsupported)
 	}
 	const workers = 4
+	defer debug.SetGCPercent(debug.SetGCPercent(1))
+	runtime.SetCPUProfileRate(1000) // StartCPUProfile complains, and keeps the rate
+	if err := pprof.StartCPUProfile(io.Discard); err == nil {
+		defer pprof.StopCPUProfile()
+	} else {
+		t.Log(err) // the whole test runs under -cpuprofile
+	}
 	m, err := vm.NewMachine(vm.Config{CPUs: workers, Clock: func() uint64 { return uint64(grow(20)) }})
 	require.NoError(t, err)
 	defer m.Close()
@@ -56,6 +67,8 @@ func TestUnderCollection(t *testing.T) {
 	c, err := New(m)
 	require.NoError(t, err)
 	defer c.Close()
+	const frames = 3
+	first, stride := xdpFrames(t, m, workers*frames)
 	x, err := vm.NewInterpreter(m.CPU(0), l, vm.InterpOptions{})
 	require.NoError(t, err)
 	want, err := x.Run(0)
@@ -68,6 +81,7 @@ func TestUnderCollection(t *testing.T) {
 		e, err := c.engine(m.CPU(i), l)
 		require.NoError(t, err)
 		e.slice = int64(100 + 997*i)
+		e.most = e.slice
 		wg.Go(func() {
 			for !stop.Load() {
 				got, err := e.Run(0)
@@ -76,6 +90,10 @@ func TestUnderCollection(t *testing.T) {
 					return
 				}
 				runs.Add(1)
+				if done, err := e.RunBatch(first+uint32(i)*frames*stride, stride, frames); done != frames {
+					t.Errorf("batch: %d done, %v", done, err)
+					return
+				}
 			}
 		})
 	}

@@ -87,6 +87,7 @@ func (g *x64) batchStub() {
 	g.fromState(amd64.Q, x64Fuel, offFuel)
 	g.loadBase()
 	g.a.Bind(next)
+	g.charge(frameCost)
 	g.toState(amd64.Q, offFrameFuel, x64Fuel)
 	g.callProgram()
 	cursor, insns := amd64.RDI, amd64.RSI
