@@ -239,6 +239,12 @@ func (f *flow) edges(pc int) (out [2]edge, n int) {
 			v.insns[pc].prune = true
 		}
 	}
+	jumpTo := func(pc int) {
+		mark(pc)
+		if pc < len(v.insns) {
+			v.insns[pc].entry = true
+		}
+	}
 	size := 1
 	if in.kind == asm.LdImm64 {
 		size = 2
@@ -247,17 +253,18 @@ func (f *flow) edges(pc int) (out [2]edge, n int) {
 	case asm.ClassExit:
 		return out, 0
 	case asm.ClassJump:
-		mark(int(in.target))
+		jumpTo(int(in.target))
 		return [2]edge{{int(in.target), true}}, 1
 	case asm.ClassBranch, asm.ClassMayGoto:
 		mark(pc)
-		mark(int(in.target))
+		jumpTo(int(in.target))
 		in.force = in.force || in.class == asm.ClassMayGoto
 		return [2]edge{{pc + 1, false}, {int(in.target), true}}, 2
 	case asm.ClassCall:
 		mark(pc + 1)
 		if in.kind == asm.CallLocal {
 			mark(pc)
+			jumpTo(pc + 1)
 			mark(int(in.target))
 			return [2]edge{{pc + 1, false}, {int(in.target), false}}, 2
 		}

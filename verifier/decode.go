@@ -20,6 +20,7 @@ type insn struct {
 
 	prune bool // states are kept and compared here
 	force bool // … always
+	entry bool // a jump leads here, or a local call returns here
 	seen  bool // the walk got here
 
 	live   asm.RegSet // registers that may be read from here on before they are written

@@ -61,14 +61,14 @@ const (
 	keepMinInsns = 8
 	loopMinJumps = 20
 	loopMinInsns = 100
-	maxHistory   = 40 // steps after which a state is kept in any case; the kernel counts jumps only
+	maxHistory   = 40 // entries of the path's history after which a state is kept in any case, so that ways back stay short
 )
 
 // pruned reports whether what follows the current state was proved already, because a kept state at the same
 // instruction covers it. Otherwise it may keep the current state (kernel: is_state_visited).
 func (v *verifier) pruned(in *insn) (bool, *Error) {
 	cur := v.cur
-	force := in.force
+	force := in.force || cur.entries > maxHistory
 	add := force || v.jumps-v.lastJumps >= keepMinJumps && v.stats.Processed-v.lastProcessed >= keepMinInsns
 	list := v.kept[v.pc]
 	for i := len(list) - 1; i >= 0; i-- {
@@ -152,23 +152,32 @@ func sameRegs(old, cur *frame, live uint16) bool {
 
 // keep remembers the current state as a point where later paths may be pruned.
 func (v *verifier) keep() {
-	cur := v.cur
 	v.lastJumps, v.lastProcessed = v.jumps, v.stats.Processed
 	v.stats.States++
 	v.keptNow++
 	v.stats.PeakStates = max(v.stats.PeakStates, v.keptNow)
+	v.kept[v.pc] = append(v.kept[v.pc], v.checkpoint(v.pc))
+}
+
+// maxBack is how many steps there are at most from one state of a path to the next, so that a way back, which ends where
+// everything is marked already, is short even if no state was kept for pruning.
+const maxBack = 256
+
+// checkpoint makes a copy of the current state its parent. Unless pc is -1, it can be found as an entry of pc.
+func (v *verifier) checkpoint(pc int) *state {
+	cur := v.cur
 	cur.eachReg(func(r *reg) { r.precise = false })
 	st := v.pool.copy(cur)
-	st.pc = v.pc
+	st.pc = pc
 	st.branches = 1
 	st.hits, st.misses, st.allPrecise = 0, 0, false
 	for i := 0; i <= cur.depth; i++ {
 		st.frames[i].read = 0
 		cur.frames[i].written = 0
 	}
-	v.kept[v.pc] = append(v.kept[v.pc], st)
 	cur.parent = st
-	cur.histBase = cur.hist
+	cur.histBase, cur.entries, cur.lengthBase = cur.hist, 0, cur.length
+	return st
 }
 
 // inheritReads notes that the slots that are read after the kept state old are read after the current one.

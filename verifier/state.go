@@ -113,7 +113,9 @@ type state struct {
 	branches int    // paths from here that are not finished
 
 	hist, histBase uint32 // last step of this state, and last step of its parent
+	entries        int    // steps since its parent that the kernel's history of a path has
 	length         int    // instructions on the path up to here
+	lengthBase     int    // … up to its parent
 	mayGotoDepth   int32  // how often a may_goto fell through
 	returned       bool   // a callback has just returned to the helper call that called it
 

@@ -37,6 +37,7 @@ func (v *verifier) visit() (done bool, err *Error) {
 	if v.stats.Processed > v.profile.MaxProcessed {
 		return false, v.fail(TooComplex, "BPF program is too large. Processed %d insn", v.stats.Processed)
 	}
+	v.countEntry()
 	if in.prune {
 		if pruned, err := v.pruned(in); pruned || err != nil {
 			if v.log != nil && pruned {
@@ -44,6 +45,9 @@ func (v *verifier) visit() (done bool, err *Error) {
 			}
 			return pruned, err
 		}
+	}
+	if v.cur.length-v.cur.lengthBase >= maxBack {
+		v.checkpoint(-1)
 	}
 	if v.log != nil {
 		v.logInsn()
@@ -56,6 +60,18 @@ func (v *verifier) visit() (done bool, err *Error) {
 		return false, v.checkLegal(v.pc)
 	}
 	return v.step(in)
+}
+
+// countEntry counts the path's last step when the kernel's history has an entry for it: at the end of a jump, of an access
+// to a spilled register, and of a branch that narrows several registers (kernel: push_jmp_history).
+func (v *verifier) countEntry() {
+	cur := v.cur
+	if cur.hist == cur.histBase {
+		return
+	}
+	if s := v.steps.at(cur.hist); s.stack|s.links != 0 || v.insns[s.pc].entry {
+		cur.entries++
+	}
 }
 
 // step checks and executes one instruction, and moves pc on.
