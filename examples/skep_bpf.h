@@ -190,6 +190,16 @@ INLINE u16 csum_replace4(u16 check, u32 old, u32 new)
 	return (u16)~csum_fold(sum);
 }
 
+/* Swaps the MAC addresses. They are aligned to two bytes, and so is the copy: clang moves 16 bits at a time. */
+INLINE void swap_mac(struct eth_hdr *eth)
+{
+	u16 mac[3];
+
+	__builtin_memcpy(mac, eth->dst, 6);
+	__builtin_memcpy(eth->dst, eth->src, 6);
+	__builtin_memcpy(eth->src, mac, 6);
+}
+
 /* ---- helpers ---- */
 
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;

@@ -10,15 +10,6 @@
 const volatile u16 reply_port = 4242; /* source port of the answers */
 const volatile u16 id_step = 1;	      /* added to the IP id, so that every answer has another */
 
-INLINE void swap_mac(struct eth_hdr *eth)
-{
-	u8 mac[6];
-
-	__builtin_memcpy(mac, eth->dst, 6);
-	__builtin_memcpy(eth->dst, eth->src, 6);
-	__builtin_memcpy(eth->src, mac, 6);
-}
-
 SEC("xdp")
 int udp_rewrite(struct xdp_md *ctx)
 {

@@ -29,22 +29,32 @@ var (
 	a64Probes = arm64.X16 // slots that may still be looked at
 )
 
-// hashFunc emits a function: R0 is the result and a64Scratch 0, or a64Scratch is 1 and Go is to be asked. The barriers
-// keep the reads of the table between those of the counter; what a slot leads to is ordered by its address.
+// hashFunc emits a function: R0 is the result and a64Scratch 0, or a64Scratch is 1 and Go is to be asked.
 func (g *a64) hashFunc(f *hashFunc) {
-	again, next, empty, miss, ask := g.a.Labels(1), g.a.Labels(1), g.a.Labels(1), g.a.Labels(1), g.a.Labels(1)
+	walk := g.a.Labels(1)
 	g.hashStart(f)
+	g.hashSlot(f, walk, walk)
+	g.hashHit(f)
+	g.hashReturn(0)
+	g.a.Bind(walk)
+	g.hashWalk(f)
+}
+
+// hashWalk emits the walk from the first slot on. The barriers keep the reads of the table between those of the counter;
+// what a slot leads to is ordered by its address.
+func (g *a64) hashWalk(f *hashFunc) {
+	again, next, other, miss, ask := g.a.Labels(1), g.a.Labels(1), g.a.Labels(1), g.a.Labels(1), g.a.Labels(1)
+	g.a.Imm(a64Temp, uint64(f.Moves))
+	g.a.RM(arm64.LdrW, a64Moves, arm64.IndexedHalf(a64Base, a64Temp))
+	g.a.Z(arm64.DmbIshld)
+	g.firstSlot(f)
+	g.a.Imm(a64Probes, hashProbes)
 	g.a.Bind(again)
-	g.a.RM(arm64.LdrX, a64Elem, arm64.Indexed(a64Index, a64Slot))
-	g.a.RRR(arm64.SubsR, arm64.W, arm64.ZR, a64Elem, a64Hash)
-	g.a.Jcc(arm64.CondNE, empty)
-	g.shiftImm(asm.Rsh, arm64.X, a64Elem, 32)
-	g.a.Jzero(arm64.W, a64Elem, miss)
-	g.hashElem(f, next)
+	g.hashSlot(f, other, next)
 	g.hashHit(f)
 	g.hashReturn(0)
 
-	g.a.Bind(empty)
+	g.a.Bind(other)
 	g.shiftImm(asm.Rsh, arm64.X, a64Elem, 32)
 	g.a.Jzero(arm64.W, a64Elem, miss)
 	g.a.Bind(next)
@@ -71,9 +81,6 @@ func (g *a64) hashFunc(f *hashFunc) {
 func (g *a64) hashStart(f *hashFunc) {
 	g.address(a64Map[asm.R2], 0)
 	g.a.RRR(arm64.AddR, arm64.X, a64Addr, a64Base, a64Addr)
-	g.a.Imm(a64Temp, uint64(f.Moves))
-	g.a.RM(arm64.LdrW, a64Moves, arm64.IndexedHalf(a64Base, a64Temp))
-	g.a.Z(arm64.DmbIshld)
 	g.a.Imm(a64Hash, maps.HashSeed)
 	g.a.Imm(a64Temp, maps.HashMul)
 	for _, w := range f.words {
@@ -83,11 +90,23 @@ func (g *a64) hashStart(f *hashFunc) {
 		g.a.RRRR(arm64.MaddR, arm64.X, a64Hash, a64Hash, a64Temp, arm64.ZR)
 		g.a.RRR(arm64.EorR, arm64.X, a64Hash, a64Hash, a64Slot)
 	}
-	g.a.RRI(arm64.AndI, arm64.W, a64Slot, a64Hash, uint64(f.IndexMask))
-	g.shiftImm(asm.Lsh, arm64.W, a64Slot, 3)
 	g.a.Imm(a64Index, uint64(f.Index))
 	g.a.RRR(arm64.AddR, arm64.X, a64Index, a64Base, a64Index)
-	g.a.Imm(a64Probes, hashProbes)
+	g.firstSlot(f)
+}
+
+func (g *a64) firstSlot(f *hashFunc) {
+	g.a.RRI(arm64.AndI, arm64.W, a64Slot, a64Hash, uint64(f.IndexMask))
+	g.shiftImm(asm.Lsh, arm64.W, a64Slot, 3)
+}
+
+// hashSlot goes on when the key is in the slot. It goes to other, with the slot's contents in a64Elem, when the slot has
+// another hash, and to next when it has another key.
+func (g *a64) hashSlot(f *hashFunc, other, next label) {
+	g.a.RM(arm64.LdrX, a64Elem, arm64.Indexed(a64Index, a64Slot))
+	g.a.RRR(arm64.SubsR, arm64.W, arm64.ZR, a64Elem, a64Hash)
+	g.a.Jcc(arm64.CondNE, other)
+	g.hashElem(f, next)
 }
 
 // keyWord loads a word of the key.
@@ -99,9 +118,10 @@ func (g *a64) keyWord(w keyWord) {
 	}
 }
 
-// hashElem finds the address of the element whose number + 1 is in a64Elem, and goes to next when its key is another.
+// hashElem finds the address of the element of the slot in a64Elem, and goes to next when its key is another.
 func (g *a64) hashElem(f *hashFunc, next label) {
-	g.a.RRI(arm64.SubI, arm64.W, a64Elem, a64Elem, 1)
+	g.shiftImm(asm.Rsh, arm64.X, a64Elem, 32)
+	g.a.RRI(arm64.SubI, arm64.W, a64Elem, a64Elem, 1) // an empty slot's is beyond any Max now
 	g.a.Imm(a64Temp, uint64(f.Max))
 	g.a.RRR(arm64.SubsR, arm64.W, arm64.ZR, a64Elem, a64Temp)
 	g.a.Jcc(arm64.CondHS, next)

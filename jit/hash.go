@@ -9,6 +9,9 @@ import (
 // maps does in Go (see the layout there): walk the index table from the slot of the key's hash. Where that does not end
 // soon, or finds nothing while a deletion may be moving slots, it asks Go.
 //
+// The first slot is looked at without more ado: that is where most keys are found. Otherwise the walk begins again, with
+// an eye on the map's counter of moves.
+//
 // It uses R1-R5, which are dead behind a call in verified programs; others call Go.
 
 // hashMap is what a lookup needs to know of a hash.

@@ -21,22 +21,34 @@ var (
 	x64Elem  = x64Map[asm.R5] // the slot's contents, then the element's guest address
 )
 
-// hashFunc emits a function: R0 is the result and x64Scratch 0, or x64Scratch is 1 and Go is to be asked. The native
-// stack keeps the fuel, whose register counts slots, and the map's counter of moves.
+// hashFunc emits a function: R0 is the result and x64Scratch 0, or x64Scratch is 1 and Go is to be asked.
 func (g *x64) hashFunc(f *hashFunc) {
-	again, next, empty, miss, ask := g.a.Labels(1), g.a.Labels(1), g.a.Labels(1), g.a.Labels(1), g.a.Labels(1)
+	walk := g.a.Labels(1)
 	g.hashStart(f)
-	g.a.Bind(again)
-	g.a.RM(amd64.MovRM, amd64.Q, x64Elem, amd64.Mem{Base: x64Index, Index: x64Slot, Scale: 8})
-	g.a.RR(amd64.CmpRM, amd64.L, x64Elem, x64Hash)
-	g.a.Jcc(amd64.CondNE, empty)
-	g.a.RI(amd64.ShrI8, amd64.Q, x64Elem, 32)
-	g.a.Jcc(amd64.CondE, miss)
-	g.hashElem(f, next)
+	g.hashSlot(f, walk, walk)
 	g.hashHit(f)
 	g.hashReturn(0)
+	g.a.Bind(walk)
+	g.hashWalk(f)
+}
 
-	g.a.Bind(empty)
+// hashWalk emits the walk from the first slot on. The native stack keeps the fuel, whose register counts slots, and the
+// counter of moves.
+func (g *x64) hashWalk(f *hashFunc) {
+	again, next, other, miss, ask := g.a.Labels(1), g.a.Labels(1), g.a.Labels(1), g.a.Labels(1), g.a.Labels(1)
+	g.a.O(amd64.PushO, amd64.Q, x64Fuel)
+	g.a.Imm(x64Elem, uint64(f.Moves))
+	g.a.RM(amd64.MovRM, amd64.L, x64Elem, amd64.Indexed(x64Base, x64Elem, 0))
+	g.a.O(amd64.PushO, amd64.Q, x64Elem)
+	g.firstSlot(f)
+	g.a.Imm(amd64.RCX, hashProbes)
+	g.a.Bind(again)
+	g.hashSlot(f, other, next)
+	g.hashHit(f)
+	g.popWalk()
+	g.hashReturn(0)
+
+	g.a.Bind(other)
 	g.a.RI(amd64.ShrI8, amd64.Q, x64Elem, 32)
 	g.a.Jcc(amd64.CondE, miss)
 	g.a.Bind(next)
@@ -46,6 +58,7 @@ func (g *x64) hashFunc(f *hashFunc) {
 	g.a.Jcc(amd64.CondNE, again)
 	g.a.Bind(ask)
 	g.movImm(x64Map[asm.R1], uint64(f.handle))
+	g.popWalk()
 	g.hashReturn(1)
 
 	g.a.Bind(miss)
@@ -56,17 +69,20 @@ func (g *x64) hashFunc(f *hashFunc) {
 	g.a.RI(amd64.TestI32, amd64.L, x64Elem, 1)
 	g.a.Jcc(amd64.CondNE, ask)
 	g.movImm(x64Hash, 0)
+	g.popWalk()
 	g.hashReturn(0)
 }
 
-// hashStart saves what is to be kept, hashes the key and finds the first slot.
+// popWalk drops the counter of moves and restores the fuel.
+func (g *x64) popWalk() {
+	g.a.O(amd64.PopO, amd64.Q, x64Scratch)
+	g.a.O(amd64.PopO, amd64.Q, x64Fuel)
+}
+
+// hashStart hashes the key and finds the first slot.
 func (g *x64) hashStart(f *hashFunc) {
 	g.address(x64Map[asm.R2], 0)
 	g.a.RR(amd64.AddRM, amd64.Q, x64Scratch, x64Base)
-	g.a.O(amd64.PushO, amd64.Q, x64Fuel)
-	g.a.Imm(x64Index, uint64(f.Moves))
-	g.a.RM(amd64.MovRM, amd64.L, amd64.RCX, amd64.Indexed(x64Base, x64Index, 0))
-	g.a.O(amd64.PushO, amd64.Q, amd64.RCX)
 	g.a.Imm(x64Hash, maps.HashSeed)
 	g.a.Imm(x64Slot, maps.HashMul)
 	for _, w := range f.words {
@@ -76,11 +92,23 @@ func (g *x64) hashStart(f *hashFunc) {
 		g.a.RR(amd64.XorRM, amd64.Q, x64Hash, amd64.RDX)
 	}
 	g.loadBase()
-	g.a.RR(amd64.MovRM, amd64.L, x64Slot, x64Hash)
-	g.a.RI(amd64.AndI32, amd64.L, x64Slot, int32(f.IndexMask))
 	g.a.Imm(x64Index, uint64(f.Index))
 	g.a.RR(amd64.AddRM, amd64.Q, x64Index, x64Base)
-	g.a.Imm(amd64.RCX, hashProbes)
+	g.firstSlot(f)
+}
+
+func (g *x64) firstSlot(f *hashFunc) {
+	g.a.RR(amd64.MovRM, amd64.L, x64Slot, x64Hash)
+	g.a.RI(amd64.AndI32, amd64.L, x64Slot, int32(f.IndexMask))
+}
+
+// hashSlot goes on when the key is in the slot. It goes to other, with the slot's contents in x64Elem, when the slot has
+// another hash, and to next when it has another key.
+func (g *x64) hashSlot(f *hashFunc, other, next label) {
+	g.a.RM(amd64.MovRM, amd64.Q, x64Elem, amd64.Mem{Base: x64Index, Index: x64Slot, Scale: 8})
+	g.a.RR(amd64.CmpRM, amd64.L, x64Elem, x64Hash)
+	g.a.Jcc(amd64.CondNE, other)
+	g.hashElem(f, next)
 }
 
 // keyWord loads a word of the key.
@@ -91,9 +119,10 @@ func (g *x64) keyWord(w keyWord) {
 	}
 }
 
-// hashElem makes the slot's element + 1 in x64Elem the address of the element, and goes to next when its key is another.
+// hashElem makes the slot in x64Elem the address of the element, and goes to next when its key is another.
 func (g *x64) hashElem(f *hashFunc, next label) {
-	g.a.RI(amd64.SubI8, amd64.L, x64Elem, 1)
+	g.a.RI(amd64.ShrI8, amd64.Q, x64Elem, 32)
+	g.a.RI(amd64.SubI8, amd64.L, x64Elem, 1) // an empty slot's is beyond any Max now
 	g.compare(x64Elem, int32(f.Max))
 	g.a.Jcc(amd64.CondAE, next)
 	g.a.RRI(amd64.ImulI32, amd64.L, x64Elem, x64Elem, int32(f.ElemStride))
@@ -111,8 +140,8 @@ func (g *x64) hashElem(f *hashFunc, next label) {
 func (g *x64) hashHit(f *hashFunc) {
 	g.a.RM(amd64.LeaRM, amd64.L, x64Hash, amd64.At(x64Elem, int32(f.ValueOff)))
 	if f.CPUStride != 0 {
-		g.a.RMI(amd64.ImulI32, amd64.L, amd64.RCX, amd64.At(x64State, offCPU), int32(f.CPUStride))
-		g.a.RR(amd64.AddRM, amd64.L, x64Hash, amd64.RCX)
+		g.a.RMI(amd64.ImulI32, amd64.L, x64Word, amd64.At(x64State, offCPU), int32(f.CPUStride))
+		g.a.RR(amd64.AddRM, amd64.L, x64Hash, x64Word)
 	}
 	if f.Refs != 0 {
 		g.a.RM(amd64.MovRM, amd64.L, x64Elem, amd64.Mem{Base: x64Index, Index: x64Slot, Scale: 8, Disp: 4})
@@ -121,10 +150,8 @@ func (g *x64) hashHit(f *hashFunc) {
 	}
 }
 
-// hashReturn drops the counter of moves, restores the fuel and returns with that in x64Scratch.
+// hashReturn returns with that in x64Scratch.
 func (g *x64) hashReturn(ask uint64) {
-	g.a.O(amd64.PopO, amd64.Q, x64Scratch)
-	g.a.O(amd64.PopO, amd64.Q, x64Fuel)
 	g.movImm(x64Scratch, ask)
 	g.a.Z(amd64.Ret, amd64.L)
 }

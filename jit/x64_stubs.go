@@ -54,6 +54,7 @@ func (g *x64) runStub() {
 	g.a.Bind(g.run)
 	g.fromState(amd64.Q, x64Fuel, offFuel)
 	g.loadBase()
+	g.zeroRegs()
 	g.callProgram()
 	g.a.Bind(g.leaveDone)
 	g.toState(amd64.Q, offRegs, amd64.RAX)
@@ -62,15 +63,19 @@ func (g *x64) runStub() {
 	g.toGo()
 }
 
-// callProgram sets the registers as every run starts with them and calls slot 0.
-func (g *x64) callProgram() {
-	g.fromState(amd64.L, x64Map[asm.R1], offCtx)
-	g.fromState(amd64.L, x64Map[asm.R10], offStackTop)
+// zeroRegs clears the registers that have no value at the start of a run.
+func (g *x64) zeroRegs() {
 	for r := asm.R0; r <= asm.R9; r++ {
 		if r != asm.R1 {
 			g.movImm(x64Map[r], 0)
 		}
 	}
+}
+
+// callProgram sets R1 and R10 as every run starts with them and calls slot 0.
+func (g *x64) callProgram() {
+	g.fromState(amd64.L, x64Map[asm.R1], offCtx)
+	g.fromState(amd64.L, x64Map[asm.R10], offStackTop)
 	if g.loops {
 		g.a.MI(amd64.MovI32, amd64.L, amd64.At(x64State, offLoops), 0)
 	}
@@ -80,31 +85,44 @@ func (g *x64) callProgram() {
 	g.a.Call(g.slot(0))
 }
 
-// batchStub runs the program on one frame after the other and writes result and count into each frame header.
+// batchStub runs the program on one frame after the other and writes result and count into each frame header. A program
+// that was verified reads no register that it has not written: those are zeroed once, so that none has anything of the host's.
 func (g *x64) batchStub() {
 	next := g.a.Labels(1)
 	g.a.Bind(g.batch)
 	g.fromState(amd64.Q, x64Fuel, offFuel)
 	g.loadBase()
+	if g.t.verified {
+		g.zeroRegs()
+	}
 	g.a.Bind(next)
 	g.charge(frameCost)
 	g.toState(amd64.Q, offFrameFuel, x64Fuel)
+	if !g.t.verified {
+		g.zeroRegs()
+	}
 	g.callProgram()
 	cursor, insns := amd64.RDI, amd64.RSI
 	g.fromState(amd64.L, cursor, offCtx)
 	g.fromState(amd64.Q, insns, offFrameFuel)
 	g.a.RR(amd64.SubRM, amd64.Q, insns, x64Fuel)
-	header := amd64.Indexed(x64Base, x64Scratch, 0)
-	g.address(cursor, prog.FrameInsns)
-	g.a.MR(amd64.MovMR, amd64.Q, header, insns)
-	g.address(cursor, prog.FrameRet)
-	g.a.MR(amd64.MovMR, amd64.Q, header, amd64.RAX)
+	g.a.MR(amd64.MovMR, amd64.Q, g.header(cursor, prog.FrameInsns), insns)
+	g.a.MR(amd64.MovMR, amd64.Q, g.header(cursor, prog.FrameRet), amd64.RAX)
 	g.a.RM(amd64.AddRM, amd64.L, cursor, amd64.At(x64State, offStride))
 	g.toState(amd64.L, offCtx, cursor)
 	g.a.MI(amd64.SubI8, amd64.L, amd64.At(x64State, offLeft), 1)
 	g.a.Jcc(amd64.CondE, g.leaveDone)
 	g.goFuelled(next)
 	g.leaveFor(exitBatch, 0, next)
+}
+
+// header is a field of the header of the frame at cursor, a guest address that Go has given.
+func (g *x64) header(cursor amd64.Reg, off int32) amd64.Mem {
+	if g.t.mask == ^uint32(0) {
+		return amd64.Indexed(x64Base, cursor, off) // at worst in the margin
+	}
+	g.address(cursor, off)
+	return amd64.Indexed(x64Base, x64Scratch, 0)
 }
 
 // callbackStub calls a function of the program in the middle of a helper. Unlike a run's end, R1-R5 are kept: they are
