@@ -33,7 +33,7 @@ struct frame {
 
 _Static_assert(sizeof(struct frame) == 128, "the stride of skep's frames");
 
-int FUNC(struct xdp_md *ctx);
+int workload(struct xdp_md *ctx);
 
 static struct {
 	uint32_t len;
@@ -133,7 +133,7 @@ static int compare(const void *a, const void *b)
 int main(int argc, char **argv)
 {
 	uint64_t verdicts[VERDICTS] = {0};
-	int (*volatile program)(struct xdp_md *) = FUNC; /* not to be inlined */
+	int (*volatile program)(struct xdp_md *) = workload; /* not to be inlined */
 
 	if (argc != 3 || atoi(argv[2]) < 1) {
 		fprintf(stderr, "usage: harness PACKETS ROUNDS\n");

@@ -65,9 +65,12 @@ func run(out io.Writer, clang, root, only string, rounds int) error {
 		list = []*workloads.Workload{w}
 	}
 	fmt.Fprintf(out, "goos: %s\ngoarch: %s\npkg: github.com/skepvm/skep/bench/workloads\n", runtime.GOOS, runtime.GOARCH)
+	b, err := newBench(dir, root, clang)
+	if err != nil {
+		return err
+	}
 	for _, w := range list {
-		b := bench{w: w, dir: dir, root: root, clang: clang}
-		r, err := b.run(rounds)
+		r, err := b.run(w, rounds)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Name, err)
 		}
@@ -77,10 +80,23 @@ func run(out io.Writer, clang, root, only string, rounds int) error {
 	return nil
 }
 
-// bench is a workload on its way to a figure.
-type bench struct {
-	w                *workloads.Workload
-	dir, root, clang string
+// bench compiles and runs workloads in a directory of its own.
+type bench struct{ dir, root, clang, harness string }
+
+// newBench compiles the harness.
+func newBench(dir, root, clang string) (*bench, error) {
+	b := &bench{dir, root, clang, filepath.Join(dir, "harness.o")}
+	return b, b.compile("-c", b.source("harness.c"), "-o", b.harness)
+}
+
+func (b *bench) source(name string) string { return filepath.Join(b.root, "bench", "native", name) }
+
+func (b *bench) compile(args ...string) error {
+	args = append([]string{"-O2"}, args...)
+	if out, err := exec.Command(b.clang, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", b.clang, strings.Join(args, " "), err, out)
+	}
+	return nil
 }
 
 // result is what the harness printed.
@@ -89,13 +105,15 @@ type result struct {
 	verdicts         [5]uint64 // how often each XDP verdict came
 }
 
-func (b *bench) run(rounds int) (*result, error) {
-	program, err := b.build()
+func (b *bench) run(w *workloads.Workload, rounds int) (*result, error) {
+	program, packets := filepath.Join(b.dir, w.Name), filepath.Join(b.dir, w.Name+".packets")
+	// The harness calls its program workload: this one is renamed.
+	err := b.compile("-Wno-int-to-void-pointer-cast", "-D"+w.Func+"=workload", "-include", b.source("native.h"), filepath.Join(b.root, w.Source()),
+		b.harness, "-o", program)
 	if err != nil {
 		return nil, err
 	}
-	packets := filepath.Join(b.dir, b.w.Name+".packets")
-	if err := b.writePackets(packets); err != nil {
+	if err := writePackets(packets, w); err != nil {
 		return nil, err
 	}
 	text, err := exec.Command(program, packets, strconv.Itoa(rounds)).Output()
@@ -110,29 +128,14 @@ func (b *bench) run(rounds int) (*result, error) {
 	return r, err
 }
 
-// build compiles workload and harness apart, so that the call between them stays one.
-func (b *bench) build() (string, error) {
-	object, program := filepath.Join(b.dir, b.w.Name+".o"), filepath.Join(b.dir, b.w.Name)
-	native := filepath.Join(b.root, "bench", "native")
-	for _, args := range [][]string{
-		{"-O2", "-Wno-int-to-void-pointer-cast", "-c", "-include", filepath.Join(native, "native.h"), filepath.Join(b.root, b.w.Source()), "-o", object},
-		{"-O2", "-DFUNC=" + b.w.Func, filepath.Join(native, "harness.c"), object, "-o", program},
-	} {
-		if out, err := exec.Command(b.clang, args...).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%s %s: %w\n%s", b.clang, strings.Join(args, " "), err, out)
-		}
-	}
-	return program, nil
-}
-
 // writePackets writes the packets as harness.c reads them.
-func (b *bench) writePackets(file string) error {
-	packets, err := b.w.Packets()
+func writePackets(file string, w *workloads.Workload) error {
+	packets, err := w.Packets()
 	if err != nil {
 		return err
 	}
 	out := binary.NativeEndian.AppendUint32(nil, uint32(len(packets)))
-	out = binary.NativeEndian.AppendUint32(out, uint32(b.w.Round))
+	out = binary.NativeEndian.AppendUint32(out, uint32(w.Round))
 	for _, p := range packets {
 		out = append(binary.NativeEndian.AppendUint32(out, uint32(len(p))), p...)
 	}

@@ -17,6 +17,8 @@ func TestSameVerdicts(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
+	b, err := newBench(t.TempDir(), "../..", clang)
+	require.NoError(t, err)
 	for _, w := range workloads.All {
 		t.Run(w.Name, func(t *testing.T) {
 			elf, err := w.Object()
@@ -32,8 +34,7 @@ func TestSameVerdicts(t *testing.T) {
 				require.NoError(t, err)
 				want[res.Ret]++
 			}
-			b := bench{w: w, dir: t.TempDir(), root: "../..", clang: clang}
-			got, err := b.run(len(packets) / w.Round)
+			got, err := b.run(w, len(packets)/w.Round)
 			require.NoError(t, err)
 			require.Equal(t, want, got.verdicts)
 			require.Positive(t, got.min)
