@@ -92,15 +92,21 @@ func appendHole(b []byte, h hole, in Insn, next *Insn) []byte {
 		return strconv.AppendUint(append(b, 'w'), uint64(in.Dst), 10)
 	case holeWS:
 		return strconv.AppendUint(append(b, 'w'), uint64(in.Src), 10)
+	case holePD:
+		return strconv.AppendUint(append(b, "%r"...), uint64(in.Dst), 10)
+	case holePS:
+		return strconv.AppendUint(append(b, "%r"...), uint64(in.Src), 10)
 	case holeRI:
 		return strconv.AppendInt(append(b, 'r'), int64(in.Imm), 10)
+	case holePI:
+		return strconv.AppendInt(append(b, "%r"...), int64(in.Imm), 10)
 	case holeOff:
 		return appendDisplacement(b, int64(in.Off))
 	case holeIx:
 		return appendDisplacement(b, int64(in.Imm))
 	case holeDisp:
 		return appendSigned(b, int64(in.Off))
-	case holeK, holeHelper, holeKfunc, holeMap:
+	case holeK, holeBits, holeHelper, holeKfunc, holeMap:
 		return strconv.AppendInt(b, int64(in.Imm), 10)
 	case holeJ:
 		return appendSigned(b, int64(in.Off))

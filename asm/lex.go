@@ -62,6 +62,38 @@ func lex(line string, lineNo int) ([]token, error) {
 	return append(tokens, token{kind: tokenEnd, col: len(line) + 1}), nil
 }
 
+// blockComment follows /* comments */ over lines.
+type blockComment struct {
+	open      bool
+	line, col int // where it began
+}
+
+// blank puts spaces in the place of block comments. What follows a line comment is left as it is.
+func (c *blockComment) blank(line string, lineNo int) string {
+	if !c.open && !strings.Contains(line, "/*") {
+		return line
+	}
+	out := []byte(line)
+	for i := 0; i < len(line); i++ {
+		rest := line[i:]
+		switch {
+		case c.open && strings.HasPrefix(rest, "*/"):
+			c.open = false
+			out[i], out[i+1] = ' ', ' '
+			i++
+		case c.open:
+			out[i] = ' '
+		case rest[0] == ';' || rest[0] == '#' || strings.HasPrefix(rest, "//"):
+			return string(out)
+		case strings.HasPrefix(rest, "/*"):
+			*c = blockComment{true, lineNo, i + 1}
+			out[i], out[i+1] = ' ', ' '
+			i++
+		}
+	}
+	return string(out)
+}
+
 func punctuationAt(s string) string {
 	for _, p := range punctuation {
 		if strings.HasPrefix(s, p) {

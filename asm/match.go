@@ -103,9 +103,9 @@ func (m *matcher) literal(lit token) bool {
 	return true
 }
 
-// wanted joins what would have been right into words. Long lists of literals are only counted.
+// wanted joins what would have been right into words, but not long lists of literals.
 func (m *matcher) wanted() string {
-	const enough = 8
+	const enough, tooMany = 8, 20 // beside words, and alone
 	if m.far == 0 {
 		return "an instruction"
 	}
@@ -121,7 +121,7 @@ func (m *matcher) wanted() string {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
-	if n := len(literals); n > enough && len(words) > 0 {
+	if n := len(literals); n > tooMany || n > enough && len(words) > 0 {
 		literals = []string{"a keyword"}
 	}
 	all := append(words, literals...)
@@ -135,11 +135,11 @@ func (m *matcher) wanted() string {
 // fill reads the operand of a hole into the instruction.
 func (m *matcher) fill(h hole) bool {
 	switch h {
-	case holeRD, holeWD:
+	case holeRD, holeWD, holePD:
 		return m.register(h, &m.in.Dst)
-	case holeRS, holeWS:
+	case holeRS, holeWS, holePS:
 		return m.register(h, &m.in.Src)
-	case holeRI:
+	case holeRI, holePI:
 		reg := Reg(0)
 		ok := m.register(h, &reg)
 		m.in.Imm = int32(reg)
@@ -150,6 +150,8 @@ func (m *matcher) fill(h hole) bool {
 		return m.displacement("an offset of 32 bits", math.MinInt32, math.MaxInt32, func(v int64) { m.in.Imm = int32(v) })
 	case holeK:
 		return m.immediate()
+	case holeBits:
+		return m.number("a number of 32 bits", math.MinInt32, math.MaxUint32, func(v int64) { m.in.Imm = int32(v) })
 	case holeJ:
 		return m.target(wantJump, false, FieldOff, math.MinInt16, math.MaxInt16)
 	case holeL:
@@ -181,20 +183,30 @@ func (m *matcher) fill(h hole) bool {
 
 // register reads a register; a hole's second mention must repeat the first.
 func (m *matcher) register(h hole, field *Reg) bool {
-	prefix := byte('r')
-	if h == holeWD || h == holeWS {
-		prefix = 'w'
+	prefix, shown := byte('r'), "r"
+	switch h {
+	case holeWD, holeWS:
+		prefix, shown = 'w', "w"
+	case holePD, holePS, holePI:
+		shown = "%r"
 	}
-	t := m.next()
+	t, used := m.next(), 1
+	if shown == "%r" && t.text == "%" {
+		t, used = m.tokens[m.pos+1], 2
+	}
 	r, ok := register(t.text, prefix)
+	if shown == "%r" && t.text == "rfp" {
+		r, ok = FP, true
+	}
 	switch {
 	case m.filled[h] && (!ok || r != *field):
-		return m.fail(fmt.Sprintf("%c%d again", prefix, *field))
+		return m.fail(fmt.Sprintf("%s%d again", shown, *field))
 	case !ok:
-		return m.fail(fmt.Sprintf("a register %c0..%c10", prefix, prefix))
+		m.pos += used - 1 // behind the %
+		return m.fail(fmt.Sprintf("a register %s0..%s10", shown, shown))
 	}
 	m.filled[h], *field = true, r
-	m.pos++
+	m.pos += used
 	return true
 }
 

@@ -30,7 +30,7 @@ func (e *SyntaxError) Error() string {
 
 // Parse reads assembler text: a line holds an instruction as Format writes it, or as LLVM or the kernel's log do where
 // they differ, and before it any number of labels ("out:"). Jumps and calls name labels or count slots; comments
-// begin with ;, # or // and end with the line. Numbers are decimal or 0x hexadecimal, either may be negative.
+// begin with ;, # or // and end with the line, or lie between /* and */. Numbers are decimal or 0x hexadecimal, either may be negative.
 // The fields that the text gives are encoded as they are: whether they are legal is for Check to say.
 // Every error is a *SyntaxError.
 func Parse(src string, opts ParseOptions) ([]Insn, error) { return syntax().parse(src, opts) }
@@ -39,14 +39,18 @@ func (g *grammar) parse(src string, opts ParseOptions) ([]Insn, error) {
 	p := parser{grammar: g, opts: opts, labels: map[string]int{}}
 	lines := strings.Split(src, "\n")
 	statements := make([]statement, 0, len(lines))
+	var block blockComment
 	for i, line := range lines {
-		st, err := p.readLine(line, i+1)
+		st, err := p.readLine(block.blank(line, i+1), i+1)
 		if err != nil {
 			return nil, err
 		}
 		if st.tokens[0].kind != tokenEnd || len(st.labels) > 0 {
 			statements = append(statements, st)
 		}
+	}
+	if block.open {
+		return nil, &SyntaxError{Line: block.line, Col: block.col, Want: "a comment that ends", Found: "/*"}
 	}
 	for _, st := range statements {
 		for _, l := range st.labels {

@@ -10,10 +10,12 @@ import (
 // holes in braces, each the home of an operand:
 //
 //	{rd} {rs}     Dst and Src as r0..r10        {wd} {ws}   as w0..w10
-//	{ri}          Imm as r0..r10
+//	{pd} {ps}     as %r0..%r10
+//	{ri} {pi}     Imm as r0..r10, %r0..%r10
 //	{off}         Off as " + 4" or " - 4"       {ix}        Imm the same way
 //	{disp}        Off as "+4" or "-4"
-//	{k}           Imm as a number               {j} {l}     Off, Imm as a jump target: +3, or a label
+//	{k}           Imm as a number               {bits}      the same, of any 32 bits
+//	{j} {l}       Off, Imm as a jump target: +3, or a label
 //	{fn}          Imm as a function: pc+5, or a label
 //	{helper} {kfunc} {map}                      Imm as a number, or a name that ParseOptions resolves
 //	{module}      Off as " module 2", or nothing when 0
@@ -26,11 +28,15 @@ const (
 	holeRS
 	holeWD
 	holeWS
+	holePD
+	holePS
 	holeRI
+	holePI
 	holeOff
 	holeIx
 	holeDisp
 	holeK
+	holeBits
 	holeJ
 	holeL
 	holeFn
@@ -43,8 +49,8 @@ const (
 )
 
 var holeNames = map[string]hole{
-	"rd": holeRD, "rs": holeRS, "wd": holeWD, "ws": holeWS, "ri": holeRI, "off": holeOff, "ix": holeIx, "disp": holeDisp, "k": holeK, "j": holeJ, "l": holeL,
-	"fn": holeFn, "helper": holeHelper, "kfunc": holeKfunc, "map": holeMap, "module": holeModule, "q": holeQ, "up": holeUp,
+	"rd": holeRD, "rs": holeRS, "wd": holeWD, "ws": holeWS, "pd": holePD, "ps": holePS, "ri": holeRI, "pi": holePI, "off": holeOff, "ix": holeIx, "disp": holeDisp, "k": holeK, "bits": holeBits,
+	"j": holeJ, "l": holeL, "fn": holeFn, "helper": holeHelper, "kfunc": holeKfunc, "map": holeMap, "module": holeModule, "q": holeQ, "up": holeUp,
 }
 
 // part is a literal or a hole of a template.

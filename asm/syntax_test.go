@@ -39,9 +39,11 @@ func testSyntax(t *testing.T, file string, parse func(string, asm.ParseOptions) 
 		}
 		want := decodeHex(t, code)
 		seen[asm.KindOf(want[0]).Info().Class] = true
-		got, err := parse(text, names)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
+		for _, parse := range []func(string, asm.ParseOptions) ([]asm.Insn, error){parse, asm.ParseAny} {
+			got, err := parse(text, names)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
 		if written {
 			require.Equal(t, text+"\n", format(want))
 		}
@@ -58,6 +60,16 @@ func TestSyntaxErrors(t *testing.T) {
 		var syntax *asm.SyntaxError
 		require.ErrorAs(t, err, &syntax)
 		require.Equal(t, want, err.Error())
+	})
+}
+
+func TestMnemonicErrors(t *testing.T) {
+	lines(t, "mnemonic_errors.txt", func(t *testing.T, line string) {
+		parts := strings.Split(line, " => ")
+		_, err := asm.ParseMnemonic(strings.ReplaceAll(parts[0], `\n`, "\n"), names)
+		require.EqualError(t, err, parts[1])
+		_, err = asm.ParseAny(strings.ReplaceAll(parts[0], `\n`, "\n"), names)
+		require.EqualError(t, err, parts[len(parts)-1])
 	})
 }
 
@@ -153,16 +165,7 @@ func FuzzFormat(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := asm.FormatProgram(prog)
-		got, err := asm.Parse(text, asm.ParseOptions{})
-		if err != nil || string(asm.EncodeProgram(got)) != string(asm.EncodeProgram(prog)) {
-			t.Fatalf("%v\n%s%v\n%v", prog, text, got, err)
-		}
-		text = asm.FormatMnemonicProgram(prog)
-		got, err = asm.ParseMnemonic(text, asm.ParseOptions{})
-		if err != nil || string(asm.EncodeProgram(got)) != string(asm.EncodeProgram(prog)) {
-			t.Fatalf("%v\n%s%v\n%v", prog, text, got, err)
-		}
+		roundTrip(t, "program", prog, false)
 		for pc, in := range prog {
 			k := asm.KindOf(in)
 			if err := asm.Check(in); err == nil && k == asm.Invalid {
@@ -190,29 +193,26 @@ func FuzzParse(f *testing.F) {
 		f.Add(asm.FormatMnemonic(k.Example(), &asm.Insn{}))
 	}
 	f.Fuzz(func(t *testing.T, src string) {
-		if prog, err := asm.ParseMnemonic(src, names); err == nil {
-			again, err := asm.ParseMnemonic(asm.FormatMnemonicProgram(prog), asm.ParseOptions{})
-			if err != nil || fmt.Sprint(again) != fmt.Sprint(prog) {
-				t.Fatalf("%q: %v, then %v %v", src, prog, again, err)
-			}
-		}
-		prog, err := asm.Parse(src, names)
-		if err != nil {
-			var e *asm.SyntaxError
-			lines := strings.Split(src, "\n")
-			if !errors.As(err, &e) || e.Line < 1 || e.Line > len(lines) || e.Col < 1 || e.Col > len(lines[e.Line-1])+1 {
-				t.Fatalf("%q: %v", src, err)
-			}
-			if e.Found != "" && !strings.HasPrefix(lines[e.Line-1][e.Col-1:], e.Found) && e.Found != "\uFFFD" {
-				t.Fatalf("%q: %v is not there", src, err)
-			}
-			return
-		}
-		again, err := asm.Parse(asm.FormatProgram(prog), asm.ParseOptions{})
-		if err != nil || fmt.Sprint(again) != fmt.Sprint(prog) {
-			t.Fatalf("%q: %v, then %v %v", src, prog, again, err)
+		for _, parse := range []func(string, asm.ParseOptions) ([]asm.Insn, error){asm.Parse, asm.ParseMnemonic, asm.ParseAny} {
+			checkParse(t, src, parse)
 		}
 	})
+}
+
+func checkParse(t *testing.T, src string, parse func(string, asm.ParseOptions) ([]asm.Insn, error)) {
+	prog, err := parse(src, names)
+	if err == nil {
+		roundTrip(t, src, prog, false)
+		return
+	}
+	var e *asm.SyntaxError
+	lines := strings.Split(src, "\n")
+	if !errors.As(err, &e) || e.Line < 1 || e.Line > len(lines) || e.Col < 1 || e.Col > len(lines[e.Line-1])+1 {
+		t.Fatalf("%q: %v", src, err)
+	}
+	if e.Found != "" && !strings.HasPrefix(lines[e.Line-1][e.Col-1:], e.Found) && e.Found != "\uFFFD" {
+		t.Fatalf("%q: %v is not there", src, err)
+	}
 }
 
 func BenchmarkParse(b *testing.B) {
