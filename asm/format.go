@@ -15,39 +15,77 @@ func Format(in Insn, next *Insn) string {
 }
 
 // AppendFormat appends what Format returns to b.
-func AppendFormat(b []byte, in Insn, next *Insn) []byte { return syntax().append(b, in, next) }
+func AppendFormat(b []byte, in Insn, next *Insn) []byte {
+	g := syntax()
+	return g.append(b, g.find(in, next), in, next, nil)
+}
 
 // FormatProgram returns the text of a whole program, a line an instruction: Parse reads it back unchanged.
-func FormatProgram(prog []Insn) string { return syntax().program(prog) }
+func FormatProgram(prog []Insn) string { return (&Printer{}).program(prog) }
 
-func (g *grammar) append(b []byte, in Insn, next *Insn) []byte {
-	t := g.find(in, next)
+// Printer writes instructions of programs as text. The zero value writes what Format does.
+type Printer struct {
+	Mnemonic bool // the mnemonic syntax instead of LLVM's
+	// Label names the slots that jumps and calls go to; those for which it returns "" are written as distances. nil names
+	// none. Who reads the text back must put the labels there.
+	Label func(pc int) string
+}
+
+// Append appends the text of the instruction at prog[pc], and returns the number of its slots: 2 for a 64-bit immediate load
+// that is written in full, else 1.
+func (p *Printer) Append(b []byte, prog []Insn, pc int) ([]byte, int) {
+	g := syntax()
+	if p.Mnemonic {
+		g = mnemonics()
+	}
+	in, next := prog[pc], &Insn{Op: 0xff} // behind the last slot there is no half of a load
+	if pc+1 < len(prog) {
+		next = &prog[pc+1]
+	}
+	t, slots := g.find(in, next), 1
+	if t != nil && t.kind == LdImm64 {
+		slots = 2
+	}
+	var label func(distance int32) string
+	if p.Label != nil {
+		label = func(distance int32) string { return p.Label(pc + 1 + int(distance)) }
+	}
+	return g.append(b, t, in, next, label), slots
+}
+
+func (p *Printer) program(prog []Insn) string {
+	var b []byte
+	for pc, slots := 0, 0; pc < len(prog); pc += slots {
+		b, slots = p.Append(b, prog, pc)
+		b = append(b, '\n')
+	}
+	return string(b)
+}
+
+// append writes in as t, or as its fields when t is nil. label, if not nil, names what lies a distance from the next slot.
+func (g *grammar) append(b []byte, t *template, in Insn, next *Insn, label func(int32) string) []byte {
 	if t == nil {
 		return fmt.Appendf(b, ".insn 0x%02x %d %d %d %d", in.Op, in.Dst, in.Src, in.Off, in.Imm)
 	}
 	for i := range t.parts {
-		if p := &t.parts[i]; p.hole == holeNone {
+		p := &t.parts[i]
+		if p.hole == holeNone {
 			b = append(b, p.text...)
-		} else {
-			b = appendHole(b, p.hole, in, next)
+			continue
 		}
+		if label != nil && (p.hole == holeJ || p.hole == holeL || p.hole == holeFn) {
+			distance := in.Imm
+			if p.hole == holeJ {
+				distance = int32(in.Off)
+			}
+			if name := label(distance); name != "" {
+				b = append(b, name...)
+				continue
+			}
+		}
+		b = appendHole(b, p.hole, in, next)
 	}
 	return b
-}
-
-func (g *grammar) program(prog []Insn) string {
-	var b []byte
-	for pc := 0; pc < len(prog); pc++ {
-		next := &Insn{Op: 0xff} // behind the last slot there is no half of a load
-		if pc+1 < len(prog) {
-			next = &prog[pc+1]
-		}
-		b = append(g.append(b, prog[pc], next), '\n')
-		if t := g.find(prog[pc], next); t != nil && t.kind == LdImm64 {
-			pc++
-		}
-	}
-	return string(b)
 }
 
 // find returns the template that shows every field of in, nil when there is none.

@@ -162,11 +162,11 @@ func (m *matcher) fill(h hole) bool {
 		if _, ok := m.parser.labels[m.next().text]; ok {
 			return m.fail("a helper's number or name") // a label hides a helper
 		}
-		return m.named("a helper's number or name", m.parser.opts.Helpers)
+		return m.named("a helper's number", m.parser.opts.Helpers)
 	case holeKfunc:
-		return m.named("a kernel function's number or name", m.parser.opts.Kfuncs)
+		return m.named("a kernel function's number", m.parser.opts.Kfuncs)
 	case holeMap:
-		return m.named("a map's number or name", m.parser.opts.Maps)
+		return m.named("a map's number", m.parser.opts.Maps)
 	case holeModule:
 		if m.next().text != "module" {
 			return true
@@ -301,8 +301,11 @@ func (m *matcher) target(want string, pc bool, field Field, min, max int64) bool
 	})
 }
 
-// named reads a number, or a name that lookup knows.
+// named reads a number, or a name that lookup, if there is one, knows.
 func (m *matcher) named(want string, lookup func(string) (int32, bool)) bool {
+	if lookup != nil {
+		want += " or name"
+	}
 	if t := m.next(); t.kind == tokenName && lookup != nil {
 		if id, ok := lookup(t.text); ok {
 			m.in.Imm = id

@@ -12,11 +12,12 @@ import (
 
 // FormatMnemonic is Format in the mnemonic syntax.
 func FormatMnemonic(in Insn, next *Insn) string {
-	return string(mnemonics().append(make([]byte, 0, 48), in, next))
+	g := mnemonics()
+	return string(g.append(make([]byte, 0, 48), g.find(in, next), in, next, nil))
 }
 
 // FormatMnemonicProgram is FormatProgram in the mnemonic syntax.
-func FormatMnemonicProgram(prog []Insn) string { return mnemonics().program(prog) }
+func FormatMnemonicProgram(prog []Insn) string { return (&Printer{Mnemonic: true}).program(prog) }
 
 // ParseMnemonic is Parse in the mnemonic syntax: the same labels, comments, names and errors. Where assemblers spell an
 // instruction in several ways it reads all of them; the % before a register may be left out.

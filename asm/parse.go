@@ -35,7 +35,27 @@ func (e *SyntaxError) Error() string {
 // Every error is a *SyntaxError.
 func Parse(src string, opts ParseOptions) ([]Insn, error) { return syntax().parse(src, opts) }
 
+// Source is a program as read from assembler text.
+type Source struct {
+	Insns  []Insn
+	Lines  []int          // of the text, from 1, by slot
+	Labels map[string]int // slots; that of a label at the end is len(Insns)
+}
+
+// ParseSource is ParseAny for those who want to know what came from where.
+func ParseSource(src string, opts ParseOptions) (*Source, error) {
+	return either().parseSource(src, opts)
+}
+
 func (g *grammar) parse(src string, opts ParseOptions) ([]Insn, error) {
+	s, err := g.parseSource(src, opts)
+	if err != nil {
+		return nil, err
+	}
+	return s.Insns, nil
+}
+
+func (g *grammar) parseSource(src string, opts ParseOptions) (*Source, error) {
 	p := parser{grammar: g, opts: opts, labels: map[string]int{}}
 	lines := strings.Split(src, "\n")
 	statements := make([]statement, 0, len(lines))
@@ -62,8 +82,14 @@ func (g *grammar) parse(src string, opts ParseOptions) ([]Insn, error) {
 		if err := p.statement(st); err != nil {
 			return nil, err
 		}
+		for len(p.lines) < len(p.prog) {
+			p.lines = append(p.lines, st.line)
+		}
 	}
-	return p.prog, p.resolve()
+	if err := p.resolve(); err != nil {
+		return nil, err
+	}
+	return &Source{p.prog, p.lines, p.labels}, nil
 }
 
 // statement is a line that says something.
@@ -85,6 +111,7 @@ type parser struct {
 	grammar *grammar
 	opts    ParseOptions
 	prog    []Insn
+	lines   []int
 	labels  map[string]int // slots; -1 while only known to exist
 	jumps   []jump
 }

@@ -45,6 +45,8 @@ type Options struct {
 	// Kconfig gives values of "extern … __kconfig" variables by name (CONFIG_HZ: "250"), in the syntax of a kernel's
 	// .config: y, n, m, numbers, strings in double quotes. It goes before the built-in values.
 	Kconfig map[string]string
+	// Helpers gives the id of a helper that assembler text calls by name; nil knows none.
+	Helpers func(name string) (id int32, ok bool)
 }
 
 // Object is what a file contains.
@@ -114,10 +116,14 @@ func ReadFile(path string) ([]byte, error) {
 	return readAll(f, filepath.Base(path))
 }
 
-// LoadBytes loads what data holds: an ELF object, or else instructions (see LoadRaw); name stands for it in messages.
+// LoadBytes loads what data holds: an ELF object, assembler text (see LoadAsm), or plain instructions as bytes or in
+// hexadecimal (see LoadRaw); name stands for it in messages.
 func LoadBytes(data []byte, name string, opts Options) (*Object, error) {
-	if bytes.HasPrefix(data, elfMagic) {
+	switch {
+	case bytes.HasPrefix(data, elfMagic):
 		return loadELF(data, name, opts)
+	case len(data) <= MaxFile && isText(data) && !isHex(data, name):
+		return LoadAsm(data, name, opts)
 	}
 	return LoadRaw(data, name, opts)
 }

@@ -1,10 +1,13 @@
 package object
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/prog"
@@ -36,12 +39,49 @@ func LoadRaw(data []byte, name string, opts Options) (*Object, error) {
 	if err != nil {
 		return nil, &Error{name, -1, err.Error()}
 	}
-	p := &prog.Program{Name: name, Type: opts.Type, License: "GPL", Object: name, Insns: insns, Funcs: rawFuncs(insns, name)}
-	p.Broken = rawBroken(insns)
+	return rawObject(&prog.Program{Insns: insns, Funcs: rawFuncs(insns, name)}, name, opts), nil
+}
+
+// rawObject makes an object of a program that has nothing but instructions.
+func rawObject(p *prog.Program, name string, opts Options) *Object {
+	p.Name, p.Type, p.License, p.Object, p.Broken = name, opts.Type, "GPL", name, rawBroken(p.Insns)
 	if p.Type == prog.Unspec && p.Broken == "" {
 		p.Broken = "plain instructions have no program type: say which it is"
 	}
-	return &Object{File: name, License: p.License, Programs: []*prog.Program{p}}, nil
+	return &Object{File: name, License: p.License, Programs: []*prog.Program{p}}
+}
+
+// LoadAsm reads a program of assembler text, each line in either of package asm's syntaxes. Functions have the names of their
+// labels, and the lines of the text are the program's source. An error's cause is an *asm.SyntaxError; the rest is as for LoadRaw.
+func LoadAsm(src []byte, name string, opts Options) (*Object, error) {
+	text := string(src)
+	s, err := asm.ParseSource(text, asm.ParseOptions{Helpers: opts.Helpers})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s:%w", name, err)
+	case len(s.Insns) == 0:
+		return nil, &Error{name, 0, "no instructions"}
+	case len(s.Insns) > MaxInsns:
+		return nil, &Error{name, -1, fmt.Sprintf("more than %d instructions", MaxInsns)}
+	}
+	p := &prog.Program{Insns: s.Insns, Funcs: rawFuncs(s.Insns, name)}
+	names := map[int]string{}
+	for label, pc := range s.Labels {
+		if was, ok := names[pc]; !ok || label < was {
+			names[pc] = label
+		}
+	}
+	for i := range p.Funcs {
+		p.Funcs[i].Name = cmp.Or(names[p.Funcs[i].Start], p.Funcs[i].Name)
+	}
+	lines := strings.Split(text, "\n")
+	for pc, line := range s.Lines {
+		if pc > 0 && line == s.Lines[pc-1] {
+			continue // the second slot of a load
+		}
+		p.Lines = append(p.Lines, prog.Line{PC: pc, File: name, Line: line, Col: 1, Text: strings.TrimSpace(lines[line-1])})
+	}
+	return rawObject(p, name, opts), nil
 }
 
 // rawBroken names the first thing that instructions refer to and that a file of them alone does not have, "" when there is none.
@@ -85,6 +125,22 @@ func rawFuncs(insns []asm.Insn, name string) []prog.Func {
 	}
 	funcs[0].Name, funcs[0].Global = name, true
 	return funcs
+}
+
+// isHex reports whether text that is one of both is hexadecimal digits, not assembler: its file is called so, or its first word
+// is digits alone. No assembler statement begins with such a word but "add".
+func isHex(text []byte, name string) bool {
+	for len(text) > 0 {
+		line, rest, _ := bytes.Cut(text, []byte("\n"))
+		text = rest
+		words := bytes.Fields(line)
+		if len(words) == 0 || words[0][0] == '#' || bytes.HasPrefix(words[0], []byte("//")) {
+			continue
+		}
+		word := string(words[0])
+		return strings.HasSuffix(name, ".hex") || word != "add" && strings.Trim(word, "0123456789abcdefABCDEF") == ""
+	}
+	return true // nothing but comments
 }
 
 // isText reports whether data looks like text. Programs never do: opcodes of ALU and jumps have bits that no text has,

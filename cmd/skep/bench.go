@@ -14,6 +14,7 @@ import (
 	"github.com/skepvm/skep/conformance/kernel"
 	"github.com/skepvm/skep/jit"
 	"github.com/skepvm/skep/object"
+	"github.com/skepvm/skep/prog"
 )
 
 type benchFlags struct {
@@ -325,7 +326,11 @@ func (j *benchJob) kernel(rounds int) (*contender, func(), error) {
 	if err := kernel.Available(); err != nil {
 		return nil, nil, err
 	}
-	k, err := kernel.Load(j.file.data)
+	elf, err := j.elf()
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := kernel.Load(elf)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -356,4 +361,23 @@ func (j *benchJob) kernel(rounds int) (*contender, func(), error) {
 		}
 		return float64(total.Nanoseconds()) / float64(len(packets)), nil
 	}}, k.Close, nil
+}
+
+// elf is what the kernel's loader takes: the file, or an object around plain instructions.
+func (j *benchJob) elf() ([]byte, error) {
+	if j.file.isELF() {
+		return j.file.data, nil
+	}
+	obj, err := j.file.load(j.flags)
+	if err != nil {
+		return nil, err
+	}
+	p, section := obj.Program(j.program), ""
+	for i := range prog.Sections { // the shortest name is that of the ordinary attach point
+		s := &prog.Sections[i]
+		if name := strings.TrimSuffix(s.Pattern, "+"); s.Type == p.Type && (section == "" || len(name) < len(section)) {
+			section = name
+		}
+	}
+	return object.WriteELF(p, section)
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"debug/elf"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -22,12 +24,12 @@ type loadFlags struct {
 }
 
 func (f *loadFlags) add(fl *pflag.FlagSet) {
-	fl.StringVar(&f.progType, "type", "", "program type where the section name says nothing: xdp, tc, socket_filter …")
+	fl.StringVar(&f.progType, "type", "", "program type where no section name says it, as in plain instructions: xdp, tc, socket_filter …")
 	fl.StringVar(&f.btf, "btf", "", "type information (BTF, raw or ELF) to relocate CO-RE accesses against; default: the object's own")
 }
 
 func (f *loadFlags) options() (object.Options, error) {
-	o := object.Options{BTFPath: f.btf}
+	o := object.Options{BTFPath: f.btf, Helpers: helperID}
 	if f.progType == "" {
 		return o, nil
 	}
@@ -48,6 +50,9 @@ type file struct {
 	data []byte
 }
 
+// stdinName stands for standard input in messages.
+const stdinName = "<stdin>"
+
 // read reads a file, or standard input for "-".
 func (a *app) read(path string) (*file, error) {
 	if path == "-" {
@@ -55,20 +60,31 @@ func (a *app) read(path string) (*file, error) {
 		if err != nil {
 			return nil, fmt.Errorf("standard input: %w", err)
 		}
-		return &file{"<stdin>", data}, nil
+		return &file{stdinName, data}, nil
 	}
 	data, err := object.ReadFile(path)
 	return &file{filepath.Base(path), data}, err
 }
 
-// load makes an object of the file.
+// load makes an object of the file, whose programs have a type.
 func (f *file) load(flags *loadFlags) (*object.Object, error) {
+	obj, err := f.loadUntyped(flags)
+	if err == nil && flags.progType == "" && !f.isELF() {
+		return nil, fmt.Errorf("%s: plain instructions say no program type: give --type", f.name)
+	}
+	return obj, err
+}
+
+// loadUntyped makes an object of the file. Plain instructions have no type without --type.
+func (f *file) loadUntyped(flags *loadFlags) (*object.Object, error) {
 	o, err := flags.options()
 	if err != nil {
 		return nil, err
 	}
 	return object.LoadBytes(f.data, f.name, o)
 }
+
+func (f *file) isELF() bool { return bytes.HasPrefix(f.data, []byte(elf.ELFMAG)) }
 
 // load reads a file and makes an object of it.
 func (a *app) load(path string, flags *loadFlags) (*object.Object, error) {

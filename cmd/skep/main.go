@@ -93,7 +93,7 @@ Start with "skep demo".`,
 	}
 	root.AddCommand(
 		a.demoCommand(), a.verifyCommand(), a.runCommand(), a.replayCommand(), a.benchCommand(),
-		a.disasmCommand(), a.jitCommand(), a.mapsCommand(), a.generateCommand(), a.explainCommand(),
+		a.asmCommand(), a.disasmCommand(), a.jitCommand(), a.mapsCommand(), a.generateCommand(), a.explainCommand(),
 		a.conformanceCommand(), a.versionCommand(),
 		exitCodesTopic(),
 	)
