@@ -124,7 +124,7 @@ func printListing(w io.Writer, spec *prog.Program, l *jit.Listing) {
 		}
 		left := leftColumn(p)
 		if p.PC >= 0 {
-			left[0] += note(spec, spec.Insns[p.PC])
+			left[0] += comment(note(spec, spec.Insns[p.PC]))
 		}
 		for i := range max(len(left), len(p.Code)) {
 			var text, code string
