@@ -75,7 +75,7 @@ func (f *file) String() string {
 // files makes every vector.
 func files() []file {
 	return slices.Concat(arithmeticVectors(), unaryVectors(), branchVectors(), memoryVectors(), atomicVectors(), immediateLoads(),
-		packetLoads(), castVectors(), errorVectors())
+		packetLoads(), castVectors(), sequenceVectors(), errorVectors())
 }
 
 // write replaces the made files below dir.
