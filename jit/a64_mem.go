@@ -24,6 +24,8 @@ func (g *a64) load(in asm.Insn, info *asm.Info) {
 	}
 }
 
+func (g *a64) loadSwapped(asm.Insn, *asm.Info) bool { return false }
+
 func (g *a64) store(in asm.Insn, info *asm.Info) {
 	m := g.mem(in.Dst, in.Off)
 	src := a64Map[in.Src]

@@ -12,9 +12,10 @@ import (
 
 // Processor is what machine code is generated for.
 type Processor struct {
-	Arch string // as GOARCH: "amd64" or "arm64"
-	BMI2 bool   // amd64: shifts by any register
-	LSE  bool   // arm64: atomics that are one instruction
+	Arch  string // as GOARCH: "amd64" or "arm64"
+	BMI2  bool   // amd64: shifts by any register
+	MOVBE bool   // amd64: loads that swap bytes
+	LSE   bool   // arm64: atomics that are one instruction
 }
 
 // Host is the processor that this process runs on. It has no Arch where there is no machine code.
@@ -62,23 +63,24 @@ type label = int32
 // gen makes the code of one program: what the instructions mean, where fuel is charged, when machine code leaves.
 // How that is said to the processor is emit's business.
 type gen struct {
-	emit   emitter
-	out    assembler // what emit writes to
-	t      target
-	insns  []asm.Insn
-	kinds  []asm.Kind
-	writes []asm.RegSet // by slot
-	second []bool       // by slot: the other half of a 64-bit load
-	leader []bool       // by slot: a basic block begins here
-	slots  label
-	saved  asm.RegSet // of R6-R9, those that a call of a local function must keep
-	loops  bool       // there is a may_goto
-	backs  bool       // there may be callbacks, which can begin anywhere
-	left   int32      // instructions of the block behind the current one
-	flow   flow
-	sites  []pendingSite
-	cold   []coldPath
-	hashes []hashFunc
+	emit    emitter
+	out     assembler // what emit writes to
+	t       target
+	insns   []asm.Insn
+	kinds   []asm.Kind
+	writes  []asm.RegSet // by slot
+	second  []bool       // by slot: the other half of a 64-bit load
+	leader  []bool       // by slot: a basic block begins here
+	slots   label
+	saved   asm.RegSet // of R6-R9, those that a call of a local function must keep
+	loops   bool       // there is a may_goto
+	backs   bool       // there may be callbacks, which can begin anywhere
+	left    int32      // instructions of the block behind the current one
+	swapped int        // slot of the last swap that a load has done; 0 for none
+	flow    flow
+	sites   []pendingSite
+	cold    []coldPath
+	hashes  []hashFunc
 	ways
 }
 
@@ -101,6 +103,8 @@ type emitter interface {
 	constant(dst asm.Reg, v uint64)
 	truncate(dst, src asm.Reg) // dst = uint32(src)
 	load(in asm.Insn, info *asm.Info)
+	// loadSwapped is load and a swap of the bytes that it loads, in which case it is true.
+	loadSwapped(in asm.Insn, info *asm.Info) bool
 	store(in asm.Insn, info *asm.Info)
 	// atomicOp goes to the label that misaligned makes when the address may not be, and isn't, a multiple of the size.
 	atomicOp(in asm.Insn, info *asm.Info, misaligned func() label)
@@ -272,11 +276,13 @@ func (g *gen) insn(pc int) error {
 	case asm.ClassMovsx:
 		g.emit.movsx(in, info)
 	case asm.ClassSwap:
-		g.emit.swap(in, info)
+		if pc != g.swapped {
+			g.emit.swap(in, info)
+		}
 	case asm.ClassImm64:
 		g.emit.constant(in.Dst, asm.Imm64(in, g.insns[pc+1]))
 	case asm.ClassLoad, asm.ClassLoadAcq:
-		g.emit.load(in, info)
+		g.load(pc, in, info)
 	case asm.ClassStore, asm.ClassStoreRel:
 		g.emit.store(in, info)
 	case asm.ClassAtomic:
@@ -312,6 +318,18 @@ func (g *gen) follow(pc int, in asm.Insn, info *asm.Info) {
 	if neverFallsThrough(g.kinds[pc]) {
 		g.flow.falls = false
 	}
+}
+
+// load emits a load, with the swap of all its bytes that follows if the processor has such loads.
+func (g *gen) load(pc int, in asm.Insn, info *asm.Info) {
+	next := pc + 1 // there is one: a load is not the last instruction
+	swap := g.kinds[next].Info()
+	swaps := swap.Class == asm.ClassSwap && swap.Swap != asm.ToLE && swap.Size == info.Size && g.insns[next].Dst == in.Dst
+	if swaps && !info.Signed && info.Class == asm.ClassLoad && !g.leader[next] && !g.backs && g.emit.loadSwapped(in, info) {
+		g.swapped = next
+		return
+	}
+	g.emit.load(in, info)
 }
 
 // alu emits an ALU operation, unless its result is known.

@@ -15,3 +15,11 @@ TEXT ·enter(SB), NOSPLIT|NOFRAME, $0-16
 	MOVQ SP, state_goSP(R12)
 	MOVQ state_nativeSP(R12), SP
 	JMP  AX
+
+// func features() uint32
+TEXT ·features(SB), NOSPLIT, $0-4
+	MOVL $1, AX
+	XORL CX, CX
+	CPUID
+	MOVL CX, ret+0(FP)
+	RET

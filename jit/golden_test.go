@@ -24,6 +24,8 @@ var goldenPrograms = []struct {
 	{"division", "r0 /= r1\nr3 s%= r4\nw5 /= 10\nr6 %= 16\nexit", false},
 	{"memory", "r0 = *(u32 *)(r1 + 4)\n*(u64 *)(r10 - 8) = r0\n*(u16 *)(r2 + 0) = 7\nr0 = *(s8 *)(r3 - 1)\n" +
 		"lock *(u64 *)(r4 + 0) += r5\nr5 = atomic_fetch_or((u32 *)(r4 + 0), r5)\nexit", false},
+	{"swapped loads", "r1 = *(u16 *)(r1 + 4)\nr1 = be16 r1\nr2 = *(u32 *)(r1 + 4)\nr2 = bswap32 r2\nr3 = *(u64 *)(r1 + 4)\nr3 = be64 r3\n" +
+		"r4 = *(u32 *)(r1 + 4)\nr4 = be16 r4\nr5 = *(u32 *)(r1 + 4)\nr5 = le32 r5\nr5 = *(u32 *)(r1 + 4)\nr4 = be32 r4\nexit", false},
 	{"loop", "r1 = 10\nloop:\nr1 += -1\nif r1 != 0 goto loop\nexit", false},
 	{"calls", "call f\ncall 7\ncall 8\nexit\nf:\nr6 = 1\nexit", false},
 	{"filter", tcpFilter, false},
@@ -36,7 +38,7 @@ var goldenProcessors = map[string]struct {
 	best  Processor
 	plain string
 }{
-	"amd64": {Processor{Arch: "amd64", BMI2: true}, "arithmetic"},
+	"amd64": {Processor{Arch: "amd64", BMI2: true, MOVBE: true}, "arithmetic"},
 	"arm64": {Processor{Arch: "arm64", LSE: true}, "memory"},
 }
 

@@ -14,6 +14,20 @@ func (g *x64) load(in asm.Insn, info *asm.Info) {
 	g.a.RM(zeroExtending[info.Size], amd64.Width(info.Size == 8), dst, m)
 }
 
+func (g *x64) loadSwapped(in asm.Insn, info *asm.Info) bool {
+	dst := x64Map[in.Dst]
+	switch {
+	case !g.t.MOVBE:
+		return false
+	case info.Size == 2: // the upper half stays as it is
+		g.a.RM(amd64.MovbeWRM, amd64.L, dst, g.mem(in.Src, in.Off))
+		g.a.RR(amd64.MovzxWRM, amd64.L, dst, dst)
+	default:
+		g.a.RM(amd64.MovbeRM, amd64.Width(info.Size == 8), dst, g.mem(in.Src, in.Off))
+	}
+	return true
+}
+
 // storing has the stores of a register and of an immediate by size in bytes.
 var storing = [...]struct{ reg, imm amd64.Op }{
 	1: {amd64.MovBMR, amd64.MovBI8},

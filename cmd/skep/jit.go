@@ -51,7 +51,7 @@ func (f *jitFlags) processor() (jit.Processor, error) {
 		}
 		return jit.Host(), nil
 	case "amd64", "arm64":
-		return jit.Processor{Arch: f.arch, BMI2: true, LSE: true}, nil
+		return jit.Processor{Arch: f.arch, BMI2: true, MOVBE: true, LSE: true}, nil
 	}
 	return jit.Processor{}, fmt.Errorf("--arch %s: want amd64 or arm64", f.arch)
 }

@@ -59,6 +59,9 @@ func FitsInt8(v int32) bool { return v == int32(int8(v)) }
 // RR emits "op reg, rm" with two registers; for the MR forms "op rm, reg" is meant, and reg is still the first argument.
 func (a *Asm) RR(op Op, w Width, reg, rm Reg) {
 	f := op.mustBe(shapeReg, shapeStore)
+	if f.memOnly {
+		panic("amd64: " + f.name + " of a register")
+	}
 	a.head(f, w, reg, None, rm, f.byteReg && reg >= RSP || f.byteRM && rm >= RSP)
 	a.modrmReg(uint8(reg), rm)
 }
@@ -198,8 +201,11 @@ func (a *Asm) head(f *form, w Width, reg, index, base Reg, needREX bool) {
 	if rex != 0 || needREX {
 		a.buf = append(a.buf, 0x40|rex)
 	}
-	if f.escape != 0 {
+	switch f.escape {
+	case 1:
 		a.buf = append(a.buf, 0x0f)
+	case 2:
+		a.buf = append(a.buf, 0x0f, 0x38)
 	}
 	a.buf = append(a.buf, f.opcode)
 }

@@ -21,6 +21,8 @@ const (
 	MovsxWRM
 	MovsxdRM
 	LeaRM
+	MovbeRM
+	MovbeWRM
 
 	MovMR
 	MovBMR
@@ -111,6 +113,7 @@ type form struct {
 	imm    uint8 // bytes of immediate
 	// byteReg and byteRM mark 8-bit register operands: SPL, BPL, SIL and DIL then need a REX prefix.
 	byteReg, byteRM bool
+	memOnly         bool // the r/m operand is memory
 	lock            bool // a LOCK prefix is legal with a memory operand
 	sse             bool // register operands are XMM0..XMM15
 	no64            bool // REX.W is never set: 8 and 16-bit forms, and those that are 64-bit anyway
@@ -131,7 +134,9 @@ var forms = [numOps]form{
 	MovsxBRM: {name: "MOVSX", shape: shapeReg, escape: 1, opcode: 0xbe, byteRM: true},
 	MovsxWRM: {name: "MOVSX", shape: shapeReg, escape: 1, opcode: 0xbf},
 	MovsxdRM: {name: "MOVSXD", shape: shapeReg, opcode: 0x63},
-	LeaRM:    {name: "LEA", shape: shapeReg, opcode: 0x8d},
+	LeaRM:    {name: "LEA", shape: shapeReg, opcode: 0x8d, memOnly: true},
+	MovbeRM:  {name: "MOVBE", shape: shapeReg, escape: 2, opcode: 0xf0, memOnly: true},
+	MovbeWRM: {name: "MOVBE", shape: shapeReg, prefix: 0x66, escape: 2, opcode: 0xf0, memOnly: true, no64: true},
 
 	MovMR:     {name: "MOV", shape: shapeStore, opcode: 0x89},
 	MovBMR:    {name: "MOV", shape: shapeStore, opcode: 0x88, byteReg: true, byteRM: true, no64: true},

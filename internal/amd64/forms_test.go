@@ -150,7 +150,7 @@ func casesOf(op Op, w Width) []testCase {
 		}
 		return out
 	}
-	if op != LeaRM {
+	if !f.memOnly {
 		for _, p := range pairs {
 			add(testCase{reg: p[0], rm: p[1]})
 		}
