@@ -303,28 +303,15 @@ func (r *reader) vector() (*Vector, error) {
 	return v, nil
 }
 
-// assemble reads the section asm in the mnemonic syntax, or else in LLVM's. When it is neither, the error is that of
-// the syntax that got further.
+// assemble reads the section asm, each line in either syntax.
 func (r *reader) assemble() ([]asm.Insn, error) {
-	opts := asm.ParseOptions{Helpers: helperID}
-	text := strings.Join(r.code, "\n")
-	insns, err := asm.ParseMnemonic(text, opts)
-	if err == nil {
-		return insns, nil
+	insns, err := asm.ParseAny(strings.Join(r.code, "\n"), asm.ParseOptions{Helpers: helperID})
+	var at *asm.SyntaxError
+	if errors.As(err, &at) {
+		_, reason, _ := strings.Cut(at.Error(), ": ") // the position is ours
+		return nil, &Error{r.file, at.Line, at.Col, reason}
 	}
-	other, llvmErr := asm.Parse(text, opts)
-	if llvmErr == nil {
-		return other, nil
-	}
-	var at, atLLVM *asm.SyntaxError
-	if !errors.As(err, &at) || !errors.As(llvmErr, &atLLVM) {
-		return nil, &Error{File: r.file, Reason: err.Error()}
-	}
-	if atLLVM.Line > at.Line || atLLVM.Line == at.Line && atLLVM.Col > at.Col {
-		at = atLLVM
-	}
-	_, reason, _ := strings.Cut(at.Error(), ": ") // the position is ours
-	return nil, &Error{r.file, at.Line, at.Col, reason}
+	return insns, err
 }
 
 func helperID(name string) (int32, bool) {
