@@ -8,25 +8,24 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 
 	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/jit"
-	"github.com/skepvm/skep/maps"
-	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/verifier"
 	"github.com/skepvm/skep/vm"
 )
 
-// Budget is what a run may take. What Profile accepts is far below, but for may_goto, which ends a loop only after eight
-// million rounds: such programs may run out of it, on every engine at the same instruction.
-const Budget = 1 << 20
+// Budget is what a run may take. What Profile accepts is below, callbacks included, but for may_goto, which ends a loop only
+// after eight million rounds, and tail calls: such programs may run out of it, on every engine at the same instruction.
+const Budget = 1 << 17
 
 // Outcome is all that a program's runs on an engine left.
 type Outcome struct {
 	Runs []Run
 	Maps string // contents of all maps after the runs
+	// Memory is a checksum of the guest memory that the runs changed.
+	Memory uint32
+	Trace  []string // lines printed
 }
 
 // Run is what one run left.
@@ -35,8 +34,7 @@ type Run struct {
 	Insns uint64
 	Data  []byte
 	Fault string // "" when it ended well
-	// OutOfBudget is set when the fault is that the run took too long.
-	OutOfBudget bool
+	Kind  vm.FaultKind
 }
 
 // Profile is the newest kernel's rules with a lower limit on the verifier's work, so that a program that is too complex
@@ -54,15 +52,6 @@ func Definite(p *prog.Program) bool {
 	rules.UninitStack, rules.PointerLeaks = false, false
 	_, err := verifier.Verify(p, verifier.Options{Profile: rules})
 	return err == nil
-}
-
-// Engines names the engines that this machine has. All but the first are compared with the first.
-func Engines() []string {
-	names := []string{"checked", "interp"}
-	if jit.Available() {
-		names = append(names, "jit")
-	}
-	return names
 }
 
 // Packets makes the packets that programs run on, one after another: lengths from 14 to 300, and bytes that differ.
@@ -85,88 +74,24 @@ func Packets(seed uint64) [][]byte {
 	return all
 }
 
-// Execute runs a verified program on an engine, once for each packet, on a machine of its own; in is the same for all. An error means that the
+// Execute runs a verified program on the engine of that name, once for each packet, on a new machine; in is the same for all. An error means that the
 // engine did not come to be; faults are part of the outcome.
 func Execute(v *verifier.Verified, engine string, packets [][]byte, in prog.Input) (*Outcome, error) {
-	m, err := vm.NewMachine(vm.Config{Space: mem.Options{Shadow: engine == "checked", Size: 1 << 26}, Budget: Budget, Seed: 1})
+	named, err := Named(engine)
 	if err != nil {
 		return nil, err
 	}
-	defer m.Close()
-	e, done, err := newEngine(m, v, engine)
+	b, err := NewBench(named[0], v.Program().Maps, Budget)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	p := v.Program()
-	buf, err := prog.NewBuffer(m.Space(), p.Type, 0)
-	if err != nil {
-		return nil, err
-	}
-	out := &Outcome{}
-	for i, packet := range packets {
-		in.Number = uint64(i + 1)
-		if err := buf.Set(packet, &in); err != nil {
-			return nil, err
-		}
-		res, err := e.Run(buf.Ctx())
-		run := Run{R0: res.R0, Insns: res.Insns}
-		if err != nil {
-			run.Fault, run.OutOfBudget = describe(err)
-		}
-		var after prog.Output
-		if prog.ReadFrame(m.Space(), buf.Ctx(), p.Type, &after) {
-			run.Data = bytes.Clone(after.Data)
-		}
-		out.Runs = append(out.Runs, run)
-	}
-	out.Maps, err = dump(m, p.Maps)
-	return out, err
-}
-
-// describe is a fault as text, and whether it is for want of budget.
-func describe(err error) (text string, budget bool) {
-	var f *vm.Fault
-	if !errors.As(err, &f) {
-		return "no fault: " + err.Error(), false
-	}
-	return f.Error(), f.Kind == vm.BudgetExceeded
+	out, err := b.Run(v.Program(), v, packets, in)
+	return out, errors.Join(err, b.Close())
 }
 
 // MayGoto reports whether the program has loops that may_goto ends.
 func MayGoto(p *prog.Program) bool {
 	return slices.ContainsFunc(p.Insns, func(in asm.Insn) bool { return asm.KindOf(in) == asm.MayGoto })
-}
-
-func newEngine(m *vm.Machine, v *verifier.Verified, engine string) (e vm.Engine, done func() error, err error) {
-	if engine == "jit" {
-		c, err := jit.New(m)
-		if err != nil {
-			return nil, nil, err
-		}
-		e, err := c.Compile(m.CPU(0), v)
-		return e, c.Close, err
-	}
-	l, err := m.LinkVerified(v.Program())
-	if err != nil {
-		return nil, nil, err
-	}
-	e, err = vm.NewInterpreter(m.CPU(0), l, vm.InterpOptions{Checked: engine == "checked"})
-	return e, func() error { return nil }, err
-}
-
-func dump(m *vm.Machine, specs []*maps.Spec) (string, error) {
-	var b strings.Builder
-	for _, s := range specs {
-		mp, err := m.AddMap(s)
-		if err != nil {
-			return "", err
-		}
-		for k, v := range mp.All() {
-			fmt.Fprintf(&b, "%s[%x] = %x\n", s.Name, k, v)
-		}
-	}
-	return b.String(), nil
 }
 
 // Diff describes the first difference between two outcomes; "" when there is none.
@@ -184,29 +109,86 @@ func Diff(a, b *Outcome) string {
 			return fmt.Sprintf("run %d: packet\n%x and\n%x", i, x.Data, y.Data)
 		}
 	}
-	if a.Maps != b.Maps {
+	switch {
+	case a.Maps != b.Maps:
 		return fmt.Sprintf("maps:\n%sand\n%s", a.Maps, b.Maps)
+	case !slices.Equal(a.Trace, b.Trace):
+		return fmt.Sprintf("printed:\n%q and\n%q", a.Trace, b.Trace)
+	case a.Memory != b.Memory:
+		return "guest memory"
 	}
 	return ""
 }
 
-// CheckEngines runs an accepted program on every engine: none may fault, all must agree. "" is success.
-func CheckEngines(v *verifier.Verified, packets [][]byte) (problem string, checked *Outcome) {
-	for _, name := range Engines() {
-		out, err := Execute(v, name, packets, prog.Input{Ifindex: 3, Mark: 0x80000001, CB: [5]uint32{7, 0xffffffff}})
+// Input is what all programs see of their packets besides the bytes.
+var Input = prog.Input{Ifindex: 3, Mark: 0x80000001, CB: [5]uint32{7, 0xffffffff}}
+
+// CheckEngines runs an accepted program on every engine: none may fault, all must agree. "" is success; the outcome is the
+// first engine's.
+func CheckEngines(v *verifier.Verified, packets [][]byte) (problem string, first *Outcome) {
+	var benches []*Bench
+	defer func() {
+		for _, b := range benches {
+			b.Close()
+		}
+	}()
+	for _, e := range All() {
+		b, err := NewBench(e, v.Program().Maps, Budget)
 		if err != nil {
-			return fmt.Sprintf("engine %s: %v", name, err), nil
+			return fmt.Sprintf("engine %s: %v", e.Name, err), nil
+		}
+		benches = append(benches, b)
+	}
+	return Compare(benches, v, packets)
+}
+
+// Compare is CheckEngines on benches that there are.
+func Compare(benches []*Bench, v *verifier.Verified, packets [][]byte) (problem string, first *Outcome) {
+	for _, b := range benches {
+		out, err := b.Run(v.Program(), v, packets, Input)
+		if err != nil {
+			return fmt.Sprintf("engine %s: %v", b.Name(), err), nil
 		}
 		for i, r := range out.Runs {
-			if r.Fault != "" && !(r.OutOfBudget && MayGoto(v.Program())) {
-				return fmt.Sprintf("accepted, and yet %s faults in run %d: %s", name, i, r.Fault), nil
+			if r.Fault != "" && !(r.Kind == vm.BudgetExceeded && MayTakeLong(v.Program())) {
+				return fmt.Sprintf("accepted, and yet %s faults in run %d: %s", b.Name(), i, r.Fault), nil
 			}
 		}
-		if checked == nil {
-			checked = out
-		} else if d := Diff(checked, out); d != "" {
-			return fmt.Sprintf("checked and %s differ: %s", name, d), nil
+		if first == nil {
+			first = out
+		} else if d := Diff(first, out); d != "" {
+			return fmt.Sprintf("%s and %s differ: %s", benches[0].Name(), b.Name(), d), nil
 		}
 	}
-	return "", checked
+	return "", first
+}
+
+// CompareUnverified runs a program that need not be accepted on all benches: what the runs leave must be the same, faults
+// included. An engine that checks accesses is compared up to the first access that it refuses.
+// "" is success; so is a program that cannot be linked, whose outcome is nil.
+func CompareUnverified(benches []*Bench, p *prog.Program, packets [][]byte) (problem string, first *Outcome) {
+	var name string
+	for _, b := range benches {
+		out, err := b.Run(p, nil, packets, Input)
+		var bad *vm.LinkError
+		switch {
+		case errors.As(err, &bad) && first == nil:
+			return "", nil
+		case err != nil:
+			return fmt.Sprintf("engine %s: %v", b.Name(), err), nil
+		case first == nil:
+			first, name = out, b.Name()
+			continue
+		}
+		d := ""
+		if n := slices.IndexFunc(out.Runs, func(r Run) bool { return r.Kind == vm.BadAccess }); n >= 0 && b.engine.Shadow {
+			d = Diff(&Outcome{Runs: first.Runs[:n]}, &Outcome{Runs: out.Runs[:n]})
+		} else {
+			d = Diff(first, out)
+		}
+		if d != "" {
+			return fmt.Sprintf("%s and %s differ: %s", name, b.Name(), d), nil
+		}
+	}
+	return "", first
 }

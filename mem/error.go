@@ -33,7 +33,7 @@ func (r Reason) String() string {
 
 // Error is a failed operation on a space.
 type Error struct {
-	Op     string // "new", "alloc", "restore"
+	Op     string // "new", "alloc", "restore", "reset"
 	Size   uint64 // bytes that were asked for
 	Reason Reason
 	Err    error // what the system said; may be nil

@@ -355,6 +355,51 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+// TestReset: memory that was not allocated is zero afterwards too, and what was is as it was.
+func TestReset(t *testing.T) {
+	for _, shadow := range []bool{false, true} {
+		s := newTestSpace(t, Options{Size: MinSize, Shadow: shadow})
+		m := &model{t: t, s: s}
+		for i := range 20 {
+			m.alloc(uint32(100*i+1), 8, byte(i+1))
+		}
+		s.Allow(70000, 100, true)
+		live := append([]block(nil), m.live...)
+		all := func() []byte { b, _ := s.Bytes(0, uint32(s.Size())); return b }
+		want := bytes.Clone(all())
+		snap := s.Snapshot()
+		for range 2 {
+			m.free(3)
+			m.alloc(50000, 8, 9)
+			for i := range all() {
+				all()[i] = 0xaa
+			}
+			s.Store64(s.Mask(), 1<<63) // into the margin
+			s.Forbid(70000, 50)
+			s.Allow(5, 1, true)
+			pages := 0
+			s.Changed(snap, func(addr uint32, page []byte) {
+				if int(addr) != pages*pageSize || page[0] != 0xaa {
+					t.Errorf("page %d is at %#x and begins with %#x", pages, addr, page[0])
+				}
+				pages++
+			})
+			if err := s.Reset(snap); err != nil || pages*pageSize != int(MinSize) {
+				t.Fatal(pages, err)
+			}
+			s.Changed(snap, func(addr uint32, _ []byte) { t.Errorf("page at %#x is not reset", addr) })
+			m.live = append(m.live[:0], live...)
+			if !bytes.Equal(all(), want) || s.Load64(s.Mask()) != 0 {
+				t.Error("memory was not reset")
+			}
+			if shadow && (!s.RangeWritable(70000, 100) || s.Readable(5, 1)) {
+				t.Error("the shadow was not reset")
+			}
+		}
+		m.empty()
+	}
+}
+
 func TestRestoreForeign(t *testing.T) {
 	a, b := newTestSpace(t, Options{Size: MinSize}), newTestSpace(t, Options{Size: 2 * MinSize})
 	c := newTestSpace(t, Options{Size: MinSize, Shadow: true})
@@ -362,6 +407,9 @@ func TestRestoreForeign(t *testing.T) {
 		var e *Error
 		if err := s.Restore(a.Snapshot()); !errors.As(err, &e) || e.Reason != Foreign {
 			t.Errorf("Restore: %v, want Foreign", err)
+		}
+		if err := s.Reset(a.Snapshot()); !errors.As(err, &e) || e.Reason != Foreign {
+			t.Errorf("Reset: %v, want Foreign", err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package mem
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 )
@@ -17,8 +18,8 @@ type Snapshot struct {
 
 // sparse is the pages of a memory area that are not all zero.
 type sparse struct {
-	offsets []uint64
-	data    []byte // pageSize bytes an offset
+	offsets []uint64 // ascending
+	data    []byte   // pageSize bytes an offset
 }
 
 // Snapshot copies the whole state. No guest may run and nothing may be allocated meanwhile.
@@ -48,7 +49,7 @@ func (s *Space) Snapshot() *Snapshot {
 // Restore makes the state what it was when the snapshot was taken, of this space or of one of the same size and
 // kind; else it fails with an *Error. No guest may run meanwhile. What was allocated since is gone.
 func (s *Space) Restore(snap *Snapshot) error {
-	if snap.size != s.size || (snap.states != nil) != (s.shadow != nil) {
+	if !s.fits(snap) {
 		return &Error{Op: "restore", Size: snap.size, Reason: Foreign}
 	}
 	s.mu.Lock()
@@ -59,22 +60,62 @@ func (s *Space) Restore(snap *Snapshot) error {
 	for _, r := range snap.heap.ranges() {
 		s.zero(r.start, r.end-r.start)
 	}
-	s.heap = snap.heap.clone()
 	snap.content.load(s.mem)
-	if sh := s.shadow; sh != nil {
-		for i, state := range snap.states {
-			if state == stateMixed {
-				for p := range sh.planes {
-					clear(sh.planes[p][i*granule/8 : (i+1)*granule/8])
-				}
-			}
-			sh.states[i].Store(state)
-		}
-		for p := range sh.planes {
-			snap.planes[p].load(sh.planes[p])
-		}
-	}
+	s.restoreRest(snap)
 	return nil
+}
+
+// Reset is Restore, and makes all memory that was not allocated zero, the margins included: wild stores of programs that
+// nobody verified reach it, and wild loads see it. It looks at every page, and writes to those that changed; for small
+// spaces, used again and again, that is faster than giving pages back.
+func (s *Space) Reset(snap *Snapshot) error {
+	if !s.fits(snap) {
+		return &Error{Op: "reset", Size: snap.size, Reason: Foreign}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap.content.differ(s.mem, func(_ uint64, page, was []byte) { copy(page, was) })
+	s.restoreRest(snap)
+	return nil
+}
+
+// Changed calls yield for each page of guest memory, allocated or not, that is not as it was when the snapshot was taken:
+// its address and its contents now. No guest may run meanwhile. It does nothing when the snapshot is of a space of another
+// size or kind.
+func (s *Space) Changed(snap *Snapshot, yield func(addr uint32, page []byte)) {
+	if !s.fits(snap) {
+		return
+	}
+	snap.content.differ(s.mem[:Margin+s.size], func(at uint64, page, _ []byte) {
+		if at >= Margin {
+			yield(uint32(at-Margin), page)
+		}
+	})
+}
+
+// fits reports whether the snapshot can be one of the space.
+func (s *Space) fits(snap *Snapshot) bool {
+	return snap.size == s.size && (snap.states != nil) == (s.shadow != nil)
+}
+
+// restoreRest restores what is not guest memory.
+func (s *Space) restoreRest(snap *Snapshot) {
+	s.heap = snap.heap.clone()
+	sh := s.shadow
+	if sh == nil {
+		return
+	}
+	for i, state := range snap.states {
+		if state == stateMixed {
+			for p := range sh.planes {
+				clear(sh.planes[p][i*granule/8 : (i+1)*granule/8])
+			}
+		}
+		sh.states[i].Store(state)
+	}
+	for p := range sh.planes {
+		snap.planes[p].load(sh.planes[p])
+	}
 }
 
 // save adds the pages of b[from:to] that are not zero.
@@ -92,6 +133,22 @@ func (p *sparse) save(b []byte, from, to uint64) {
 func (p *sparse) load(b []byte) {
 	for i, at := range p.offsets {
 		copy(b[at:at+pageSize], p.data[i*pageSize:])
+	}
+}
+
+// differ calls yield for each page of b that is not as p has it.
+func (p *sparse) differ(b []byte, yield func(at uint64, page, was []byte)) {
+	var zeros [pageSize]byte
+	next := 0
+	for at := uint64(0); at < uint64(len(b)); at += pageSize {
+		page, was := b[at:at+pageSize], zeros[:]
+		if next < len(p.offsets) && p.offsets[next] == at {
+			was = p.data[next*pageSize : (next+1)*pageSize]
+			next++
+		}
+		if !bytes.Equal(page, was) {
+			yield(at, page, was)
+		}
 	}
 }
 

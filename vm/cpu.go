@@ -17,7 +17,8 @@ type CPU struct {
 
 	stack     []byte // the frames, the last one first
 	machine   *Machine
-	tailCalls int // successful tail calls of the current run
+	rng       splitMix // of Env.Rand, until somebody gives another
+	tailCalls int      // successful tail calls of the current run
 	key       [4]byte
 }
 
@@ -28,16 +29,15 @@ func newCPU(m *Machine, number int) (*CPU, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &CPU{StackTop: base + stackSize, machine: m}
+	c := &CPU{StackTop: base + stackSize, machine: m, rng: splitMix{state: m.config.Seed ^ uint64(number)<<32}}
 	c.stack, _ = m.space.Bytes(base, stackSize)
-	rng := splitMix{state: m.config.Seed ^ uint64(number)<<32}
 	c.Env = &helpers.Env{
 		Space:   m.space,
 		Maps:    m.table,
 		CPU:     number,
 		NumCPUs: m.config.CPUs,
 		Clock:   m.config.Clock,
-		Rand:    rng.next,
+		Rand:    c.rng.next,
 		Trace:   m.config.Trace,
 		Event:   m.config.Event,
 	}

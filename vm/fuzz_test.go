@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/internal/reference"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
@@ -75,26 +76,17 @@ func (b *bench) stack() []byte {
 
 func (b *bench) run(l *vm.Linked, o vm.InterpOptions) outcome {
 	b.t.Helper()
+	return b.engine(newInterpreter(b.t, b.m.CPU(0), l, o))
+}
+
+func (b *bench) engine(e vm.Engine) outcome {
+	b.t.Helper()
 	b.prepare()
-	res, err := newInterpreter(b.t, b.m.CPU(0), l, o).Run(b.buf.Ctx())
+	res, err := e.Run(b.buf.Ctx())
 	out := outcome{res: res, memory: b.stack()}
 	var f *vm.Fault
 	if errors.As(err, &f) {
 		out.kind, out.pc, out.res.R0 = f.Kind, f.PC, 0
-	}
-	return out
-}
-
-func (b *bench) reference(l *vm.Linked) outcome {
-	b.prepare()
-	f := newReference(b.m.CPU(0), l, b.buf.Ctx())
-	f.run()
-	out := outcome{kind: f.fault, memory: b.stack()}
-	out.res.Insns = f.count
-	if f.fault == vm.NoFault {
-		out.res.R0 = f.regs[0]
-	} else {
-		out.pc = f.pc
 	}
 	return out
 }
@@ -110,7 +102,7 @@ func (o *outcome) same(p *outcome) bool {
 // compare runs a program on everything that can run it.
 func (b *bench) compare(l *vm.Linked) {
 	b.t.Helper()
-	want := b.reference(l)
+	want := b.engine(reference.New(b.m.CPU(0), l))
 	if got := b.run(l, vm.InterpOptions{}); !got.same(&want) {
 		b.t.Fatalf("interpreter: %+v %s at %d\nreference: %+v %s at %d\n%s", got.res, got.kind, got.pc, want.res, want.kind, want.pc, listing(l))
 	}

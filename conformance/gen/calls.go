@@ -1,10 +1,15 @@
 package gen
 
-import "github.com/skepvm/skep/prog"
+import (
+	"encoding/binary"
+
+	"github.com/skepvm/skep/prog"
+)
 
 // helper calls one of the helpers, with arguments that are right, mostly.
 func (g *generator) helper() {
-	calls := []func(*generator){(*generator).update, (*generator).remove, (*generator).random, (*generator).compare}
+	calls := []func(*generator){(*generator).update, (*generator).remove, (*generator).random, (*generator).compare,
+		(*generator).trace, (*generator).queue, (*generator).ring}
 	switch g.typ {
 	case prog.XDP:
 		calls = append(calls, (*generator).adjust, (*generator).adjust, (*generator).loadBytes, (*generator).csum)
@@ -37,18 +42,84 @@ func (g *generator) memory(r, size int) {
 	g.emit("r%d = r10\nr%d += -%d", r, r, at)
 }
 
+// uses notes that the program uses map m.
+func (g *generator) uses(m int) {
+	g.prog.Local = g.prog.Local || local(m)
+}
+
 func (g *generator) update() {
-	m := g.n(lookedUp)
-	g.memory(3, valueSizes[m])
-	g.key(2)
-	g.emit("r4 = %d\nr1 = map[%s]\ncall bpf_map_update_elem", []int{0, 0, 0, 1, 2}[g.n(5)], mapNames[m])
+	m := g.table()
+	g.memory(3, int(specs[m].ValueSize))
+	g.key(2, m)
+	g.emit("r4 = %d\nr1 = map[%s]\ncall bpf_map_update_elem", []int{0, 0, 0, 1, 2}[g.n(5)], specs[m].Name)
 	g.called(number)
 }
 
 func (g *generator) remove() {
-	g.key(2)
-	g.emit("r1 = map[%s]\ncall bpf_map_delete_elem", mapNames[g.n(lookedUp)])
+	m := g.table()
+	g.key(2, m)
+	g.emit("r1 = map[%s]\ncall bpf_map_delete_elem", specs[m].Name)
 	g.called(number)
+}
+
+// trace prints a line of up to three numbers.
+func (g *generator) trace() {
+	format := g.pick("r:%d\n", "%x%llx", "%u%d", "e%c", "%u")
+	g.prog.Traces = true
+	for r := 3; r <= 5; r++ {
+		if n := g.num(); n != r {
+			g.emit("r%d = r%d", r, n)
+		}
+		g.set(r, number, 0)
+	}
+	g.emit("r1 = %#x ll\n*(u64 *)(r10 - 8) = r1\nr1 = r10\nr1 += -8", binary.LittleEndian.Uint64(append([]byte(format), make([]byte, 8)...)))
+	delete(g.stack, -8)
+	size := len(format) + 1
+	if g.slip() {
+		size--
+	}
+	g.emit("r2 = %d\ncall bpf_trace_printk", size)
+	g.called(number)
+}
+
+// queue pushes to or takes from a map without keys.
+func (g *generator) queue() {
+	m := []int{queue, stack, bloom}[g.n(3)]
+	g.uses(m)
+	g.memory(2, 8)
+	name := g.pick("bpf_map_push_elem", "bpf_map_push_elem", "bpf_map_peek_elem", "bpf_map_pop_elem")
+	if m == bloom && name == "bpf_map_pop_elem" && !g.slip() {
+		name = "bpf_map_peek_elem"
+	}
+	g.emit("r3 = %d\nr1 = map[%s]\ncall %s", []int{0, 0, 0, 2}[g.n(4)], specs[m].Name, name)
+	g.called(number)
+}
+
+// ring sends a record through a ring buffer.
+func (g *generator) ring() {
+	g.uses(ring)
+	size := 8 * (1 + g.n(3))
+	if g.one(2) {
+		g.memory(2, size)
+		g.emit("r3 = %d\nr4 = 0\nr1 = map[ring]\ncall bpf_ringbuf_output", size)
+		g.called(number)
+		return
+	}
+	g.emit("r1 = map[ring]\nr2 = %d\nr3 = 0\ncall bpf_ringbuf_reserve", size)
+	g.called(nothing)
+	l := g.label()
+	g.emit("if r0 == 0 goto %s", l)
+	g.set(0, value, size)
+	before := g.save()
+	g.store(0, size)
+	g.emit("r1 = r0\nr2 = 0")
+	if !g.slip() {
+		g.emit("call %s", g.pick("bpf_ringbuf_submit", "bpf_ringbuf_submit", "bpf_ringbuf_discard"))
+	}
+	g.called(nothing)
+	g.place(l)
+	g.join(before)
+	g.set(0, nothing, 0)
 }
 
 // length puts a length of at most limit into r; it may be variable.
@@ -80,7 +151,7 @@ func (g *generator) csum() {
 }
 
 func (g *generator) random() {
-	g.prog.Random = true
+	g.prog.Local = true
 	g.emit("call %s", g.pick("bpf_get_prandom_u32", "bpf_ktime_get_ns"))
 	g.called(number)
 }

@@ -169,18 +169,65 @@ func (g *generator) called(ret content) {
 	g.regs[0].is = ret
 }
 
-// callback hands a function to bpf_loop. It gets the index and the address of 8 bytes of the stack.
+// callback hands a function to bpf_loop or bpf_for_each_map_elem. It gets the address of 8 bytes of the stack, behind
+// the index, or the map, key and value.
 func (g *generator) callback() {
 	if g.fn != 0 || len(g.funcs) >= maxFuncs {
 		g.alu()
 		return
 	}
 	g.prog.Callbacks = true
-	g.funcs = append(g.funcs, []reg{{is: number}, {is: stackPtr}})
-	g.emit("*(u64 *)(r10 - 64) = %d", g.imm())
+	g.emit("*(u64 *)(r10 - 64) = %d\nr3 = r10\nr3 += -64\nr4 = 0", g.imm())
 	g.stack[-64] = reg{is: number}
-	g.emit("r1 = %d\nr2 = func func%d\nr3 = r10\nr3 += -64\nr4 = 0\ncall bpf_loop", g.n(8), len(g.funcs))
+	if g.one(2) {
+		m := visited[g.n(len(visited))]
+		g.uses(m)
+		g.funcs = append(g.funcs, []reg{{}, {is: value, size: int(specs[m].KeySize)}, {is: value, size: int(specs[m].ValueSize)}, {is: stackPtr}})
+		g.emit("r1 = map[%s]\nr2 = func func%d\ncall bpf_for_each_map_elem", specs[m].Name, len(g.funcs))
+	} else {
+		g.funcs = append(g.funcs, []reg{{is: number}, {is: stackPtr}})
+		g.emit("r1 = %d\nr2 = func func%d\ncall bpf_loop", g.n(8), len(g.funcs))
+	}
 	g.called(number)
+}
+
+// tailCall leaves for another program, or stays when there is none.
+func (g *generator) tailCall() {
+	if g.one(2) {
+		g.emit("r3 = %d", []int{0, 1, Next, Next, 7}[g.n(5)])
+	} else if v := g.num(); v != 3 {
+		g.emit("r3 = r%d", v)
+	}
+	g.set(3, nothing, 0)
+	if !g.withContext() {
+		return
+	}
+	g.prog.Local = true
+	g.emit("r2 = map[progs]\ncall bpf_tail_call")
+	g.called(nothing)
+}
+
+// earlyExit leaves the function from its middle.
+func (g *generator) earlyExit() {
+	l := g.label()
+	g.emit("%sgoto %s", g.condition(g.num(), g.imm()), l)
+	before := g.save()
+	g.exit()
+	g.place(l)
+	g.restore(before)
+}
+
+// backward is three pieces of code that are not in the order in which they run.
+func (g *generator) backward() {
+	first, second, end := g.label(), g.label(), g.label()
+	g.emit("%s %s", g.pick("goto", "gotol"), first)
+	g.place(second)
+	g.block(1 + g.n(2))
+	g.emit("goto %s", end)
+	g.place(first)
+	g.alu()
+	g.emit("%s %s", g.pick("goto", "goto", "gotol"), second)
+	g.place(end)
 }
 
 // pointerMath is arithmetic that ends in a pointer or a distance.
@@ -275,7 +322,7 @@ func (g *generator) classic() {
 	}
 	size := 8 << g.n(3)
 	if g.one(2) {
-		g.emit("r0 = *(u%d *)skb[%d]", size, g.n(80))
+		g.emit("r0 = *(u%d *)skb[%d]", size, []int{0, 14, g.n(80), g.n(80)}[g.n(4)])
 	} else {
 		g.emit("r0 = *(u%d *)skb[r%d + %d]", size, g.num(), g.n(20))
 	}

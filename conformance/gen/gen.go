@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
 )
 
@@ -16,16 +16,13 @@ import (
 type Program struct {
 	*prog.Program
 	Text string // what Parse takes
-	// Random is set when the program asks for the time or random numbers, so that only runs under one environment compare.
-	Random bool
+	// Local is set when a run depends on the environment, so that only runs under one environment compare: time, random
+	// numbers, which element a full map gives up, which programs a program array holds.
+	Local bool
+	// Traces is set when it prints.
+	Traces bool
 	// Callbacks is set when it hands a function to a helper, for which the kernel demands BTF.
 	Callbacks bool
-}
-
-// Coverage counts what was made, over many programs.
-type Coverage struct {
-	Shapes map[string]int
-	Kinds  [asm.NumKinds]int
 }
 
 // Shapes names everything that the generator can put into a program.
@@ -77,8 +74,14 @@ type generator struct {
 
 var types = []prog.Type{prog.XDP, prog.SchedCLS, prog.SocketFilter}
 
+// Types lists the types of generated programs.
+func Types() []prog.Type { return slices.Clone(types) }
+
 // Make makes a program of the source's choices. cov may be nil.
-func Make(src Source, cov *Coverage) *Program {
+func Make(src Source, cov *Coverage) *Program { return MakeOver(src, cov, Maps()) }
+
+// MakeOver is Make over maps that Maps made, which programs may share.
+func MakeOver(src Source, cov *Coverage, over []*maps.Spec) *Program {
 	if cov == nil {
 		cov = &Coverage{}
 	}
@@ -95,17 +98,11 @@ func Make(src Source, cov *Coverage) *Program {
 	g.slips = []int{40, 150, 600, 1 << 12}[src.IntN(4)]
 	g.main()
 	g.prog.Text = g.out.String()
-	p, err := Parse(g.typ, g.prog.Text)
+	p, err := ParseOver(g.typ, g.prog.Text, over)
 	if err != nil {
 		panic("gen: " + err.Error() + "\n" + g.prog.Text) // the generator's own mistake
 	}
-	for pc := 0; pc < len(p.Insns); pc++ {
-		k := asm.KindOf(p.Insns[pc])
-		cov.Kinds[k]++
-		if k == asm.LdImm64 {
-			pc++
-		}
-	}
+	cov.Add(p)
 	g.prog.Program = p
 	return &g.prog
 }
@@ -227,7 +224,10 @@ func init() { // a table whose functions use it
 		{"loop", 5, (*generator).loop},
 		{"mayGoto", 2, (*generator).mayGoto},
 		{"call", 4, (*generator).call},
-		{"callback", 1, (*generator).callback},
+		{"callback", 2, (*generator).callback},
+		{"tailCall", 1, (*generator).tailCall},
+		{"earlyExit", 2, (*generator).earlyExit},
+		{"backward", 2, (*generator).backward},
 		{"helper", 9, (*generator).helper},
 		{"pointerMath", 5, (*generator).pointerMath},
 		{"pointerCompare", 3, (*generator).pointerCompare},

@@ -7,25 +7,100 @@ import (
 	"github.com/skepvm/skep/conformance/gen"
 )
 
-// notMade are kinds that programs of packet types have no use for.
+// notMade are kinds that programs of packet types have no use for: casts between address spaces need an arena, kernel
+// functions need the kernel's BTF, and no kernel takes a call by register.
 var notMade = map[asm.Kind]bool{
 	asm.AddrCast: true, asm.CallKfunc: true, asm.CallReg: true,
 }
 
-// TestCoverage shows that every shape of statement and every kind of instruction comes up.
+// notDealt are kinds that no machine links.
+var notDealt = map[asm.Kind]bool{asm.CallReg: true}
+
+// rare are forms by class that the grammar has no use for, as what they reach is out of bounds: a program with them is
+// refused, and InsnsOver makes them.
+func rare(class asm.Class, f gen.Form) bool {
+	switch class {
+	case asm.ClassAtomic, asm.ClassStoreRel:
+		return f == gen.OffExtreme || f == gen.OperandSame
+	case asm.ClassLoadAcq:
+		return f == gen.OffExtreme
+	case asm.ClassLoad, asm.ClassStore:
+		return f == gen.OffExtreme
+	case asm.ClassInd:
+		return f == gen.ImmNegative || f == gen.ImmExtreme
+	case asm.ClassAbs:
+		return f == gen.ImmNegative || f == gen.ImmExtreme
+	case asm.ClassAddrCast, asm.ClassCall:
+		return true
+	case asm.ClassMayGoto: // they go forward to the end of their loop
+		return f == gen.OffZero || f == gen.OffNegative
+	case asm.ClassJump:
+		return f == gen.ImmZero
+	}
+	return false
+}
+
+// TestCoverage shows that every shape of statement, every kind of instruction, every form of operands and every shape
+// of control flow comes up.
 func TestCoverage(t *testing.T) {
 	var cov gen.Coverage
+	over := gen.Maps()
 	for seed := range uint64(3000) {
-		gen.Make(gen.FromSeed(seed), &cov)
+		gen.MakeOver(gen.FromSeed(seed), &cov, over)
 	}
 	for _, s := range gen.Shapes() {
 		if cov.Shapes[s] == 0 {
 			t.Errorf("no %s was made", s)
 		}
 	}
+	var forms [256][gen.NumForms]int // by class
+	var possible [256][gen.NumForms]bool
 	for k := asm.Invalid + 1; k < asm.NumKinds; k++ {
 		if (cov.Kinds[k] == 0) != notMade[k] {
 			t.Errorf("%s: made %d", k, cov.Kinds[k])
+		}
+		for _, f := range gen.FormsOf(k) {
+			possible[k.Info().Class][f] = true
+			forms[k.Info().Class][f] += cov.Forms[k][f]
+		}
+	}
+	for class := range forms {
+		for f, yes := range possible[class] {
+			if yes && forms[class][f] == 0 && !rare(asm.Class(class), gen.Form(f)) {
+				t.Errorf("class %d: no %s was made", class, gen.Form(f))
+			}
+		}
+	}
+	for f, n := range cov.Flows {
+		if n == 0 {
+			t.Errorf("no %s was made", gen.Flow(f))
+		}
+	}
+}
+
+// TestInsnsCoverage shows that every kind comes up in every form that it has.
+func TestInsnsCoverage(t *testing.T) {
+	var cov gen.Coverage
+	over := gen.Maps()
+	for seed := range uint64(6000) {
+		gen.InsnsOver(gen.FromSeed(seed), &cov, over)
+	}
+	for k := asm.Invalid + 1; k < asm.NumKinds; k++ {
+		if (cov.Kinds[k] == 0) != notDealt[k] {
+			t.Errorf("%s: made %d", k, cov.Kinds[k])
+		}
+		if notDealt[k] {
+			continue
+		}
+		for _, f := range gen.FormsOf(k) {
+			if cov.Forms[k][f] == 0 {
+				t.Errorf("%s: no %s was made", k, f)
+			}
+		}
+	}
+	for f, n := range cov.Flows {
+		if n == 0 {
+			t.Errorf("no %s was made", gen.Flow(f))
 		}
 	}
 }

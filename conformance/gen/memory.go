@@ -175,33 +175,45 @@ func (g *generator) packetVariable() {
 	g.access()
 }
 
-// key puts a map key on the stack and its address into r.
-func (g *generator) key(r int) {
+// key puts a key of map m on the stack and its address into r.
+func (g *generator) key(r, m int) {
+	at := 4
+	if m == lpm { // the length of the prefix, and what it is a prefix of
+		g.emit("*(u32 *)(r10 - 8) = %d", g.n(36))
+		at = 8
+	}
 	if g.one(3) {
 		g.emit("*(u32 *)(r10 - 4) = r%d", g.num())
 	} else {
 		g.emit("*(u32 *)(r10 - 4) = %d", g.n(5))
 	}
-	off := 4
 	if g.slip() {
-		off = g.n(10)
+		at = g.n(10)
 	}
 	delete(g.stack, -8)
-	g.emit("r%d = r10\nr%d += -%d", r, r, off)
+	g.emit("r%d = r10\nr%d += -%d", r, r, at)
+}
+
+// table is a map with keys.
+func (g *generator) table() int {
+	m := tables[g.n(len(tables))]
+	g.uses(m)
+	return m
 }
 
 // lookup looks something up, checks for null in one of the ways, and accesses the value.
 func (g *generator) lookup() {
-	m := g.n(lookedUp)
-	g.key(2)
-	g.emit("r1 = map[%s]\ncall bpf_map_lookup_elem", mapNames[m])
+	m := g.table()
+	size := int(specs[m].ValueSize)
+	g.key(2, m)
+	g.emit("r1 = map[%s]\ncall bpf_map_lookup_elem", specs[m].Name)
 	g.called(maybeValue)
-	g.regs[0].size = valueSizes[m]
+	g.regs[0].size = size
 	r := 0
 	if g.one(3) {
 		r = 6 + g.n(4)
 		g.emit("r%d = r0", r)
-		g.set(r, maybeValue, valueSizes[m])
+		g.set(r, maybeValue, size)
 	}
 	g.nullCheck([]int{0, r}[g.n(2)])
 	if g.one(2) {
@@ -273,14 +285,15 @@ func (g *generator) valueVariable() {
 func (g *generator) direct() {
 	r, m := g.anyReg(), []int{global, global, rodata}[g.n(3)]
 	if g.slip() {
-		m = g.n(lookedUp)
+		m = g.n(global)
 	}
-	off := g.n(valueSizes[m])
+	size := int(specs[m].ValueSize)
+	off := g.n(size)
 	if g.slip() {
-		off = valueSizes[m] + g.n(2)
+		off = size + g.n(2)
 	}
-	g.emit("r%d = map[%s][%d]", r, mapNames[m], off)
-	g.set(r, value, valueSizes[m]-off)
+	g.emit("r%d = map[%s][%d]", r, specs[m].Name, off)
+	g.set(r, value, size-off)
 }
 
 // spill stores a register, or a part, on the stack.

@@ -15,7 +15,17 @@ import (
 )
 
 // MapSet is maps in the kernel, in the order of the specs that they were made of.
-type MapSet struct{ maps []*ebpf.Map }
+type MapSet struct {
+	maps []*ebpf.Map
+	// arrays are more program arrays: one belongs to the type of the first program that uses it, so each type gets its own.
+	arrays map[arrayKey]*ebpf.Map
+}
+
+// arrayKey is the number of a program array and the type of the programs in it.
+type arrayKey struct {
+	index int32
+	t     prog.Type
+}
 
 // NewMaps makes the maps. Those that are frozen get their contents now, the others from Reset.
 func NewMaps(specs []*maps.Spec) (*MapSet, error) {
@@ -44,6 +54,29 @@ func (s *MapSet) Close() {
 	for _, m := range s.maps {
 		m.Close()
 	}
+	for _, m := range s.arrays {
+		m.Close()
+	}
+}
+
+// mapFor is map i as programs of type t see it.
+func (s *MapSet) mapFor(i int32, t prog.Type) (*ebpf.Map, error) {
+	m := s.maps[i]
+	if m.Type() != ebpf.ProgramArray {
+		return m, nil
+	}
+	key := arrayKey{i, t}
+	if s.arrays[key] == nil {
+		own, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: m.MaxEntries()})
+		if err != nil {
+			return nil, err
+		}
+		if s.arrays == nil {
+			s.arrays = map[arrayKey]*ebpf.Map{}
+		}
+		s.arrays[key] = own
+	}
+	return s.arrays[key], nil
 }
 
 // Reset gives every map the contents of its spec, and zeros or nothing else.
@@ -60,21 +93,21 @@ func (s *MapSet) Reset(specs []*maps.Spec) error {
 	return nil
 }
 
-// empty makes the map as it was when it was new.
+// empty makes the map as it was when it was new. Bloom filters and ring buffers keep what they have.
 func empty(m *ebpf.Map, spec *maps.Spec) error {
-	if spec.Type.Row().Hashed {
-		var keys [][]byte
-		for key, it := []byte(nil), m.Iterate(); it.Next(&key, new([]byte)); {
-			keys = append(keys, append([]byte(nil), key...))
-		}
-		for _, k := range keys {
-			if err := m.Delete(k); err != nil {
-				return err
+	switch {
+	case spec.Type.Row().Hashed:
+		return deleteAll(m, spec)
+	case spec.Type.Row().ByPop:
+		for {
+			if err := m.LookupAndDelete(nil, make([]byte, spec.ValueSize)); err != nil {
+				return ignore(err, ebpf.ErrKeyNotExist)
 			}
 		}
+	case spec.Type == maps.BloomFilter, spec.Type == maps.RingBuf:
 		return nil
 	}
-	zeros := any(make([]byte, spec.ValueSize))
+	var zeros any = make([]byte, spec.ValueSize)
 	if spec.Type.Row().PerCPU {
 		all := make([][]byte, ebpf.MustPossibleCPU())
 		for i := range all {
@@ -83,11 +116,37 @@ func empty(m *ebpf.Map, spec *maps.Spec) error {
 		zeros = all
 	}
 	for key := range spec.MaxEntries {
-		if err := m.Put(key, zeros); err != nil {
+		var err error
+		if spec.Type == maps.ProgArray {
+			err = ignore(m.Delete(key), ebpf.ErrKeyNotExist)
+		} else {
+			err = m.Put(key, zeros)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func deleteAll(m *ebpf.Map, spec *maps.Spec) error {
+	for {
+		key := make([]byte, spec.KeySize)
+		if err := m.NextKey(nil, key); err != nil {
+			return ignore(err, ebpf.ErrKeyNotExist)
+		}
+		if err := m.Delete(key); err != nil {
+			return err
+		}
+	}
+}
+
+// ignore is err, or nil when it is the one that is expected.
+func ignore(err, expected error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
 }
 
 func fill(m *ebpf.Map, spec *maps.Spec) error {
@@ -146,7 +205,11 @@ func Walk(p *prog.Program, s *MapSet) []string {
 
 // load is BPF_PROG_LOAD with a level of logging.
 func load(p *prog.Program, s *MapSet, level uint32) (*Program, []string, error) {
-	code := asm.EncodeProgram(s.resolve(p.Insns))
+	insns, err := s.resolve(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	code := asm.EncodeProgram(insns)
 	license := append([]byte(p.License), 0)
 	attr := loadAttr{Type: uint32(p.Type), Count: uint32(len(code) / asm.InsnSize), Insns: unsafe.Pointer(&code[0]),
 		License: unsafe.Pointer(&license[0])}
@@ -219,22 +282,25 @@ func lastWords(log []string, err error) string {
 }
 
 // resolve puts descriptors of maps where the program has indexes.
-func (s *MapSet) resolve(insns []asm.Insn) []asm.Insn {
-	fixed := append([]asm.Insn(nil), insns...)
+func (s *MapSet) resolve(p *prog.Program) ([]asm.Insn, error) {
+	fixed := append([]asm.Insn(nil), p.Insns...)
 	for pc := 0; pc < len(fixed); pc++ {
 		in := &fixed[pc]
 		if asm.KindOf(*in) != asm.LdImm64 {
 			continue
 		}
 		pc++
-		switch in.Src {
-		case asm.PseudoMapIdx:
-			in.Src, in.Imm = asm.PseudoMapFD, int32(s.maps[in.Imm].FD())
-		case asm.PseudoMapIdxValue:
-			in.Src, in.Imm = asm.PseudoMapValue, int32(s.maps[in.Imm].FD())
+		to := map[asm.Reg]asm.Reg{asm.PseudoMapIdx: asm.PseudoMapFD, asm.PseudoMapIdxValue: asm.PseudoMapValue}[in.Src]
+		if to == 0 {
+			continue
 		}
+		m, err := s.mapFor(in.Imm, p.Type)
+		if err != nil {
+			return nil, err
+		}
+		in.Src, in.Imm = to, int32(m.FD())
 	}
-	return fixed
+	return fixed, nil
 }
 
 // Close unloads the program.

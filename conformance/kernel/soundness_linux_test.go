@@ -174,7 +174,7 @@ func TestSoundness(t *testing.T) {
 			impatient++
 		case o.ours == nil:
 			both++
-			if p.Random || !comparable(p.Program) {
+			if p.Local || !comparable(p.Program) {
 				break
 			}
 			ran++

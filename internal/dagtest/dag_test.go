@@ -44,6 +44,8 @@ var allowed = map[string]string{
 	"conformance/vector": "asm mem prog helpers vm jit",
 	"internal/oracle":    "asm maps prog",
 	"bench/figures":      "bench/workloads",
+	"conformance/fuzz":   "*",
+	"internal/reference": "asm mem maps prog helpers vm",
 	"bench/workloads":    "examples traffic",
 	"bench/native":       "bench/workloads",
 	"cmd/skep":           "*",
