@@ -96,7 +96,7 @@ func (v *verifier) callHelper(in *insn) *Error {
 	if err := v.setReturn(id); err != nil {
 		return err
 	}
-	if r.ChangesPacket {
+	if r.ChangesPacket && id != helperTailCall { // a tail call that comes back has failed and moved nothing
 		v.forgetPackets()
 	}
 	v.pc++

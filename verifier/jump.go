@@ -47,7 +47,11 @@ func (v *verifier) stepBranch(in *insn) *Error {
 		return err
 	}
 	v.split(in, cond, other, &links)
-	if v.leaks(dst) && !in.useSrc && !(in.imm == 0 && (cond == asm.Jeq || cond == asm.Jne)) {
+	harmless := in.imm == 0 && (cond == asm.Jeq || cond == asm.Jne)
+	if in.useSrc {
+		harmless = packetPair(dst, src)
+	}
+	if v.leaks(dst) && !harmless {
 		return v.fail(PointerLeak, "R%d pointer comparison prohibited", in.dst)
 	}
 	v.pc++

@@ -203,6 +203,7 @@ func (g *generator) tailCall() {
 		return
 	}
 	g.prog.Local = true
+	g.prog.Callbacks = g.prog.Callbacks || g.fn != 0
 	g.emit("r2 = map[progs]\ncall bpf_tail_call")
 	g.called(nothing)
 }

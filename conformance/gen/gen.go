@@ -21,7 +21,7 @@ type Program struct {
 	Local bool
 	// Traces is set when it prints.
 	Traces bool
-	// Callbacks is set when it hands a function to a helper, for which the kernel demands BTF.
+	// Callbacks is set when it hands a function to a helper, or a local function tail-calls: the kernel demands BTF for these.
 	Callbacks bool
 }
 

@@ -45,7 +45,7 @@ var allowed = map[string]string{
 	"internal/oracle":    "asm maps prog",
 	"bench/figures":      "bench/workloads",
 	"conformance/fuzz":   "*",
-	"internal/reference": "asm mem maps prog helpers vm",
+	"internal/reference": "asm mem maps prog vm",
 	"bench/workloads":    "examples traffic",
 	"bench/native":       "bench/workloads",
 	"cmd/skep":           "*",
