@@ -52,6 +52,27 @@ func NewBench(e Engine, specs []*maps.Spec, budget uint64) (*Bench, error) {
 	return b, nil
 }
 
+// NewBenches makes a bench for each engine.
+func NewBenches(engines []Engine, specs []*maps.Spec, budget uint64) (benches []*Bench, err error) {
+	for _, e := range engines {
+		b, err := NewBench(e, specs, budget)
+		if err != nil {
+			CloseBenches(benches)
+			return nil, fmt.Errorf("engine %s: %w", e.Name, err)
+		}
+		benches = append(benches, b)
+	}
+	return benches, nil
+}
+
+// CloseBenches closes them all.
+func CloseBenches(benches []*Bench) (err error) {
+	for _, b := range benches {
+		err = errors.Join(err, b.Close())
+	}
+	return err
+}
+
 func (b *Bench) furnish() error {
 	for _, s := range b.specs {
 		m, err := b.machine.AddMap(s)
@@ -159,13 +180,21 @@ func (r *Run) describe(err error) {
 	r.Fault, r.Kind = f.Error(), f.Kind
 }
 
-// MayTakeLong reports whether a run of an accepted program may need more than the budget: it has loops that may_goto ends,
-// or calls itself.
-func MayTakeLong(p *prog.Program) bool {
-	return slices.ContainsFunc(p.Insns, func(in asm.Insn) bool {
-		k := asm.KindOf(in)
-		return k == asm.MayGoto || k == asm.CallHelper && in.Imm == tailCallID
-	})
+// excused reports whether a run of an accepted program may end with a fault of that kind: without budget when it has loops
+// that may_goto ends, or calls itself; and, Deviation: out of frames when functions tail-call programs that call
+// functions. The kernel only bounds the stack of all of them.
+func excused(p *prog.Program, kind vm.FaultKind) bool {
+	has := func(is func(asm.Kind, asm.Insn) bool) bool {
+		return slices.ContainsFunc(p.Insns, func(in asm.Insn) bool { return is(asm.KindOf(in), in) })
+	}
+	tail := has(func(k asm.Kind, in asm.Insn) bool { return k == asm.CallHelper && in.Imm == tailCallID })
+	switch kind {
+	case vm.BudgetExceeded:
+		return tail || MayGoto(p)
+	case vm.CallDepth:
+		return tail && has(func(k asm.Kind, _ asm.Insn) bool { return k == asm.CallLocal })
+	}
+	return false
 }
 
 const tailCallID = 12

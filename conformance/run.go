@@ -19,6 +19,9 @@ import (
 // after eight million rounds, and tail calls: such programs may run out of it, on every engine at the same instruction.
 const Budget = 1 << 17
 
+// SmallBudget is for programs that nobody accepted: most that loop do so forever.
+const SmallBudget = 4000
+
 // Outcome is all that a program's runs on an engine left.
 type Outcome struct {
 	Runs []Run
@@ -36,6 +39,9 @@ type Run struct {
 	Fault string // "" when it ended well
 	Kind  vm.FaultKind
 }
+
+// refused reports whether the run may have ended for what only checked mode looks at.
+func (r *Run) refused() bool { return r.Kind == vm.BadAccess || r.Kind == vm.HelperError }
 
 // Profile is the newest kernel's rules with a lower limit on the verifier's work, so that a program that is too complex
 // is refused sooner; what is accepted is accepted under the full rules too.
@@ -126,19 +132,11 @@ var Input = prog.Input{Ifindex: 3, Mark: 0x80000001, CB: [5]uint32{7, 0xffffffff
 // CheckEngines runs an accepted program on every engine: none may fault, all must agree. "" is success; the outcome is the
 // first engine's.
 func CheckEngines(v *verifier.Verified, packets [][]byte) (problem string, first *Outcome) {
-	var benches []*Bench
-	defer func() {
-		for _, b := range benches {
-			b.Close()
-		}
-	}()
-	for _, e := range All() {
-		b, err := NewBench(e, v.Program().Maps, Budget)
-		if err != nil {
-			return fmt.Sprintf("engine %s: %v", e.Name, err), nil
-		}
-		benches = append(benches, b)
+	benches, err := NewBenches(All(), v.Program().Maps, Budget)
+	if err != nil {
+		return err.Error(), nil
 	}
+	defer CloseBenches(benches)
 	return Compare(benches, v, packets)
 }
 
@@ -150,7 +148,7 @@ func Compare(benches []*Bench, v *verifier.Verified, packets [][]byte) (problem 
 			return fmt.Sprintf("engine %s: %v", b.Name(), err), nil
 		}
 		for i, r := range out.Runs {
-			if r.Fault != "" && !(r.Kind == vm.BudgetExceeded && MayTakeLong(v.Program())) {
+			if r.Fault != "" && !excused(v.Program(), r.Kind) {
 				return fmt.Sprintf("accepted, and yet %s faults in run %d: %s", b.Name(), i, r.Fault), nil
 			}
 		}
@@ -164,7 +162,7 @@ func Compare(benches []*Bench, v *verifier.Verified, packets [][]byte) (problem 
 }
 
 // CompareUnverified runs a program that need not be accepted on all benches: what the runs leave must be the same, faults
-// included. An engine that checks accesses is compared up to the first access that it refuses.
+// included. An engine that checks accesses is compared up to the first access, or argument of a helper, that it refuses.
 // "" is success; so is a program that cannot be linked, whose outcome is nil.
 func CompareUnverified(benches []*Bench, p *prog.Program, packets [][]byte) (problem string, first *Outcome) {
 	var name string
@@ -181,7 +179,7 @@ func CompareUnverified(benches []*Bench, p *prog.Program, packets [][]byte) (pro
 			continue
 		}
 		d := ""
-		if n := slices.IndexFunc(out.Runs, func(r Run) bool { return r.Kind == vm.BadAccess }); n >= 0 && b.engine.Shadow {
+		if n := slices.IndexFunc(out.Runs, func(r Run) bool { return b.engine.Shadow && r.refused() }); n >= 0 {
 			d = Diff(&Outcome{Runs: first.Runs[:n]}, &Outcome{Runs: out.Runs[:n]})
 		} else {
 			d = Diff(first, out)

@@ -94,7 +94,7 @@ Start with "skep demo".`,
 	root.AddCommand(
 		a.demoCommand(), a.verifyCommand(), a.runCommand(), a.replayCommand(), a.benchCommand(),
 		a.asmCommand(), a.disasmCommand(), a.jitCommand(), a.mapsCommand(), a.generateCommand(), a.explainCommand(),
-		a.conformanceCommand(), a.versionCommand(),
+		a.conformanceCommand(), a.fuzzCommand(), a.versionCommand(),
 		exitCodesTopic(),
 	)
 	return root
@@ -125,4 +125,14 @@ func (a *app) printJSON(v any) error {
 	enc := json.NewEncoder(a.out)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// isTerminal reports whether w is one, where progress may be drawn.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -217,11 +217,7 @@ func (a *app) replayOptions(o *replay.Options, capture string, f *sessionFlags) 
 
 // progress returns what draws the progress line, or nil when stderr is no terminal.
 func (a *app) progress() func(packets, bytes uint64) {
-	file, ok := a.err.(*os.File)
-	if !ok {
-		return nil
-	}
-	if info, err := file.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+	if !isTerminal(a.err) {
 		return nil
 	}
 	start, last := time.Now(), time.Now()
@@ -229,7 +225,7 @@ func (a *app) progress() func(packets, bytes uint64) {
 		if now := time.Now(); now.Sub(last) > 200*time.Millisecond {
 			last = now
 			seconds := now.Sub(start).Seconds()
-			fmt.Fprintf(file, "\r%d packets, %.0f MB, %.1f million packets/s  \r", packets, float64(bytes)/1e6, float64(packets)/1e6/seconds)
+			fmt.Fprintf(a.err, "\r%d packets, %.0f MB, %.1f million packets/s  \r", packets, float64(bytes)/1e6, float64(packets)/1e6/seconds)
 		}
 	}
 }

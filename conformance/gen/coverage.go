@@ -212,3 +212,30 @@ func earlyExit(p *prog.Program) bool {
 	}
 	return false
 }
+
+// Merge adds what another Coverage counted, but for the statements.
+func (c *Coverage) Merge(other *Coverage) {
+	for k := range c.Kinds {
+		c.Kinds[k] += other.Kinds[k]
+		for f := range c.Forms[k] {
+			c.Forms[k][f] += other.Forms[k][f]
+		}
+	}
+	for f := range c.Flows {
+		c.Flows[f] += other.Flows[f]
+	}
+}
+
+// Distinct counts the kinds, the forms by kind, and the flows that came up.
+func (c *Coverage) Distinct() (kinds, forms, flows int) {
+	for k := asm.Invalid + 1; k < asm.NumKinds; k++ {
+		kinds += min(c.Kinds[k], 1)
+		for _, n := range c.Forms[k] {
+			forms += min(n, 1)
+		}
+	}
+	for _, n := range c.Flows {
+		flows += min(n, 1)
+	}
+	return kinds, forms, flows
+}

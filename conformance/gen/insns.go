@@ -33,12 +33,12 @@ const (
 	openTarget = -2 // chosen at the end
 )
 
-// Dealt lists the kinds that InsnsOver deals for programs of type t: all but those that no machine links. packet loads
-// need a __sk_buff.
+// Dealt lists the kinds that InsnsOver deals for programs of type t: all that a machine links. Packet loads need a
+// __sk_buff.
 func Dealt(t prog.Type) (out []asm.Kind) {
 	for k := asm.Invalid + 1; k < asm.NumKinds; k++ {
 		info := k.Info()
-		if info.Since == asm.Never || t == prog.XDP && (info.Class == asm.ClassAbs || info.Class == asm.ClassInd) {
+		if t == prog.XDP && (info.Class == asm.ClassAbs || info.Class == asm.ClassInd) {
 			continue
 		}
 		out = append(out, k)
@@ -316,6 +316,8 @@ func (g *insns) call(k asm.Kind, in asm.Insn) {
 	case asm.CallLocal:
 		in.Imm = 0
 		g.emit(in).target = openTarget
+	case asm.CallReg:
+		g.callReg(in)
 	case asm.CallKfunc:
 		in.Imm &= 0xffff
 		in.Off = g.offset() // which module's
@@ -323,6 +325,19 @@ func (g *insns) call(k asm.Kind, in asm.Insn) {
 	default:
 		g.helper()
 	}
+}
+
+// callReg mostly gives the register the id of a helper.
+func (g *insns) callReg(in asm.Insn) {
+	in.Dst %= asm.R10
+	if g.n(4) != 0 {
+		ids := []int32{5, 7, 8, tailCallID, 181, 5000, int32(g.n(220))}
+		g.op(asm.Mov64K, in.Dst, 0, ids[g.n(len(ids))])
+	}
+	if g.n(2) == 0 { // as older compilers have it
+		in.Imm, in.Dst = int32(in.Dst), 0
+	}
+	g.emit(in)
 }
 
 func (g *insns) helper() {

@@ -214,6 +214,7 @@ func (e *Engine) tailCall() *vm.Fault {
 		return e.fault(vm.BudgetExceeded)
 	}
 	e.prog, e.pc = next, 0
+	e.regs[1] = uint64(uint32(e.regs[1]))
 	e.frames[len(e.frames)-1].loops = vm.MaxLoops
 	e.zero()
 	return nil
