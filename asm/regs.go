@@ -52,8 +52,11 @@ func (in Insn) Callee() Reg {
 // Target returns the slot that the instruction at slot pc names: where a jump, branch or may_goto goes when
 // taken, the first slot of a local call's function or of a function whose address is loaded. It may be
 // outside the program. It is -1 for all other instructions.
-func (in Insn) Target(pc int) int {
-	switch k := KindOf(in); {
+func (in Insn) Target(pc int) int { return KindOf(in).Target(in, pc) }
+
+// Target is Insn.Target for an instruction of this kind.
+func (k Kind) Target(in Insn, pc int) int {
+	switch {
 	case k == Ja32, k == CallLocal, k == LdImm64 && in.Src == PseudoFunc:
 		return pc + 1 + int(in.Imm)
 	case k == Ja, k == MayGoto, Table[k].Class == ClassBranch:

@@ -28,17 +28,18 @@ func (g *gen) findBlocks() error {
 		if writes.Has(asm.R10) || in.Dst > asm.R10 || in.Src > asm.R10 {
 			return &Error{PC: pc, Insn: in, Reason: "illegal register"}
 		}
-		if hasTarget(in, k) {
-			to := in.Target(pc)
+		ways := &controls[k]
+		if ways.jumps || k == asm.CallLocal || k == asm.LdImm64 && in.Src == asm.PseudoFunc {
+			to := k.Target(in, pc)
 			if to < 0 || to >= n {
 				return &Error{PC: pc, Insn: in, Reason: "jump out of the program"}
 			}
 			g.leader[to] = true
-			if to <= pc || !jumps(k) {
+			if to <= pc || !ways.jumps {
 				g.flow.open[to] = true
 			}
 		}
-		if endsBlock(k) {
+		if ways.ends {
 			g.leader[pc+1] = true
 		}
 		if next := pc + width(k); next < n && g.stretch(next) != g.stretch(pc) {
@@ -57,22 +58,10 @@ func (g *gen) findBlocks() error {
 			return &Error{PC: pc, Insn: g.insns[pc], Reason: "jump into a 64-bit load"}
 		}
 	}
-	if n == 0 || !neverFallsThrough(g.lastKind()) {
+	if n == 0 || !controls[g.kinds[n-1]].final {
 		return &Error{PC: n - 1, Reason: "the last instruction falls off the end"}
 	}
 	return nil
-}
-
-func hasTarget(in asm.Insn, k asm.Kind) bool {
-	return jumps(k) || k == asm.CallLocal || k == asm.LdImm64 && in.Src == asm.PseudoFunc
-}
-
-func jumps(k asm.Kind) bool {
-	switch k.Info().Class {
-	case asm.ClassJump, asm.ClassBranch, asm.ClassMayGoto:
-		return true
-	}
-	return false
 }
 
 // survey notes what local calls have to save. After a tail call another program runs, which may write all registers.
@@ -95,24 +84,29 @@ func (g *gen) survey(in asm.Insn, k asm.Kind, writes asm.RegSet) {
 // calleeSaved are R6-R9.
 const calleeSaved asm.RegSet = 0x3c0
 
-func (g *gen) lastKind() asm.Kind { return g.kinds[len(g.kinds)-1] }
-
-// endsBlock reports whether control may not go to the next slot, or whether the count must be exact behind it.
-func endsBlock(k asm.Kind) bool {
-	switch k.Info().Class {
-	case asm.ClassJump, asm.ClassBranch, asm.ClassMayGoto, asm.ClassExit, asm.ClassInvalid:
-		return true
+// controls says where control can go from an instruction of a kind.
+var controls = func() (all [asm.NumKinds]struct {
+	jumps bool // to another instruction of the function
+	ends  bool // the block: control may not go to the next slot, or the count must be exact behind it
+	final bool // it never goes to the next slot
+}) {
+	for k := range all {
+		c, kind := &all[k], asm.Kind(k)
+		switch kind.Info().Class {
+		case asm.ClassJump, asm.ClassBranch, asm.ClassMayGoto:
+			c.jumps, c.ends = true, true
+		case asm.ClassExit, asm.ClassInvalid:
+			c.ends = true
+		}
+		switch kind {
+		case asm.CallLocal:
+			c.ends = true
+		case asm.Ja, asm.Ja32, asm.Exit, asm.CallKfunc:
+			c.ends, c.final = true, true
+		}
 	}
-	return k == asm.CallLocal || k == asm.CallKfunc
-}
-
-func neverFallsThrough(k asm.Kind) bool {
-	switch k {
-	case asm.Ja, asm.Ja32, asm.Exit, asm.CallKfunc:
-		return true
-	}
-	return false
-}
+	return all
+}()
 
 // blockRest counts the instructions from pc to the end of its basic block.
 func blockRest(kinds []asm.Kind, leader []bool, pc int) int32 {

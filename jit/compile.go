@@ -288,7 +288,7 @@ func (g *gen) insn(pc int) error {
 	case asm.ClassAtomic:
 		g.atomic(pc, info)
 	case asm.ClassJump:
-		g.jump(pc, in.Target(pc))
+		g.jump(pc, k.Target(in, pc))
 	case asm.ClassBranch:
 		g.branch(pc, info)
 	case asm.ClassMayGoto:
@@ -315,7 +315,7 @@ func (g *gen) follow(pc int, in asm.Insn, info *asm.Info) {
 		next = &g.insns[pc+1]
 	}
 	g.flow.after(in, info, g.writes[pc], next)
-	if neverFallsThrough(g.kinds[pc]) {
+	if controls[g.kinds[pc]].final {
 		g.flow.falls = false
 	}
 }

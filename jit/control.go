@@ -55,7 +55,7 @@ func (g *gen) jumpIf(pc, to int, goes func(taken bool, l label)) {
 
 func (g *gen) branch(pc int, info *asm.Info) {
 	in := g.insns[pc]
-	g.jumpIf(pc, in.Target(pc), func(taken bool, l label) { g.emit.compareGo(in, info, taken, l) })
+	g.jumpIf(pc, g.kinds[pc].Target(in, pc), func(taken bool, l label) { g.emit.compareGo(in, info, taken, l) })
 }
 
 func (g *gen) mayGoto(pc int) {

@@ -104,7 +104,7 @@ func step(in asm.Insn, next *asm.Insn, regs *[asm.NumRegs]uint64) bool {
 func TestRangesAlongPrograms(t *testing.T) {
 	var kinds []asm.Kind
 	for k := asm.Invalid + 1; k < asm.NumKinds; k++ {
-		if step(k.Example(), &asm.Insn{}, &[asm.NumRegs]uint64{}) || jumps(k) && k != asm.MayGoto {
+		if step(k.Example(), &asm.Insn{}, &[asm.NumRegs]uint64{}) || controls[k].jumps && k != asm.MayGoto {
 			kinds = append(kinds, k)
 		}
 	}
@@ -169,7 +169,7 @@ func numbers(r *rand.Rand, kinds []asm.Kind) []asm.Insn {
 		switch d := starts[r.IntN(len(starts))] - pc - 1; {
 		case asm.KindOf(insns[pc]) == asm.Ja32:
 			insns[pc].Imm = int32(d)
-		case jumps(asm.KindOf(insns[pc])):
+		case controls[asm.KindOf(insns[pc])].jumps:
 			insns[pc].Off = int16(d)
 		}
 	}

@@ -183,32 +183,39 @@ func (op Op) mustBe(s1, s2 shape) *form {
 	return f
 }
 
+// put emits the low n bytes of bits.
+func (a *Asm) put(bits uint64, n int) {
+	a.buf = binary.LittleEndian.AppendUint64(a.buf, bits)
+	a.buf = a.buf[:len(a.buf)-8+n]
+}
+
 // head emits prefixes and opcode.
 func (a *Asm) head(f *form, w Width, reg, index, base Reg, needREX bool) {
-	if f.prefix != 0 {
-		a.buf = append(a.buf, f.prefix)
-	}
-	rex := byte(reg>>3&1) << 2
+	rex := reg >> 3 & 1 << 2
 	if base != None {
-		rex |= byte(base >> 3 & 1)
+		rex |= base >> 3 & 1
 	}
 	if index != None {
-		rex |= byte(index>>3&1) << 1
+		rex |= index >> 3 & 1 << 1
 	}
 	if bool(w) && !f.no64 {
 		rex |= 8
 	}
+	bits, n := uint64(f.opcode), 1 // from the last byte to the first
+	for e := f.escape; e > 0; e-- {
+		bits, n = bits<<8|uint64(escapes[e]), n+1
+	}
 	if rex != 0 || needREX {
-		a.buf = append(a.buf, 0x40|rex)
+		bits, n = bits<<8|0x40|uint64(rex), n+1
 	}
-	switch f.escape {
-	case 1:
-		a.buf = append(a.buf, 0x0f)
-	case 2:
-		a.buf = append(a.buf, 0x0f, 0x38)
+	if f.prefix != 0 {
+		bits, n = bits<<8|uint64(f.prefix), n+1
 	}
-	a.buf = append(a.buf, f.opcode)
+	a.put(bits, n)
 }
+
+// escapes are the bytes before the opcode of map 2, the first one also of map 1.
+var escapes = [...]byte{1: 0x0f, 2: 0x38}
 
 func (a *Asm) modrmReg(reg uint8, rm Reg) {
 	a.buf = append(a.buf, 0xc0|reg&7<<3|byte(rm)&7)
@@ -216,7 +223,7 @@ func (a *Asm) modrmReg(reg uint8, rm Reg) {
 
 // modrmMem emits modrm, SIB and displacement. RSP and R12 as a base need a SIB byte, RBP and R13 a displacement.
 func (a *Asm) modrmMem(reg uint8, m Mem) {
-	mod, size := byte(0x80), uint8(4)
+	mod, size := byte(0x80), 4
 	switch {
 	case m.Base == None: // RBP's number in the SIB byte with mod 0: a 32-bit displacement and no base
 		mod = 0
@@ -227,22 +234,19 @@ func (a *Asm) modrmMem(reg uint8, m Mem) {
 		mod, size = 0x40, 1
 	}
 	mod |= reg & 7 << 3
+	disp := uint64(uint32(m.Disp))
 	switch {
 	case m.Index != None:
-		a.buf = append(a.buf, mod|4, scaleBits(m.Scale)|byte(m.Index)&7<<3|byte(m.Base)&7)
+		sib := scaleBits(m.Scale) | byte(m.Index)&7<<3 | byte(m.Base)&7
+		a.put(uint64(mod|4)|uint64(sib)<<8|disp<<16, 2+size)
 	case m.Base&7 == RSP:
-		a.buf = append(a.buf, mod|4, 0x24)
+		a.put(uint64(mod|4)|0x24<<8|disp<<16, 2+size)
 	default:
-		a.buf = append(a.buf, mod|byte(m.Base)&7)
+		a.put(uint64(mod|byte(m.Base)&7)|disp<<8, 1+size)
 	}
-	a.imm(size, m.Disp)
 }
 
-func (a *Asm) imm(size uint8, v int32) {
-	for i := uint8(0); i < size; i++ {
-		a.buf = append(a.buf, byte(v>>(8*i)))
-	}
-}
+func (a *Asm) imm(size uint8, v int32) { a.put(uint64(uint32(v)), int(size)) }
 
 func scaleBits(scale uint8) byte {
 	switch scale {
