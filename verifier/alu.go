@@ -166,6 +166,16 @@ func (b *bounds) sub32(o *bounds) {
 	b.smin32, b.smax32, b.umin32, b.umax32 = int32(smin), int32(smax), uint32(umin), uint32(umax)
 }
 
+// narrowMul forgets b's ranges where kernels before 6.14 do not multiply them with o's (profile.MulBounds).
+func (b *bounds) narrowMul(o *bounds) {
+	if b.smin < 0 || o.smin < 0 || b.umax > math.MaxUint32 || o.umax > math.MaxUint32 {
+		b.unbound64()
+	}
+	if b.smin32 < 0 || o.smin32 < 0 || b.umax32 > math.MaxUint16 || o.umax32 > math.MaxUint16 {
+		b.unbound32()
+	}
+}
+
 func (b *bounds) mul64(o *bounds) {
 	if hi, lo := bits.Mul64(b.umax, o.umax); hi == 0 {
 		b.umin, b.umax = b.umin*o.umin, lo

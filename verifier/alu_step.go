@@ -183,6 +183,9 @@ func (v *verifier) adjust(in *insn, op asm.ALUOp, dst *reg) *Error {
 			return err
 		}
 	}
+	if op == asm.Mul && !v.profile.MulBounds {
+		dst.narrowMul(&src.bounds)
+	}
 	sum := v.keepsLink(in, op, dst, src)
 	aluScalar(&dst.bounds, op, &src.bounds, in.width)
 	if !sum {
@@ -296,7 +299,8 @@ func (v *verifier) failPtrArith(n uint8, ptr *reg) *Error {
 	return v.fail(PointerArith, "R%d pointer arithmetic on %s prohibited", n, ptr.typeString())
 }
 
-// addPtr adds off to a pointer: a known number to the fixed part while it fits, else to the variable part.
+// addPtr adds off to a pointer: a known number to the fixed part while it fits, else to the variable part. The kernel
+// follows no 32-bit ranges of pointers beyond what the others say.
 func (v *verifier) addPtr(ptr, off *reg, known bool) {
 	if off.smin < 0 {
 		ptr.rng = max(ptr.rng, 0) // it may no longer be past the end
@@ -307,7 +311,7 @@ func (v *verifier) addPtr(ptr, off *reg, known bool) {
 			return
 		}
 	}
-	ptr.add32(&off.bounds)
+	ptr.unbound32()
 	ptr.add64(&off.bounds)
 	ptr.tn = ptr.tn.Add(off.tn)
 	if ptr.isPacket() {
@@ -326,7 +330,7 @@ func (v *verifier) subPtr(ptr, off *reg, known bool) {
 			return
 		}
 	}
-	ptr.sub32(&off.bounds)
+	ptr.unbound32()
 	ptr.sub64(&off.bounds)
 	ptr.tn = ptr.tn.Sub(off.tn)
 	if ptr.isPacket() {

@@ -88,7 +88,17 @@ func (v *verifier) decideBranch(in *insn, cond asm.Cond, dst, src *reg) outcome 
 		}
 		return unknown
 	}
+	if !v.profile.RegBounds && !src.bitsOf(in.width).IsConst() {
+		return unknown
+	}
 	return decide(cond, in.width, &dst.bounds, &src.bounds)
+}
+
+// narrows reports whether a comparison of two numbers tells something of them. Before 6.8 that of two unknown ones did
+// only when they are equal, in 64 bits.
+func (v *verifier) narrows(in *insn, cond asm.Cond, holds bool, dst, src *reg) bool {
+	return v.profile.RegBounds || src.bitsOf(in.width).IsConst() || dst.bitsOf(in.width).IsConst() ||
+		in.width == 64 && (cond == asm.Jeq && holds || cond == asm.Jne && !holds)
 }
 
 // surelyNotNull reports whether a pointer cannot be zero (kernel: reg_not_null).
@@ -143,8 +153,12 @@ func (v *verifier) split(in *insn, cond asm.Cond, other *state, links *link) {
 	odst, osrc := &oregs[in.dst], &oregs[in.src]
 	switch {
 	case in.useSrc && dst.typ == scalar && src.typ == scalar:
-		narrow(v.cur, cond, false, in, dst, src, links)
-		narrow(other, cond, true, in, odst, osrc, links)
+		if v.narrows(in, cond, false, dst, src) {
+			narrow(v.cur, cond, false, in, dst, src, links)
+		}
+		if v.narrows(in, cond, true, odst, osrc) {
+			narrow(other, cond, true, in, odst, osrc, links)
+		}
 	case in.useSrc:
 		v.splitPointers(in, cond, other, dst, src)
 	case dst.typ == scalar:

@@ -39,6 +39,8 @@ type Profile struct {
 	ConstKeyMaps  bool // lookup of a constant valid array key is not null (6.15)
 	NarrowSpill   bool // spills of less than 8 bytes are followed (5.16)
 	TruncatedFill bool // fills narrower than the spill, and spilled immediates, are followed too (6.8)
+	RegBounds     bool // comparisons of two unknown registers are decided and narrow both (6.8)
+	MulBounds     bool // products of negative and of wide ranges are followed (6.14)
 	NegBounds     bool // negation keeps bounds (6.18)
 	SwapBits      bool // byte swaps keep known bits (seen in 6.18.44)
 }
@@ -60,7 +62,8 @@ var newestKernel = kver.V(6, 18)
 func Newest() *Profile { return Linux(int(newestKernel.Major), int(newestKernel.Minor)) }
 
 // Linux is the kernel release major.minor for a privileged loader. Releases newer than Newest answer as Newest, under
-// their own name. Deviation: rules of releases before 5.3 are an approximation (their limits and no back edges).
+// their own name. Deviation: rules of releases before 5.3 are an approximation (their limits and no back edges), and what
+// the feature switches don't say of ranges of numbers is in every profile as in 6.18.
 func Linux(major, minor int) *Profile {
 	k := kver.V(uint8(major), uint8(minor))
 	since := func(major, minor uint8) bool { return k.AtLeast(kver.V(major, minor)) }
@@ -81,6 +84,8 @@ func Linux(major, minor int) *Profile {
 		ConstKeyMaps:  since(6, 15),
 		NarrowSpill:   since(5, 16),
 		TruncatedFill: since(6, 8),
+		RegBounds:     since(6, 8),
+		MulBounds:     since(6, 14),
 		NegBounds:     since(6, 18),
 		SwapBits:      since(6, 18),
 	}

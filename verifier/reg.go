@@ -139,14 +139,10 @@ func (r *reg) String() string {
 	if r.typ == scalar && r.precise {
 		b.WriteByte('P')
 	}
-	if r.typ == ptrStack {
-		fmt.Fprintf(&b, "fp%d", int64(r.off)+int64(r.tn.Value))
-		if r.isConst() {
-			return b.String()
-		}
-	} else {
-		b.WriteString(r.typeString())
+	if r.typ == ptrStack && r.isConst() {
+		return "fp" + hexOrDec(uint64(int64(r.off)+int64(r.tn.Value)))
 	}
+	b.WriteString(r.typeString())
 	b.WriteByte('(')
 	b.WriteString(strings.Join(r.attrs(), ","))
 	b.WriteByte(')')
@@ -184,7 +180,7 @@ func (r *reg) attrs() []string {
 	}
 	if r.typ != scalar {
 		if r.off != 0 {
-			add("off=%d", r.off)
+			add("off=%s", hexOrDec(uint64(int64(r.off))))
 		}
 		if r.isPacket() {
 			add("r=%d", r.rng)

@@ -1,9 +1,11 @@
 package kernel
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -213,19 +215,25 @@ func load(p *prog.Program, s *MapSet, level uint32) (*Program, []string, error) 
 	license := append([]byte(p.License), 0)
 	attr := loadAttr{Type: uint32(p.Type), Count: uint32(len(code) / asm.InsnSize), Insns: unsafe.Pointer(&code[0]),
 		License: unsafe.Pointer(&license[0])}
-	var log []byte
+	var lines []string
+	log := logs.Get().(*[logSize]byte)
+	defer logs.Put(log)
+	log[0] = 0
 	if level > 0 {
-		log = make([]byte, logSize)
-		attr.LogLevel, attr.LogSize, attr.Log = level, logSize, unsafe.Pointer(&log[0])
+		attr.LogLevel, attr.LogSize, attr.Log = level, logSize, unsafe.Pointer(log)
 	}
 	fd, err := bpf(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	text, _, _ := strings.Cut(string(log), "\x00")
-	lines := strings.Split(text, "\n")
+	if n := bytes.IndexByte(log[:], 0); n > 0 {
+		lines = strings.Split(string(log[:n]), "\n")
+	}
 	if err != nil {
 		return nil, lines, err
 	}
 	return &Program{fd: fd}, lines, nil
 }
+
+// logs are buffers for the kernel's logs.
+var logs = sync.Pool{New: func() any { return new([logSize]byte) }}
 
 const (
 	cmdProgLoad    = 5 // BPF_PROG_LOAD

@@ -33,13 +33,14 @@ var (
 	logRegs  = regexp.MustCompile(`(R\d+|fp-\d+)=([^ (]*(?:\([^=]*\)|\((?:[^()]|\([^()]*\))*\))?)`)
 	logLive  = regexp.MustCompile(`^ +(\d+): ([.0-9]{10}) \(`)
 	logID    = regexp.MustCompile(`\bid=\d+`)
+	logMap   = regexp.MustCompile(`map=\w+,ks=\d+,vs=\d+,?`)
 	logIDs   = regexp.MustCompile(`\bid=\d+(?:[+-]\d+)?,?`)
 )
 
-// normal is a register's text without what is no range: precision marks and ids.
+// normal is a register's text without what is no range: precision marks, ids, and which map.
 func normal(text string) string {
 	text = strings.TrimPrefix(text, "P")
-	text = logIDs.ReplaceAllString(text, "")
+	text = logMap.ReplaceAllString(logIDs.ReplaceAllString(text, ""), "")
 	return strings.ReplaceAll(text, ",)", ")")
 }
 
@@ -198,6 +199,9 @@ func numeric(rnd *rand.Rand) string {
 			emit("r%d = %#x ll", d, rnd.Uint64()>>rnd.IntN(64))
 		case 2:
 			emit("r%d = *(u64 *)(r6 + 152)", d)
+			if rnd.IntN(8) == 0 { // most often the last: what is not bounded must not be added
+				pointer(rnd, emit, d, s, clip(imm()))
+			}
 		case 3, 4, 5, 6:
 			emit("%s", aluText(rnd, d, s, clip(imm())))
 		default:
@@ -217,6 +221,20 @@ func numeric(rnd *rand.Rand) string {
 	}
 	emit("r0 = 0\nexit")
 	return out.String() + exits.String()
+}
+
+// pointer adds registers d and s and a number to a pointer in r7.
+func pointer(rnd *rand.Rand, emit func(string, ...any), d, s int, imm int32) {
+	emit([]string{"r7 = r10", "r7 = map[global][8]"}[rnd.IntN(2)])
+	if rnd.IntN(3) > 0 {
+		emit("r%d &= %d", d, uint32(imm)>>rnd.IntN(32)&0xfffffff)
+	}
+	for _, add := range []string{fmt.Sprintf("r7 += r%d", d), fmt.Sprintf("r7 += %d", imm>>8), fmt.Sprintf("r7 += r%d", s), fmt.Sprintf("r7 -= r%d", d)} {
+		if rnd.IntN(3) > 0 {
+			emit("%s", add)
+		}
+	}
+	emit("r%d = r7", d)
 }
 
 // aluText is one operation on registers d and s or a number.
