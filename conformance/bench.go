@@ -18,7 +18,7 @@ import (
 	"github.com/skepvm/skep/vm"
 )
 
-// Bench is a machine for one engine, on which programs run one after another: ahead of each it is put back to what it
+// Bench is a machine for one engine, on which programs run one after another: behind each it is put back to what it
 // was at first, so that no program sees what another left. All benches of the same maps have the same guest addresses.
 type Bench struct {
 	engine  Engine
@@ -112,17 +112,24 @@ func (b *Bench) Name() string { return b.engine.Name }
 
 // Run runs a program over the bench's maps once for each packet; in is the same for all. v is the program's proof, nil
 // when it has none. An error means that the engine did not come to be; faults are part of the outcome.
-func (b *Bench) Run(p *prog.Program, v *verifier.Verified, packets [][]byte, in prog.Input) (*Outcome, error) {
-	if err := b.machine.Reset(b.clean); err != nil {
-		return nil, err
-	}
-	b.trace = nil
+func (b *Bench) Run(p *prog.Program, v *verifier.Verified, packets [][]byte, in prog.Input) (out *Outcome, err error) {
+	defer func() { err = errors.Join(err, b.reset(out)) }() // after a panic, too
 	e, done, err := b.engine.Make(b.machine, p, v)
 	if err != nil {
 		return nil, err
 	}
-	out, err := b.runs(e, p, packets, in)
+	out, err = b.runs(e, p, packets, in)
 	return out, errors.Join(err, done())
+}
+
+// reset puts the machine back to what it was at first, and sums up in out what was different.
+func (b *Bench) reset(out *Outcome) error {
+	b.trace = nil
+	return b.machine.Reset(b.clean, func(addr uint32, page []byte) {
+		if out != nil {
+			out.Memory = crc32.Update(bits.RotateLeft32(out.Memory, 1)^addr, castagnoli, page)
+		}
+	})
 }
 
 func (b *Bench) runs(e vm.Engine, p *prog.Program, packets [][]byte, in prog.Input) (*Outcome, error) {
@@ -150,9 +157,6 @@ func (b *Bench) runs(e vm.Engine, p *prog.Program, packets [][]byte, in prog.Inp
 		}
 		out.Runs = append(out.Runs, run)
 	}
-	b.machine.Changed(b.clean, func(addr uint32, page []byte) {
-		out.Memory = crc32.Update(bits.RotateLeft32(out.Memory, 1)^addr, castagnoli, page)
-	})
 	out.Trace = b.trace
 	var err error
 	out.Maps, err = dump(b.machine, b.specs)

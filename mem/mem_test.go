@@ -378,16 +378,18 @@ func TestReset(t *testing.T) {
 			s.Forbid(70000, 50)
 			s.Allow(5, 1, true)
 			pages := 0
-			s.Changed(snap, func(addr uint32, page []byte) {
+			err := s.Reset(snap, func(addr uint32, page []byte) {
 				if int(addr) != pages*pageSize || page[0] != 0xaa {
 					t.Errorf("page %d is at %#x and begins with %#x", pages, addr, page[0])
 				}
 				pages++
 			})
-			if err := s.Reset(snap); err != nil || pages*pageSize != int(MinSize) {
+			if err != nil || pages*pageSize != int(MinSize) {
 				t.Fatal(pages, err)
 			}
-			s.Changed(snap, func(addr uint32, _ []byte) { t.Errorf("page at %#x is not reset", addr) })
+			if err := s.Reset(snap, func(addr uint32, _ []byte) { t.Errorf("page at %#x is not reset", addr) }); err != nil {
+				t.Fatal(err)
+			}
 			m.live = append(m.live[:0], live...)
 			if !bytes.Equal(all(), want) || s.Load64(s.Mask()) != 0 {
 				t.Error("memory was not reset")
@@ -408,7 +410,7 @@ func TestRestoreForeign(t *testing.T) {
 		if err := s.Restore(a.Snapshot()); !errors.As(err, &e) || e.Reason != Foreign {
 			t.Errorf("Restore: %v, want Foreign", err)
 		}
-		if err := s.Reset(a.Snapshot()); !errors.As(err, &e) || e.Reason != Foreign {
+		if err := s.Reset(a.Snapshot(), nil); !errors.As(err, &e) || e.Reason != Foreign {
 			t.Errorf("Reset: %v, want Foreign", err)
 		}
 	}

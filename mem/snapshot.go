@@ -67,30 +67,22 @@ func (s *Space) Restore(snap *Snapshot) error {
 
 // Reset is Restore, and makes all memory that was not allocated zero, the margins included: wild stores of programs that
 // nobody verified reach it, and wild loads see it. It looks at every page, and writes to those that changed; for small
-// spaces, used again and again, that is faster than giving pages back.
-func (s *Space) Reset(snap *Snapshot) error {
+// spaces, used again and again, that is faster than giving pages back. Ahead of that it calls changed, unless it is nil,
+// for each page of guest memory that is not as it was: its address and its contents.
+func (s *Space) Reset(snap *Snapshot, changed func(addr uint32, page []byte)) error {
 	if !s.fits(snap) {
 		return &Error{Op: "reset", Size: snap.size, Reason: Foreign}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap.content.differ(s.mem, func(_ uint64, page, was []byte) { copy(page, was) })
+	snap.content.differ(s.mem, func(at uint64, page, was []byte) {
+		if changed != nil && at >= Margin && at < Margin+s.size {
+			changed(uint32(at-Margin), page)
+		}
+		copy(page, was)
+	})
 	s.restoreRest(snap)
 	return nil
-}
-
-// Changed calls yield for each page of guest memory, allocated or not, that is not as it was when the snapshot was taken:
-// its address and its contents now. No guest may run meanwhile. It does nothing when the snapshot is of a space of another
-// size or kind.
-func (s *Space) Changed(snap *Snapshot, yield func(addr uint32, page []byte)) {
-	if !s.fits(snap) {
-		return
-	}
-	snap.content.differ(s.mem[:Margin+s.size], func(at uint64, page, _ []byte) {
-		if at >= Margin {
-			yield(uint32(at-Margin), page)
-		}
-	})
 }
 
 // fits reports whether the snapshot can be one of the space.

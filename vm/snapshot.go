@@ -37,14 +37,14 @@ var errMapsAdded = errors.New("maps were added to the machine since the snapshot
 
 // Reset makes the machine what it was when the snapshot of it was taken: a run behaves as it did then, and memory that
 // nobody allocated is zero. Programs linked since are gone, and engines of them must not run again. It fails when
-// maps were added since.
-func (m *Machine) Reset(s *Snapshot) error {
+// maps were added since. changed sees the pages that were different: see mem.Space.Reset.
+func (m *Machine) Reset(s *Snapshot, changed func(addr uint32, page []byte)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.table.All()) != s.maps || len(m.pending) != s.pending || len(m.linked) < s.linked || len(m.cpus) != len(s.cpus) {
 		return errMapsAdded
 	}
-	if err := m.space.Reset(s.memory); err != nil {
+	if err := m.space.Reset(s.memory, changed); err != nil {
 		return err
 	}
 	clear(m.linked[s.linked:])
@@ -53,9 +53,4 @@ func (m *Machine) Reset(s *Snapshot) error {
 		*c.Env, c.rng = s.cpus[i].env, s.cpus[i].rng
 	}
 	return nil
-}
-
-// Changed calls yield for each page of guest memory that is not as in the snapshot.
-func (m *Machine) Changed(s *Snapshot, yield func(addr uint32, page []byte)) {
-	m.space.Changed(s.memory, yield)
 }

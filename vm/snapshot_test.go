@@ -33,7 +33,7 @@ func TestReset(t *testing.T) {
 	clean := b.m.Snapshot()
 	results := map[uint64]int{}
 	for range 3 {
-		require.NoError(t, b.m.Reset(clean))
+		require.NoError(t, b.m.Reset(clean, nil))
 		l, err := b.link(insns)
 		require.NoError(t, err)
 		require.Zero(t, l.ID())
@@ -50,5 +50,5 @@ func TestReset(t *testing.T) {
 	}
 	_, err = b.m.AddMap(hostileMaps()[0])
 	require.NoError(t, err)
-	require.Error(t, b.m.Reset(clean), "a map was added")
+	require.Error(t, b.m.Reset(clean, nil), "a map was added")
 }

@@ -47,10 +47,10 @@ func Levels(name string) ([]Level, error) {
 
 // Options of Run. The zero value is every level on every engine, from seed 0, until the context ends.
 type Options struct {
-	Levels  []Level // none: all
-	Seed    uint64  // the first; programs have one each, in order
-	Count   uint64  // programs of each level; 0: no limit
-	Time    time.Duration
+	Levels  []Level              // none: all
+	Seed    uint64               // the first; programs have one each, in order
+	Count   uint64               // programs of each level; 0: no limit
+	Time    time.Duration        // of work; 0: no limit
 	Workers int                  // 0: one for each processor
 	Engines []conformance.Engine // compared with the first; none: all that there are
 	Kernel  bool                 // ask the live kernel about grammatical programs, too
@@ -142,12 +142,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	defer s.cancel()
+	workers, err := s.hire()
 	if o.Time > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, o.Time)
 		defer stop()
 	}
-	workers, err := s.hire()
 	if err == nil {
 		err = s.work(ctx, workers)
 	}

@@ -22,7 +22,7 @@ import (
 
 var (
 	first = flag.Uint64("seed", 0, "first seed of generated programs")
-	count = flag.Uint64("programs", 1500, "number of generated programs of each level")
+	count = flag.Uint64("programs", 1000, "number of generated programs of each level")
 	save  = flag.String("save", "", "directory for fixtures of what is found")
 )
 
@@ -110,7 +110,7 @@ func TestFinds(t *testing.T) {
 	require.NoError(t, err)
 	for _, l := range []fuzz.Level{fuzz.Insns, fuzz.Programs} {
 		dir := filepath.Join(t.TempDir(), "found")
-		r, err := fuzz.Run(t.Context(), fuzz.Options{Levels: []fuzz.Level{l}, Engines: append(engines, wrong()), Count: 4000,
+		r, err := fuzz.Run(t.Context(), fuzz.Options{Levels: []fuzz.Level{l}, Engines: append(engines, wrong()), Count: 1500,
 			Save: dir, Command: "skep fuzz"})
 		require.NoError(t, err)
 		require.NotEmpty(t, r.Findings, l)
@@ -177,9 +177,8 @@ func TestStops(t *testing.T) {
 	r, err := fuzz.Run(ctx, fuzz.Options{Digest: func(fuzz.Level, uint64, uint64) { once.Do(cancel) }})
 	require.NoError(t, err)
 	require.NotZero(t, r.Programs())
-	r, err = fuzz.Run(t.Context(), fuzz.Options{Time: 300 * time.Millisecond})
+	_, err = fuzz.Run(t.Context(), fuzz.Options{Time: 300 * time.Millisecond})
 	require.NoError(t, err)
-	require.NotZero(t, r.Programs())
 }
 
 func TestLevels(t *testing.T) {
