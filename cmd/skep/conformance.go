@@ -32,6 +32,13 @@ A file has sections, each begun by a line "-- NAME"; # begins a comment:
   c        ignored
 
 docs/conformance.md has more.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %q: want run or plugin", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.conformanceRunCommand(), a.pluginCommand())
 	return cmd
@@ -219,7 +226,7 @@ func (a *app) printVectors(r *vectorReport, quiet bool) error {
 	}
 	fmt.Fprintf(a.out, "\nexecuted    instructions       forms\n")
 	for _, g := range r.Coverage {
-		fmt.Fprintf(a.out, "  %-9s %7d/%-4d %7d/%-4d %5.1f %%\n", g.Group, g.InstructionsUsed, g.Instructions, g.FormsUsed, g.Forms, g.Percent())
+		fmt.Fprintf(a.out, "  %-9s %7d/%-4d %7d/%-4d %5.1f %%\n", g.Group, g.InstructionsUsed, g.Instructions, g.FormsUsed, g.Forms, g.Percent)
 	}
 	for _, g := range r.Coverage {
 		switch {

@@ -155,16 +155,18 @@ type GroupCoverage struct {
 	InstructionsUsed int    `json:"instructions_executed"`
 	Forms            int    `json:"forms"`
 	FormsUsed        int    `json:"forms_executed"`
+	// Percent is the share of the forms that were executed, rounded down to a tenth.
+	Percent float64 `json:"percent"`
 	// Missing names the instructions, or those of their forms, that no vector executed.
 	Missing []string `json:"missing"`
 }
 
-// Percent is the share of the forms that were executed, rounded down to a tenth.
-func (g *GroupCoverage) Percent() float64 {
-	if g.Forms == 0 {
+// percent is part of all, rounded down to a tenth; nothing of nothing is all.
+func percent(part, all int) float64 {
+	if all == 0 {
 		return 100
 	}
-	return float64(1000*g.FormsUsed/g.Forms) / 10
+	return float64(1000*part/all) / 10
 }
 
 // Groups reports by group, in the order of asm.Group, what is beyond the RFC last. Only instructions up to a version
@@ -179,6 +181,10 @@ func (c *Coverage) Groups(upTo asm.ISA) []GroupCoverage {
 		if row := k.Info(); upTo == 0 || row.ISA <= upTo {
 			c.addKind(&byGroup[row.Group], k)
 		}
+	}
+	for i := range byGroup {
+		g := &byGroup[i]
+		g.Percent = percent(g.FormsUsed, g.Forms)
 	}
 	return append(byGroup[1:], byGroup[0])
 }

@@ -28,7 +28,7 @@ func TestVectors(t *testing.T) {
 	}
 	for _, g := range s.Coverage.Groups(0) {
 		if len(g.Missing) > 0 || g.FormsUsed != g.Forms || g.InstructionsUsed != g.Instructions {
-			t.Errorf("group %s: %.1f %% executed, missing:\n  %s", g.Group, g.Percent(), strings.Join(g.Missing, "\n  "))
+			t.Errorf("group %s: %.1f %% executed, missing:\n  %s", g.Group, g.Percent, strings.Join(g.Missing, "\n  "))
 		}
 	}
 	t.Logf("%d vectors on %v", len(files), Engines())
