@@ -55,10 +55,27 @@ func RunPeer(ctx context.Context, o Options, argv []string) (r *Report, compared
 	}
 	more, compared, err := compareDigests(ours, &out, o.Command)
 	r.Findings = append(r.Findings, more...)
-	if err == nil && ended != nil && ctx.Err() == nil {
-		err = fmt.Errorf("peer: %w: %s", ended, strings.TrimSpace(talk.String()))
+	said := strings.TrimSpace(talk.String())
+	var exit *exec.ExitError
+	switch {
+	case err != nil || ended == nil || ctx.Err() != nil:
+	case errors.As(ended, &exit) && exit.ExitCode() == 1: // as skep fuzz ends when it has findings
+		r.Findings = append(r.Findings, &Finding{Level: r.level(), LevelName: r.level().String(), Seed: o.Seed,
+			Problem: "the other machine's engines disagree: " + said, Reproduce: strings.Join(argv, " ")})
+	default:
+		err = fmt.Errorf("peer: %w: %s", ended, said)
 	}
 	return r, compared, err
+}
+
+// level is the first of the report's levels.
+func (r *Report) level() Level {
+	for l := Bytes; l < numLevels; l++ {
+		if r.Levels[l] != nil {
+			return l
+		}
+	}
+	return Bytes
 }
 
 func compareDigests(ours map[digestKey]uint64, theirs io.Reader, command string) (found []*Finding, compared uint64, err error) {
