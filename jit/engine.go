@@ -23,8 +23,9 @@ const (
 	// longVisit is how long machine code may take for a slice before Go gives less the next time.
 	longVisit = 500 * time.Microsecond
 
-	// nativeStack is the private stack: a call needs at most 48 bytes, an exit 16, and there are at most vm.MaxFrames of them.
-	nativeStack = 8 << 10
+	// nativeStack is the private stack: a call needs at most 48 bytes, an exit 16, and there are at most vm.MaxFrames of
+	// them. With the state block it fills a page.
+	nativeStack = (4096 - int(unsafe.Sizeof(state{}))) &^ 63
 
 	// frameCost is fuel for each frame of a batch beside its instructions, as those of a short program are the least of the work.
 	frameCost = 64

@@ -26,8 +26,7 @@ func Load(code []byte) (*Code, error) {
 		return nil, fmt.Errorf("execmem: %d bytes: %w", len(code), err)
 	}
 	copy(pages, code)
-	syncCode(pages)
-	if err := protect(pages); err != nil {
+	if err := publish(pages); err != nil {
 		return nil, errors.Join(fmt.Errorf("execmem: making %d bytes executable: %w", len(code), err), free(pages))
 	}
 	return &Code{pages}, nil

@@ -4,6 +4,6 @@ package execmem
 
 func alloc(int) ([]byte, error) { return nil, ErrUnsupported }
 
-func protect([]byte) error { return ErrUnsupported }
+func publish([]byte) error { return ErrUnsupported }
 
 func free([]byte) error { return ErrUnsupported }

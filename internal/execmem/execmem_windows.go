@@ -15,9 +15,19 @@ func alloc(size int) ([]byte, error) {
 	return unsafe.Slice(*(**byte)(unsafe.Pointer(&p)), size), nil
 }
 
-func protect(pages []byte) error {
+var flushInstructionCache = windows.NewLazySystemDLL("kernel32.dll").NewProc("FlushInstructionCache")
+
+// publish makes pages with code executable and no longer writable. The documentation of VirtualProtect asks for the flush.
+func publish(pages []byte) error {
 	var old uint32
-	return windows.VirtualProtect(address(pages), uintptr(len(pages)), windows.PAGE_EXECUTE_READ, &old)
+	if err := windows.VirtualProtect(address(pages), uintptr(len(pages)), windows.PAGE_EXECUTE_READ, &old); err != nil {
+		return err
+	}
+	ok, _, err := flushInstructionCache.Call(uintptr(windows.CurrentProcess()), address(pages), uintptr(len(pages)))
+	if ok == 0 {
+		return err
+	}
+	return nil
 }
 
 func free(pages []byte) error { return windows.VirtualFree(address(pages), 0, windows.MEM_RELEASE) }

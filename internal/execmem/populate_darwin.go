@@ -1,0 +1,4 @@
+package execmem
+
+// populate is a flag of Linux's mmap.
+const populate = 0
