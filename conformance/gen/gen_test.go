@@ -1,6 +1,7 @@
 package gen_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/skepvm/skep/asm"
@@ -95,6 +96,18 @@ func TestInsnsCoverage(t *testing.T) {
 	for f, n := range cov.Flows {
 		if n == 0 {
 			t.Errorf("no %s was made", gen.Flow(f))
+		}
+	}
+}
+
+// TestInsnsText shows that the text of legal instructions is the instructions.
+func TestInsnsText(t *testing.T) {
+	over := gen.Maps()
+	for seed := range uint64(500) {
+		p := gen.InsnsOver(gen.FromSeed(seed), nil, over)
+		again, err := gen.ParseOver(p.Type, p.Text, over)
+		if err != nil || !slices.Equal(again.Insns, p.Insns) {
+			t.Fatalf("seed %d: %v\n%s\n%s", seed, err, p.Text, asm.FormatProgram(p.Insns))
 		}
 	}
 }
