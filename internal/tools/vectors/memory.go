@@ -39,7 +39,7 @@ func little(b []byte, n int) uint64 {
 	return binary.LittleEndian.Uint64(w[:])
 }
 
-// pointer sets base to a place of the memory, or r10 stands for the end of a stack whose top 64 bytes are filled alike.
+// pointer sets base to a place of the memory; the offset is the access's.
 func (p *program) pointer(base reg, pl place) {
 	p.movX(base, p.ptr)
 	p.addK(base, int32(pl.at))

@@ -68,7 +68,7 @@ func packetLoads() (all []file) {
 			p.packetLoad(mode, s.bits, name, 7, map[byte]int32{modeAbs: 65, modeInd: 5}[mode]-int32(s.bytes), 0)
 			out := newFile(fmt.Sprintf("packet/%s%s_out_of_bounds", map[byte]string{modeAbs: "ldabs", modeInd: "ldind"}[mode], name),
 				"a packet load beyond the packet ends the program with 0", p, memory)
-			out.result = 0
+			out.result, out.plain = 0, true
 			all = append(all, out)
 		}
 	}
