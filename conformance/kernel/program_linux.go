@@ -181,9 +181,15 @@ type Rejected struct {
 
 func (r *Rejected) Error() string { return r.Words }
 
+// TryProgram is LoadProgram, twice as fast for programs that are refused: the error is the bare errno.
+func TryProgram(p *prog.Program, s *MapSet) (*Program, error) {
+	loaded, _, err := load(p, s, 0)
+	return loaded, err
+}
+
 // LoadProgram loads a program whose map loads are by index into s. A refusal by the verifier is a *Rejected.
 func LoadProgram(p *prog.Program, s *MapSet) (*Program, error) {
-	loaded, _, err := load(p, s, 0)
+	loaded, err := TryProgram(p, s)
 	if err == nil {
 		return loaded, nil
 	}
