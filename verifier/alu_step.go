@@ -349,7 +349,7 @@ func (v *verifier) checkSaneOffset(r *reg, t regType) *Error {
 	switch {
 	case known && (val >= maxVarOff || val <= -maxVarOff):
 		return v.fail(PointerRange, "math between %s pointer and %d is not allowed", name, val)
-	case r.isPtr() && (r.off >= maxVarOff || r.off <= -maxVarOff):
+	case r.off >= maxVarOff || r.off <= -maxVarOff: // also of a linked number: what was added
 		return v.fail(PointerRange, "%s pointer offset %d is not allowed", name, r.off)
 	case r.smin == math.MinInt64:
 		return v.fail(PointerRange, "math between %s pointer and register with unbounded min value is not allowed", name)
