@@ -122,6 +122,15 @@ func ByName(name string) (*Row, bool) {
 	return r, ok
 }
 
+// ID returns the id of the helper of that name: what asm.ParseOptions wants.
+func ID(name string) (int32, bool) {
+	row, ok := ByName(name)
+	if !ok {
+		return 0, false
+	}
+	return row.ID, true
+}
+
 // ByID returns a helper's row, or nil when the kernel has none of that id. Id 0, bpf_unspec, has no row either.
 func ByID(id int32) *Row {
 	if id <= 0 || int(id) >= len(Table) || Table[id].Name == "" {

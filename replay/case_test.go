@@ -34,14 +34,8 @@ func counterMap() *maps.Spec {
 
 func assemble(t testing.TB, typ prog.Type, src string) *prog.Program {
 	insns, err := asm.Parse(src, asm.ParseOptions{
-		Helpers: func(name string) (int32, bool) {
-			row, ok := helpers.ByName(name)
-			if !ok {
-				return 0, false
-			}
-			return row.ID, true
-		},
-		Maps: func(name string) (int32, bool) { return 0, name == "counts" },
+		Helpers: helpers.ID,
+		Maps:    func(name string) (int32, bool) { return 0, name == "counts" },
 	})
 	require.NoError(t, err)
 	return &prog.Program{Name: "test", Type: typ, Insns: insns, License: "GPL", Maps: []*maps.Spec{counterMap()},

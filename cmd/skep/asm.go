@@ -82,10 +82,10 @@ func (a *app) assemble(path string, f *asmFlags) error {
 		return fmt.Errorf("%s: byte %d is zero: this is no text", in.name, i)
 	}
 	// The syntax first: which of them was asked for is not the loader's affair.
-	if _, err := parse(string(in.data), asm.ParseOptions{Helpers: helperID}); err != nil {
+	if _, err := parse(string(in.data), asm.ParseOptions{Helpers: helpers.ID}); err != nil {
 		return fmt.Errorf("%s:%w", in.name, err)
 	}
-	o, err := object.LoadAsm(in.data, in.name, object.Options{Helpers: helperID})
+	o, err := object.LoadAsm(in.data, in.name, object.Options{Helpers: helpers.ID})
 	if err != nil {
 		return err
 	}
@@ -104,15 +104,6 @@ func (a *app) assemble(path string, f *asmFlags) error {
 		return err
 	}
 	return os.WriteFile(f.output, out, 0o644)
-}
-
-// helperID is the id of the helper of that name.
-func helperID(name string) (int32, bool) {
-	row, ok := helpers.ByName(name)
-	if !ok {
-		return 0, false
-	}
-	return row.ID, true
 }
 
 // identifier makes a C name of a file's.

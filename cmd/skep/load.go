@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/object"
 	"github.com/skepvm/skep/prog"
 )
@@ -29,7 +30,7 @@ func (f *loadFlags) add(fl *pflag.FlagSet) {
 }
 
 func (f *loadFlags) options() (object.Options, error) {
-	o := object.Options{BTFPath: f.btf, Helpers: helperID}
+	o := object.Options{BTFPath: f.btf, Helpers: helpers.ID}
 	if f.progType == "" {
 		return o, nil
 	}

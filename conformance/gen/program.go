@@ -104,13 +104,7 @@ func Parse(t prog.Type, text string) (*prog.Program, error) { return ParseOver(t
 // ParseOver is Parse over maps that Maps made, which programs may share.
 func ParseOver(t prog.Type, text string, over []*maps.Spec) (*prog.Program, error) {
 	insns, err := asm.Parse(text, asm.ParseOptions{
-		Helpers: func(name string) (int32, bool) {
-			row, ok := helpers.ByName(name)
-			if !ok {
-				return 0, false
-			}
-			return row.ID, true
-		},
+		Helpers: helpers.ID,
 		Maps: func(name string) (int32, bool) {
 			i := slices.IndexFunc(specs, func(s *maps.Spec) bool { return s.Name == name })
 			return int32(i), i >= 0

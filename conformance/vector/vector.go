@@ -305,21 +305,13 @@ func (r *reader) vector() (*Vector, error) {
 
 // assemble reads the section asm, each line in either syntax.
 func (r *reader) assemble() ([]asm.Insn, error) {
-	insns, err := asm.ParseAny(strings.Join(r.code, "\n"), asm.ParseOptions{Helpers: helperID})
+	insns, err := asm.ParseAny(strings.Join(r.code, "\n"), asm.ParseOptions{Helpers: helpers.ID})
 	var at *asm.SyntaxError
 	if errors.As(err, &at) {
 		_, reason, _ := strings.Cut(at.Error(), ": ") // the position is ours
 		return nil, &Error{r.file, at.Line, at.Col, reason}
 	}
 	return insns, err
-}
-
-func helperID(name string) (int32, bool) {
-	row, ok := helpers.ByName(name)
-	if !ok {
-		return 0, false
-	}
-	return row.ID, true
 }
 
 // firstDifference returns the first slot in which programs differ, -1 when they are the same.

@@ -172,13 +172,7 @@ func (r *reader) endCode() error {
 		return nil
 	}
 	insns, err := asm.Parse(strings.Join(r.code, "\n"), asm.ParseOptions{
-		Helpers: func(name string) (int32, bool) {
-			row, ok := helpers.ByName(name)
-			if !ok {
-				return 0, false
-			}
-			return row.ID, true
-		},
+		Helpers: helpers.ID,
 		Maps: func(name string) (int32, bool) {
 			i := slices.IndexFunc(r.cur.Maps, func(s *maps.Spec) bool { return s.Name == name })
 			return int32(i), i >= 0
