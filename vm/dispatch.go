@@ -460,6 +460,42 @@ func straight[M mode](x *Interpreter) (in *insn, why leaving) {
 				in = next
 				goto taken
 			}
+		case opMovAndJne32:
+			next, third := &code[pc], &code[pc+1]
+			pc += 2
+			v := uint32(r[in.src&15] & next.imm)
+			r[in.dst&15] = uint64(v)
+			if v != uint32(third.imm) {
+				in = third
+				goto taken
+			}
+		case opLdx16AndJne32K:
+			next, third := &code[pc], &code[pc+1]
+			pc += 2
+			v := uint32(mem.Load16(uint32(r[in.src&15]+uint64(in.off)))) & uint32(next.imm)
+			r[in.dst&15] = uint64(v)
+			if v != uint32(third.imm) {
+				in = third
+				goto taken
+			}
+		case opAndJne32K:
+			next := &code[pc]
+			pc++
+			v := uint32(r[in.dst&15] & in.imm)
+			r[in.dst&15] = uint64(v)
+			if v != uint32(next.imm) {
+				in = next
+				goto taken
+			}
+		case opLshAnd32K:
+			next := &code[pc]
+			pc++
+			r[in.dst&15] = uint64(uint32(r[in.dst&15]) << (in.imm & 31) & uint32(next.imm))
+		case opLdx32Ldx32:
+			next := &code[pc]
+			pc++
+			r[in.dst&15] = uint64(mem.Load32(uint32(r[in.src&15] + uint64(in.off))))
+			r[next.dst&15] = uint64(mem.Load32(uint32(r[next.src&15] + uint64(next.off))))
 		case opLdx8Jeq32K:
 			next := &code[pc]
 			pc++

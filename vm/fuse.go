@@ -28,41 +28,60 @@ const (
 	opLdx16Jne32K
 	opLdx32Jeq32K
 	opLdx32Jne32K
+	opMovAndJne32    // a look at some bits: wT = wS; wT &= K; if wT != K goto
+	opLdx16AndJne32K // the same of a field
+	opAndJne32K
+	opLshAnd32K  // a length in words
+	opLdx32Ldx32 // data and data_end
 	numOps
 )
 
-// fusion is a row of what can be done at once: the first two kinds, on one destination register, and perhaps a third
-// that reads that register.
+// fusion is a row of what can be done at once: the first two kinds, on one destination register unless they are apart, and
+// perhaps a third that reads that register.
 type fusion struct {
 	first, second, third asm.Kind // third is asm.Invalid for pairs
 	op                   asm.Kind
+	apart                bool
 }
 
 // fusions has longer ones before those that they begin with.
 var fusions = []fusion{
-	{asm.Mov64X, asm.Lsh64K, asm.Xor64X, opMovLshXor64},
-	{asm.Mov64X, asm.Rsh64K, asm.Xor64X, opMovRshXor64},
-	{asm.Mov64X, asm.Add64K, asm.Jgt64X, opMovAddJgt64},
-	{asm.Mov64X, asm.Add64K, asm.Invalid, opMovAdd64K},
-	{asm.Mov64X, asm.And64K, asm.Invalid, opMovAnd64K},
-	{asm.Mov64X, asm.Lsh64K, asm.Invalid, opMovLsh64K},
-	{asm.Mov64X, asm.Rsh64K, asm.Invalid, opMovRsh64K},
-	{asm.Mov64X, asm.Arsh64K, asm.Invalid, opMovArsh64K},
-	{asm.Mov64X, asm.Add64X, asm.Invalid, opMovAdd64X},
-	{asm.Add64K, asm.Jne64K, asm.Invalid, opAddJne64K},
-	{asm.Ldx8, asm.Jeq32K, asm.Invalid, opLdx8Jeq32K},
-	{asm.Ldx8, asm.Jne32K, asm.Invalid, opLdx8Jne32K},
-	{asm.Ldx16, asm.Jeq32K, asm.Invalid, opLdx16Jeq32K},
-	{asm.Ldx16, asm.Jne32K, asm.Invalid, opLdx16Jne32K},
-	{asm.Ldx32, asm.Jeq32K, asm.Invalid, opLdx32Jeq32K},
-	{asm.Ldx32, asm.Jne32K, asm.Invalid, opLdx32Jne32K},
+	{asm.Mov64X, asm.Lsh64K, asm.Xor64X, opMovLshXor64, false},
+	{asm.Mov64X, asm.Rsh64K, asm.Xor64X, opMovRshXor64, false},
+	{asm.Mov64X, asm.Add64K, asm.Jgt64X, opMovAddJgt64, false},
+	{asm.Mov32X, asm.And32K, asm.Jne32K, opMovAndJne32, false},
+	{asm.Ldx16, asm.And32K, asm.Jne32K, opLdx16AndJne32K, false},
+	{asm.Mov64X, asm.Add64K, asm.Invalid, opMovAdd64K, false},
+	{asm.Mov64X, asm.And64K, asm.Invalid, opMovAnd64K, false},
+	{asm.Mov64X, asm.Lsh64K, asm.Invalid, opMovLsh64K, false},
+	{asm.Mov64X, asm.Rsh64K, asm.Invalid, opMovRsh64K, false},
+	{asm.Mov64X, asm.Arsh64K, asm.Invalid, opMovArsh64K, false},
+	{asm.Mov64X, asm.Add64X, asm.Invalid, opMovAdd64X, false},
+	{asm.Add64K, asm.Jne64K, asm.Invalid, opAddJne64K, false},
+	{asm.Ldx8, asm.Jeq32K, asm.Invalid, opLdx8Jeq32K, false},
+	{asm.Ldx8, asm.Jne32K, asm.Invalid, opLdx8Jne32K, false},
+	{asm.Ldx16, asm.Jeq32K, asm.Invalid, opLdx16Jeq32K, false},
+	{asm.Ldx16, asm.Jne32K, asm.Invalid, opLdx16Jne32K, false},
+	{asm.Ldx32, asm.Jeq32K, asm.Invalid, opLdx32Jeq32K, false},
+	{asm.Ldx32, asm.Jne32K, asm.Invalid, opLdx32Jne32K, false},
+	{asm.And32K, asm.Jne32K, asm.Invalid, opAndJne32K, false},
+	{asm.Lsh32K, asm.And32K, asm.Invalid, opLshAnd32K, false},
+	{asm.Ldx32, asm.Ldx32, asm.Invalid, opLdx32Ldx32, true},
 }
+
+// fusionsOf has the fusions by their first kind.
+var fusionsOf = func() (by [opTailCall + 1][]fusion) {
+	for _, f := range fusions {
+		by[f.first] = append(by[f.first], f)
+	}
+	return by
+}()
 
 // fuse returns code with the kinds above.
 func fuse(plain []insn) []insn {
 	code := slices.Clone(plain)
 	for i := range code {
-		for _, f := range fusions {
+		for _, f := range fusionsOf[plain[i].op] {
 			if f.matches(plain[i:]) {
 				code[i].op = f.op
 				break
@@ -74,9 +93,9 @@ func fuse(plain []insn) []insn {
 
 func (f *fusion) matches(code []insn) bool {
 	switch {
-	case len(code) < 2 || code[0].op != f.first || code[1].op != f.second || code[0].dst != code[1].dst:
+	case len(code) < 2 || code[1].op != f.second || !f.apart && code[0].dst != code[1].dst:
 		return false
-	case code[0].op == asm.Mov64X && code[0].src == code[0].dst, f.second == asm.Add64X && code[1].src == code[1].dst:
+	case !f.apart && f.first.Info().UseSrc && code[0].src == code[0].dst, f.second == asm.Add64X && code[1].src == code[1].dst:
 		return false // the handlers write the destination once, at the end
 	case f.third == asm.Invalid:
 		return true
@@ -84,6 +103,8 @@ func (f *fusion) matches(code []insn) bool {
 		return false
 	case f.third == asm.Jgt64X:
 		return code[2].dst == code[0].dst && code[2].src != code[0].dst
+	case f.third == asm.Jne32K:
+		return code[2].dst == code[0].dst
 	}
 	return code[2].src == code[0].dst && code[2].dst != code[0].dst
 }

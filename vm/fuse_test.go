@@ -63,6 +63,9 @@ func fusible(f fusion, rng *rand.Rand) []asm.Insn {
 		default:
 			in.Imm = value()
 		}
+		if i == 1 && f.apart {
+			in.Dst = reg()
+		}
 		if i == 2 && kind == asm.Xor64X {
 			in.Dst, in.Src = reg(), dst
 		}
