@@ -13,7 +13,6 @@ func (g *gen) findBlocks() error {
 	n := len(g.insns)
 	g.kinds = make([]asm.Kind, n)
 	g.leader = make([]bool, n+1)
-	g.writes = slices.Grow(g.writes[:0], n)[:n]
 	g.second = slices.Grow(g.second[:0], n)[:n]
 	clear(g.second)
 	g.flow.reset(n)
@@ -23,7 +22,6 @@ func (g *gen) findBlocks() error {
 		k := asm.KindOf(in)
 		g.kinds[pc] = k
 		writes := k.Info().Writes(in)
-		g.writes[pc] = writes
 		g.survey(in, k, writes)
 		if writes.Has(asm.R10) || in.Dst > asm.R10 || in.Src > asm.R10 {
 			return &Error{PC: pc, Insn: in, Reason: "illegal register"}

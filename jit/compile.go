@@ -162,7 +162,7 @@ var workspaces = sync.Pool{New: func() any {
 // begin makes the workspace's gen ready for a program, keeping nothing of the last one but memory.
 func (w *workspace) begin(insns []asm.Insn, t target) (*gen, error) {
 	g := &w.gen
-	*g = gen{t: t, insns: insns, writes: g.writes, second: g.second, sites: g.sites[:0], cold: g.cold[:0],
+	*g = gen{t: t, insns: insns, second: g.second, sites: g.sites[:0], cold: g.cold[:0],
 		hashes: g.hashes[:0], flow: g.flow}
 	switch t.Arch {
 	case "amd64":
@@ -314,7 +314,7 @@ func (g *gen) follow(pc int, in asm.Insn, info *asm.Info) {
 	if info.Class == asm.ClassImm64 {
 		next = &g.insns[pc+1]
 	}
-	g.flow.after(in, info, g.writes[pc], next)
+	g.flow.after(in, info, next)
 	if controls[g.kinds[pc]].final {
 		g.flow.falls = false
 	}
@@ -332,18 +332,20 @@ func (g *gen) load(pc int, in asm.Insn, info *asm.Info) {
 	g.emit.load(in, info)
 }
 
-// alu emits an ALU operation, unless its result is known.
+// alu emits an ALU operation, unless its result is known, and notes what is known of it.
 func (g *gen) alu(in asm.Insn, info *asm.Info) {
-	if g.trusts() && info.ALU != asm.Mov {
-		if v, ok := g.flow.alu(in, info).constant(); ok {
-			g.emit.constant(in.Dst, uint64(v))
-			return
-		}
+	result := g.flow.alu(in, info)
+	v, known := result.constant()
+	switch {
+	case !g.trusts():
+		g.emit.alu(in, info)
+	case known && info.ALU != asm.Mov:
+		g.emit.constant(in.Dst, uint64(v))
+	case zeroExtends(in, info) && g.flow.ranges[in.Dst].within(0, math.MaxUint32):
+	default:
+		g.emit.alu(in, info)
 	}
-	if zeroExtends(in, info) && g.trusts() && g.flow.ranges[in.Dst].within(0, math.MaxUint32) {
-		return
-	}
-	g.emit.alu(in, info)
+	g.flow.ranges[in.Dst] = result
 }
 
 // zeroExtends reports whether all that in does is to clear the upper half of its register.

@@ -77,11 +77,11 @@ func (r *ranges) join(t *ranges) {
 	}
 }
 
-// after follows one instruction, which writes those registers; next is the slot behind it.
-func (r *ranges) after(in asm.Insn, info *asm.Info, writes asm.RegSet, next *asm.Insn) {
+// after follows one instruction that is no ALU operation; next is the slot behind it.
+func (r *ranges) after(in asm.Insn, info *asm.Info, next *asm.Insn) {
 	switch info.Class {
-	case asm.ClassALU:
-		r[in.Dst] = r.alu(in, info)
+	case asm.ClassALU: // see alu
+	case asm.ClassStore, asm.ClassBranch, asm.ClassJump:
 	case asm.ClassImm64:
 		v := int64(asm.Imm64(in, *next))
 		r[in.Dst] = span{v, v}.kept()
@@ -98,7 +98,7 @@ func (r *ranges) after(in asm.Insn, info *asm.Info, writes asm.RegSet, next *asm
 			r[in.Dst] = span{0, int64(1)<<(8*info.Size) - 1}
 		}
 	default:
-		for w := writes; w != 0; w &= w - 1 {
+		for w := info.Writes(in); w != 0; w &= w - 1 {
 			r[bits.TrailingZeros16(uint16(w))] = everything
 		}
 	}
