@@ -16,7 +16,8 @@ func (g *a64) callHash(f, ask label) {
 	g.a.Jnonzero(arm64.W, a64Scratch, ask)
 }
 
-// Registers of a hash function. The key's host address is in a64Addr.
+// Registers of a hash function: R0 is the result and a64Scratch 0, or a64Scratch is 1 and Go is to be asked. The key's host
+// address is in a64Addr.
 var (
 	a64Hash   = a64Map[asm.R0]
 	a64Elem   = a64Map[asm.R3] // the slot's contents, then the element's number
@@ -28,17 +29,6 @@ var (
 	a64Slot   = arm64.X15 // offset of the slot in it
 	a64Probes = arm64.X16 // slots that may still be looked at
 )
-
-// hashFunc emits a function: R0 is the result and a64Scratch 0, or a64Scratch is 1 and Go is to be asked.
-func (g *a64) hashFunc(f *hashFunc) {
-	walk := g.a.Labels(1)
-	g.hashStart(f)
-	g.hashSlot(f, walk, walk)
-	g.hashHit(f)
-	g.hashReturn(0)
-	g.a.Bind(walk)
-	g.hashWalk(f)
-}
 
 // hashWalk emits the walk from the first slot on. The barriers keep the reads of the table between those of the counter;
 // what a slot leads to is ordered by its address.
@@ -52,7 +42,6 @@ func (g *a64) hashWalk(f *hashFunc) {
 	g.a.Bind(again)
 	g.hashSlot(f, other, next)
 	g.hashHit(f)
-	g.hashReturn(0)
 
 	g.a.Bind(other)
 	g.shiftImm(asm.Rsh, arm64.X, a64Elem, 32)
@@ -143,7 +132,7 @@ func (g *a64) hashElem(f *hashFunc, next label) {
 	}
 }
 
-// hashHit makes R0 the address of the value, and marks the element as used.
+// hashHit returns the address of the value, and marks the element as used.
 func (g *a64) hashHit(f *hashFunc) {
 	g.add(arm64.W, a64Hash, a64At, int64(f.ValueOff))
 	if f.CPUStride != 0 {
@@ -157,6 +146,7 @@ func (g *a64) hashHit(f *hashFunc) {
 		g.a.Imm(a64At, 1)
 		g.a.RM(arm64.StrB, a64At, arm64.IndexedHalf(a64Base, a64Temp))
 	}
+	g.hashReturn(0)
 }
 
 // hashReturn returns with that in a64Scratch.

@@ -127,9 +127,14 @@ type emitter interface {
 	// wholly in guest memory, and to null when it is too large.
 	lookUp(m arrayMap, outside, null label)
 
-	// callHash calls a hash function, and goes to ask when it says so.
+	// callHash calls a hash function, and goes to ask when it says so. The function consists of the others: hashStart hashes the
+	// key and finds the first slot; hashSlot goes on when the key is in the slot, to other when the slot has another hash, and
+	// to next when it has another key; hashHit returns the value's address; hashWalk looks for the key from the first slot on.
 	callHash(f, ask label)
-	hashFunc(f *hashFunc)
+	hashStart(f *hashFunc)
+	hashSlot(f *hashFunc, other, next label)
+	hashHit(f *hashFunc)
+	hashWalk(f *hashFunc)
 
 	coldPath(c coldPath) // but for its jump back
 	stubs()

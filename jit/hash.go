@@ -90,10 +90,17 @@ func (g *gen) hashFuncOf(m hashMap) *hashFunc {
 	return &g.hashes[len(g.hashes)-1]
 }
 
+// hashFuncs emits the functions.
 func (g *gen) hashFuncs() {
 	for i := range g.hashes {
-		g.out.Bind(g.hashes[i].label)
-		g.emit.hashFunc(&g.hashes[i])
+		f := &g.hashes[i]
+		walk := g.out.Labels(1)
+		g.out.Bind(f.label)
+		g.emit.hashStart(f)
+		g.emit.hashSlot(f, walk, walk)
+		g.emit.hashHit(f)
+		g.out.Bind(walk)
+		g.emit.hashWalk(f)
 	}
 }
 

@@ -12,7 +12,8 @@ func (g *x64) callHash(f, ask label) {
 	g.a.Jcc(amd64.CondNE, ask)
 }
 
-// Registers of a hash function. The key's host address is in x64Scratch.
+// Registers of a hash function: R0 is the result and x64Scratch 0, or x64Scratch is 1 and Go is to be asked. Before that the
+// key's host address is in x64Scratch.
 var (
 	x64Hash  = x64Map[asm.R0]
 	x64Word  = x64Map[asm.R1] // a word of the key; of a short key the only one
@@ -20,17 +21,6 @@ var (
 	x64Index = x64Map[asm.R4] // host address of the index table
 	x64Elem  = x64Map[asm.R5] // the slot's contents, then the element's guest address
 )
-
-// hashFunc emits a function: R0 is the result and x64Scratch 0, or x64Scratch is 1 and Go is to be asked.
-func (g *x64) hashFunc(f *hashFunc) {
-	walk := g.a.Labels(1)
-	g.hashStart(f)
-	g.hashSlot(f, walk, walk)
-	g.hashHit(f)
-	g.hashReturn(0)
-	g.a.Bind(walk)
-	g.hashWalk(f)
-}
 
 // hashWalk emits the walk from the first slot on. The native stack keeps the fuel, whose register counts slots, and the
 // counter of moves.
@@ -44,9 +34,8 @@ func (g *x64) hashWalk(f *hashFunc) {
 	g.a.Imm(amd64.RCX, hashProbes)
 	g.a.Bind(again)
 	g.hashSlot(f, other, next)
-	g.hashHit(f)
 	g.popWalk()
-	g.hashReturn(0)
+	g.hashHit(f)
 
 	g.a.Bind(other)
 	g.a.RI(amd64.ShrI8, amd64.Q, x64Elem, 32)
@@ -136,7 +125,7 @@ func (g *x64) hashElem(f *hashFunc, next label) {
 	}
 }
 
-// hashHit makes R0 the address of the value, and marks the element as used.
+// hashHit returns the address of the value, and marks the element as used.
 func (g *x64) hashHit(f *hashFunc) {
 	g.a.RM(amd64.LeaRM, amd64.L, x64Hash, amd64.At(x64Elem, int32(f.ValueOff)))
 	if f.CPUStride != 0 {
@@ -148,6 +137,7 @@ func (g *x64) hashHit(f *hashFunc) {
 		g.a.RI(amd64.AddI32, amd64.L, x64Elem, int32(f.Refs-1)) // the slot has element + 1
 		g.a.MI(amd64.MovBI8, amd64.L, amd64.Indexed(x64Base, x64Elem, 0), 1)
 	}
+	g.hashReturn(0)
 }
 
 // hashReturn returns with that in x64Scratch.
