@@ -77,8 +77,8 @@ const (
 	a64Status  = arm64.X12
 )
 
-// state is the block that x64State or a64State points to, at the end of the native stack's mapping. It holds no Go pointers: the
-// collector doesn't know of it. Addresses are uint64, so that the layout is the same on every architecture.
+// state is the block that x64State or a64State points to, behind the native stack. It holds no Go pointers: the
+// collector doesn't look into it. Addresses are uint64, so that the layout is the same on every architecture.
 type state struct {
 	goSP     uint64 // Go's stack while machine code runs; the trampoline's
 	goBP     uint64

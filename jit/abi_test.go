@@ -9,6 +9,7 @@ import (
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/internal/amd64"
 	"github.com/skepvm/skep/internal/arm64"
+	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/vm"
 )
 
@@ -59,5 +60,12 @@ func TestRegisterMaps(t *testing.T) {
 	for r, home := range a64Map {
 		require.Empty(t, a[home], "R%d", r)
 		a[home] = asm.Reg(r).String()
+	}
+}
+
+// TestStackAligned: arm64's stack pointer must be a multiple of 16.
+func TestStackAligned(t *testing.T) {
+	for range 10 {
+		require.Zero(t, newBench(t, prog.XDP, "exit").jit.stack%16)
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/helpers"
-	"github.com/skepvm/skep/internal/execmem"
 	"github.com/skepvm/skep/vm"
 )
 
@@ -23,8 +22,8 @@ const (
 	// longVisit is how long machine code may take for a slice before Go gives less the next time.
 	longVisit = 500 * time.Microsecond
 
-	// nativeStack is the private stack: a call needs at most 48 bytes, an exit 16, and there are at most vm.MaxFrames of
-	// them. With the state block it fills a page.
+	// nativeStack is the size of the private stack: a call needs at most 48 bytes, an exit 16, and there are at most
+	// vm.MaxFrames of them. With the state block it fills a page.
 	nativeStack = (4096 - int(unsafe.Sizeof(state{}))) &^ 63
 
 	// frameCost is fuel for each frame of a batch beside its instructions, as those of a short program are the least of the work.
@@ -43,7 +42,6 @@ type engine struct {
 	cpu      *vm.CPU
 	program  *program
 	state    *state
-	data     *execmem.Data // private stack, then the state block
 	stack    uint64        // address where the private stack begins; it grows down
 	budget   int64         // instructions of a run
 	slice    int64         // fuel to give at a time: at most budget
@@ -60,16 +58,18 @@ type engine struct {
 
 var _ vm.Engine = (*engine)(nil)
 
-func newEngine(c *Compiler, cpu *vm.CPU, p *program) (*engine, error) {
-	data, err := execmem.Alloc(nativeStack + int(unsafe.Sizeof(state{})))
-	if err != nil {
-		return nil, err
-	}
+// block is the memory that machine code of an engine has to itself. It is on Go's heap, whose objects never move, and
+// has no pointers in it.
+type block struct {
+	stack [nativeStack]byte // grows down
+	state state
+}
+
+func newEngine(c *Compiler, cpu *vm.CPU, p *program) *engine {
 	budget := int64(min(c.machine.Budget(), 1<<63-1))
 	e := &engine{
 		compiler: c, cpu: cpu, program: p, current: p,
-		state:  (*state)(unsafe.Pointer(&data.Bytes()[nativeStack])),
-		data:   data,
+		state:  &new(block).state,
 		budget: budget,
 		slice:  min(slice, budget),
 		most:   min(slice, budget),
@@ -80,8 +80,7 @@ func newEngine(c *Compiler, cpu *vm.CPU, p *program) (*engine, error) {
 	s.stackTop = cpu.StackTop
 	s.lastFrame = cpu.FrameTop(vm.MaxFrames - 1)
 	s.cpu = uint32(cpu.Env.CPU)
-	runtime.AddCleanup(e, func(d *execmem.Data) { _ = d.Free() }, data)
-	return e, nil
+	return e
 }
 
 // Name is "jit".
@@ -101,7 +100,7 @@ func (e *engine) Run(ctx uint32) (vm.Result, error) {
 			return vm.Result{R0: s.regs[asm.R0], Insns: uint64(e.spent())}, f
 		}
 	}
-	runtime.KeepAlive(e) // its cleanup frees the memory that machine code ran on
+	runtime.KeepAlive(e) // and so the code that ran
 	return vm.Result{R0: s.regs[asm.R0], Insns: uint64(s.frameFuel - s.fuel)}, nil
 }
 

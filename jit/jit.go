@@ -126,7 +126,7 @@ func (c *Compiler) Compile(cpu *vm.CPU, v *verifier.Verified) (vm.Engine, error)
 		c.verified[v] = p
 		c.mu.Unlock()
 	}
-	return newEngine(c, cpu, p)
+	return newEngine(c, cpu, p), nil
 }
 
 // Sandbox makes an engine that runs l, a program that nobody has verified, on cpu. Both must be of the compiler's
@@ -160,7 +160,7 @@ func (c *Compiler) engine(cpu *vm.CPU, l *vm.Linked) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newEngine(c, cpu, p)
+	return newEngine(c, cpu, p), nil
 }
 
 var errOtherMachine = errors.New("jit: the CPU belongs to another machine than the compiler")

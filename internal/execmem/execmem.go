@@ -1,6 +1,5 @@
-// Package execmem gives memory outside the Go heap to machine code: executable pages for the code itself, and plain
-// pages for its stack and state. No page is ever writable and executable at the same time, and code always gets
-// fresh pages, so no processor can hold stale instructions of them.
+// Package execmem gives executable pages to machine code. No page is ever writable and executable at the same time, and
+// code always gets fresh pages, so no processor can hold stale instructions of them.
 package execmem
 
 import (
@@ -39,35 +38,6 @@ func (c *Code) Entry() uintptr { return uintptr(unsafe.Pointer(&c.pages[0])) }
 func (c *Code) Free() error {
 	pages := c.pages
 	c.pages = nil
-	return freeOnce(pages)
-}
-
-// Data is zeroed readable and writable memory that never moves.
-type Data struct{ pages []byte }
-
-// Alloc gives size bytes rounded up to whole pages.
-func Alloc(size int) (*Data, error) {
-	if size <= 0 {
-		return nil, fmt.Errorf("execmem: size %d", size)
-	}
-	pages, err := alloc(roundToPages(size))
-	if err != nil {
-		return nil, fmt.Errorf("execmem: %d bytes: %w", size, err)
-	}
-	return &Data{pages}, nil
-}
-
-// Bytes is the whole memory.
-func (d *Data) Bytes() []byte { return d.pages }
-
-// Free gives the memory back. A second Free does nothing.
-func (d *Data) Free() error {
-	pages := d.pages
-	d.pages = nil
-	return freeOnce(pages)
-}
-
-func freeOnce(pages []byte) error {
 	if pages == nil {
 		return nil
 	}
