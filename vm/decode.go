@@ -26,8 +26,14 @@ const (
 	loopID        = 181
 )
 
-// decode fills in code and slots. The form has been checked.
-func (l *Linked) decode() {
+// decoded is l, with what the interpreter runs.
+func (l *Linked) decoded() *Linked {
+	l.decode.Do(l.makeCode)
+	return l
+}
+
+// makeCode fills in code, fast and slots. The form has been checked.
+func (l *Linked) makeCode() {
 	index := make([]int32, len(l.insns)) // of code, by slot
 	count := int32(0)
 	for pc := 0; pc < len(l.insns); pc++ {

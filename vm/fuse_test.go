@@ -22,7 +22,7 @@ func TestFuse(t *testing.T) {
 			p := &prog.Program{Name: "fuse", Type: prog.SchedCLS, Insns: fusible(f, rng)}
 			l, err := m.Link(p)
 			require.NoError(t, err)
-			for _, in := range l.fast {
+			for _, in := range l.decoded().fast {
 				fused[in.op] = true
 			}
 			fast := runFused(t, m, l, InterpOptions{})

@@ -57,7 +57,7 @@ func NewInterpreter(c *CPU, l *Linked, o InterpOptions) (*Interpreter, error) {
 		return nil, fmt.Errorf("program %s is linked on another machine", l.prog.Name)
 	}
 	x := &Interpreter{
-		entry: l, cpu: c, env: c.Env, space: c.machine.space, trace: o.Trace,
+		entry: l.decoded(), cpu: c, env: c.Env, space: c.machine.space, trace: o.Trace,
 		budget: int64(min(c.machine.config.Budget, math.MaxInt64)),
 	}
 	if o.Checked {
@@ -237,7 +237,7 @@ func (x *Interpreter) tailCall() *Fault {
 	if x.fuel < 0 {
 		return x.fault(BudgetExceeded)
 	}
-	x.prog, x.pc = next, 0
+	x.prog, x.pc = next.decoded(), 0
 	x.regs[1] = uint64(uint32(x.regs[1])) // a guest address, whoever calls
 	x.loops[x.depth] = MaxLoops
 	if next.zero {

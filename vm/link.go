@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/maps"
@@ -21,9 +22,10 @@ type Linked struct {
 
 	verified bool // LinkVerified made it
 
-	code  []insn  // for the interpreter: one an instruction
-	fast  []insn  // the same, see fuse
-	slots []int32 // slot of each of code
+	decode sync.Once // makes what follows, when an interpreter first wants it
+	code   []insn    // one an instruction
+	fast   []insn    // the same, see fuse
+	slots  []int32   // slot of each of code
 }
 
 // span is a piece of guest memory.
@@ -90,11 +92,14 @@ func (m *Machine) link(p *prog.Program, verified bool) (*Linked, error) {
 	if err := m.resolve(l); err != nil {
 		return nil, err
 	}
-	l.decode()
-	l.zero = !verified && slices.ContainsFunc(l.code, func(in insn) bool { return in.dst == uint8(asm.R10) || in.src == uint8(asm.R10) })
+	l.zero = !verified && slices.ContainsFunc(l.insns, namesR10)
 	l.id = uint32(len(m.linked))
 	m.linked = append(m.linked, l)
 	return l, nil
+}
+
+func namesR10(in asm.Insn) bool {
+	return in.Dst == asm.R10 || in.Src == asm.R10 || asm.KindOf(in) == asm.CallReg && in.Callee() == asm.R10
 }
 
 func (l *Linked) failure(pc int, format string, args ...any) *LinkError {
