@@ -479,8 +479,7 @@ var Table = [...]Row{
 		Ret: RetMapValue | RetMaybeNull, Since: kver.V(5, 19), Types: base, PktAccess: true, Fn: mapLookupPercpuElem},
 	196: {ID: 196, Name: "bpf_skc_to_mptcp_sock", Since: kver.V(5, 19),
 		Types: lwtIPSched | netSock | kernelOnly | SetOf(prog.SocketFilter, prog.SockOps, prog.SkMsg, prog.FlowDissector, prog.SkLookup),
-		Variants: []Variant{
-			{Types: kernelOnly, Args: [5]Arg{ArgSockCommon}, Ret: RetBTF | RetMaybeNull, RetBTF: "mptcp_sock"}}},
+		Args:  [5]Arg{ArgSockCommon}, Ret: RetBTF | RetMaybeNull, RetBTF: "mptcp_sock"},
 	197: {ID: 197, Name: "bpf_dynptr_from_mem",
 		Args:  [5]Arg{ArgMem | ArgUninit | ArgWrite, ArgSizeOrZero, ArgAny, ArgDynptr | ArgUninit | ArgWrite},
 		Since: kver.V(5, 19), Types: base},

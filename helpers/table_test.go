@@ -43,8 +43,10 @@ func TestTableConsistent(t *testing.T) {
 			t.Errorf("%s: both Fn and Engine", r.Name)
 		}
 		checkProto(t, r)
+		covered := TypeSet(0)
 		for i := range r.Variants {
 			v := &r.Variants[i]
+			covered |= v.Types
 			if v.Types&^r.Types != 0 {
 				t.Errorf("%s: variant %d is for types that may not call it", r.Name, i)
 			}
@@ -53,6 +55,9 @@ func TestTableConsistent(t *testing.T) {
 					checkProto(t, r.For(typ))
 				}
 			}
+		}
+		if r.Variants != nil && r.NumArgs() == 0 && r.Ret == 0 && covered != r.Types {
+			t.Errorf("%s: has variants, and no prototype for the other types", r.Name)
 		}
 		for _, o := range r.Opened {
 			if o.Types&^r.Types != 0 || o.Since == r.Since {
