@@ -124,7 +124,7 @@ func TestObjectsAreReproducible(t *testing.T) {
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "bench", "workloads") // the sources include ../../examples
-	for _, pattern := range []string{"*.c", "*.h", "build.sh", "../../examples/*.h"} {
+	for _, pattern := range []string{"*.c", "*.h", "build.sh", "../../examples/*.h", "../../examples/build.sh"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, files)

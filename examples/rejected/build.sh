@@ -1,12 +1,5 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 # Compiles the programs that no kernel accepts, as ../build.sh does the others.
-set -eu
-cd "$(dirname "$0")"
-CLANG=${CLANG:-clang-19}
-STRIP=${STRIP:-llvm-strip-19}
-for src in ${*:-*.bpf.c}; do
-	obj=${src%.c}.o
-	"$CLANG" -g -O2 -Wall -Wextra -Werror -target bpf -mcpu=v3 -fdebug-compilation-dir=. -c "$src" -o "$obj"
-	"$STRIP" -g "$obj"
-done
+here=$(dirname "$0")
+SOURCES=$here exec sh "$here/../build.sh" "$@"
