@@ -64,6 +64,7 @@ type TypeRow struct {
 	Supported bool // this project can run it; the others can only be verified
 	// PktRead and PktWrite say whether the packet may be read and written through pointers.
 	PktRead, PktWrite bool
+	Needs             Caps // to load programs of the type
 }
 
 // Verdict names a return value.

@@ -23,6 +23,7 @@ import (
 //	section: xdp             section name, for attach types
 //	license: GPL             default GPL
 //	profile: linux-5.10      or dag, strict (alignment), unprivileged; default the newest kernel
+//	caps: bpf,net_admin      the loader's capabilities, after the profile; default all
 //	want: accept             or a code, and after it words of the kernel's message
 //	processed: 12            instructions visited
 //	---                      may be left out with all lines above
@@ -160,6 +161,12 @@ func (c *verifyCase) set(line string) error {
 		c.proc = n
 	case "profile":
 		return c.setProfile(value)
+	case "caps":
+		caps, err := prog.ParseCaps(value)
+		if err != nil {
+			return err
+		}
+		c.profile = c.profile.With(caps)
 	default:
 		return fmt.Errorf("key %q", key)
 	}

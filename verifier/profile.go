@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/skepvm/skep/kver"
+	"github.com/skepvm/skep/prog"
 )
 
 // Profile is a set of rules as data: limits, what control flow may do, and what a kernel knew. Make one with Newest,
@@ -22,6 +23,8 @@ type Profile struct {
 
 	BackEdges BackEdgeRule
 
+	// Caps are the loader's capabilities as far as the kernel knows them. With sets it, and what follows from it:
+	Caps prog.Caps
 	// PointerLeaks lets pointers become scalars and reach memory (kernel: allow_ptr_leaks, CAP_PERFMON).
 	PointerLeaks bool
 	// UninitStack lets uninitialised stack be read as unknown (kernel: allow_uninit_stack).
@@ -75,6 +78,7 @@ func Linux(major, minor int) *Profile {
 		MaxStack: 512, StackRound: 32,
 
 		BackEdges:     BackEdgesNone,
+		Caps:          prog.AllCaps,
 		PointerLeaks:  true,
 		Capable:       true,
 		UninitStack:   since(6, 1), // 6.3, and the later releases of the 6.1 series
@@ -104,15 +108,10 @@ func Linux(major, minor int) *Profile {
 	return p
 }
 
-// Unprivileged is the newest kernel for a loader without capabilities: socket filters and cgroup_skb programs, 4096
-// instructions, no loops, no local calls, and no address may get out. Deviation: the kernel also walks mispredicted
-// branches (Spectre), and so rejects some programs that this profile accepts.
+// Unprivileged is the newest kernel for a loader without capabilities: Newest().With(prog.NoCaps).
 func Unprivileged() *Profile {
-	p := Newest()
+	p := Newest().With(prog.NoCaps)
 	p.Name = "unprivileged"
-	p.MaxInsns = 4096
-	p.BackEdges = BackEdgesNone
-	p.PointerLeaks, p.UninitStack, p.Capable = false, false, false
 	return p
 }
 

@@ -104,8 +104,9 @@ func (v *verifier) checkProgram() *Error {
 		return v.failAt(-1, BadProgType, "unknown program type %d", p.Type)
 	case !v.profile.Kernel.AtLeast(p.Type.Row().Since):
 		return v.failAt(-1, BadProgType, "program type %s needs kernel %v", p.Type, p.Type.Row().Since)
-	case !v.profile.Capable && p.Type != prog.SocketFilter && p.Type != prog.CgroupSKB:
-		return v.failAt(-1, NotPrivileged, "program type %s needs CAP_BPF", p.Type)
+	case !v.profile.Caps.Has(p.Type.Row().Needs):
+		return v.failAt(-1, NotPrivileged, "program type %s needs capabilities %s, its loader has %s", p.Type, p.Type.Row().Needs,
+			v.profile.Caps)
 	}
 	return nil
 }
