@@ -11,7 +11,21 @@ type Options struct {
 	Profile *Profile
 	// Log receives the verifier's walk, a line a call, in the kernel's format; nil is faster.
 	Log func(line string)
+	// LogLevel says what Log receives; 0 is LogBranches.
+	LogLevel LogLevel
+	// Heat asks for Stats.Heat.
+	Heat bool
 }
+
+// LogLevel is a set of the kernel's log levels (BPF_LOG_LEVEL1, BPF_LOG_LEVEL2, BPF_LOG_STATS).
+type LogLevel uint8
+
+// The log levels.
+const (
+	LogBranches LogLevel = 1 << iota // what the walk did
+	LogInsns                         // … and the state at each instruction
+	LogStats                         // what it cost
+)
 
 // Verified is the proof that a program may run: only Verify makes one.
 type Verified struct {
@@ -36,6 +50,18 @@ type Stats struct {
 	PeakStates  int   // states kept at one time
 	StackDepth  []int // bytes of stack of each function in the order of prog.Program.Funcs
 	LongestPath int   // instructions of the longest path, from the start or until it was pruned
+
+	MaxStatesPerInsn int // most states that one instruction had to be compared with
+
+	// Heat says where the work went: an entry for each slot of prog.Program.Insns. nil without Options.Heat, and when the
+	// program was rejected before the walk.
+	Heat []Heat
+}
+
+// Heat is the part of an instruction in the work of a verification.
+type Heat struct {
+	Visits int // how often it was visited; they add up to Stats.Processed
+	States int // states that were kept there; they add up to Stats.States
 }
 
 // Error is a rejection. It is data; Error and the command line make text of it.

@@ -21,13 +21,14 @@ type insn struct {
 	prune bool // states are kept and compared here
 	force bool // … always
 	entry bool // a jump leads here, or a local call returns here
-	seen  bool // the walk got here
 
 	live   asm.RegSet // registers that may be read from here on before they are written
 	off    int32
-	target int32 // of a jump or local call
+	target int32  // of a jump or local call
+	visits uint32 // how often the walk got here
 	imm    uint64
 	memTyp regType // what this load or store went through, on any path so far
+	states uint32  // states that were kept here
 	helper *helpers.Row
 }
 

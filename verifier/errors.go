@@ -102,7 +102,6 @@ func (v *verifier) failAt(pc int, code Code, format string, args ...any) *Error 
 
 // complete adds what only a walk knows.
 func (v *verifier) complete(e *Error) *Error {
-	e.Stats = v.stats
 	if v.cur != nil && e.State == "" {
 		e.State = v.cur.String()
 		e.Path = v.path()

@@ -71,6 +71,7 @@ func (v *verifier) pruned(in *insn) (bool, *Error) {
 	force := in.force || cur.entries > maxHistory
 	add := force || v.jumps-v.lastJumps >= keepMinJumps && v.stats.Processed-v.lastProcessed >= keepMinInsns
 	list := v.kept[v.pc]
+	known := len(list)
 	for i := len(list) - 1; i >= 0; i-- {
 		old := list[i]
 		hit := false
@@ -114,6 +115,7 @@ func (v *verifier) pruned(in *insn) (bool, *Error) {
 			}
 		}
 	}
+	v.stats.MaxStatesPerInsn = max(v.stats.MaxStatesPerInsn, known)
 	if add {
 		v.keep()
 	}
@@ -154,6 +156,7 @@ func sameRegs(old, cur *frame, live uint16) bool {
 func (v *verifier) keep() {
 	v.lastJumps, v.lastProcessed = v.jumps, v.stats.Processed
 	v.stats.States++
+	v.insns[v.pc].states++
 	v.keptNow++
 	v.stats.PeakStates = max(v.stats.PeakStates, v.keptNow)
 	v.kept[v.pc] = append(v.kept[v.pc], v.checkpoint(v.pc))

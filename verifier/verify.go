@@ -1,6 +1,11 @@
 package verifier
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/maps"
@@ -53,11 +58,20 @@ func Verify(p *prog.Program, o Options) (*Verified, error) {
 	if profile == nil {
 		profile = Newest()
 	}
-	v := &verifier{prog: p, profile: profile, log: o.Log}
+	v := &verifier{prog: p, profile: profile}
+	if o.LogLevel != LogStats {
+		v.log = o.Log
+	}
+	start := time.Now()
 	v.arena = arenas.Get().(*arena)
 	err := v.run()
+	v.report(o.Heat)
 	v.recycle()
+	if o.Log != nil {
+		v.logEnd(&o, err, time.Since(start))
+	}
 	if err != nil {
+		err.Stats = v.stats
 		return nil, err
 	}
 	return &Verified{prog: p, profile: profile, stats: v.stats}, nil
@@ -81,11 +95,7 @@ func (v *verifier) run() *Error {
 	if err := v.checkStackDepth(); err != nil {
 		return err
 	}
-	if err := v.checkDead(); err != nil {
-		return err
-	}
-	v.report()
-	return nil
+	return v.checkDead()
 }
 
 // checkProgram checks what concerns the program as a whole.
@@ -198,11 +208,41 @@ func (v *verifier) chainFrom(fn, depth int, chains []chain) *Error {
 }
 
 // report fills the statistics that are not counted along the way.
-func (v *verifier) report() {
+func (v *verifier) report(heat bool) {
 	v.stats.StackDepth = make([]int, len(v.subs))
 	for i := range v.subs {
 		v.stats.StackDepth[i] = v.subs[i].stack
 	}
+	if heat && v.stats.Processed > 0 {
+		v.stats.Heat = make([]Heat, len(v.insns))
+		for i := range v.insns {
+			v.stats.Heat[i] = Heat{Visits: int(v.insns[i].visits), States: int(v.insns[i].states)}
+		}
+	}
+}
+
+// logEnd writes the last lines of a log: why it failed, if it did, and what it cost (kernel: print_verification_stats).
+func (v *verifier) logEnd(o *Options, err *Error, took time.Duration) {
+	if err != nil {
+		for line := range strings.Lines(err.Kernel) {
+			o.Log(strings.TrimSuffix(line, "\n"))
+		}
+	}
+	s := &v.stats
+	if o.LogLevel&LogStats != 0 {
+		o.Log(fmt.Sprintf("verification time %d usec", took.Microseconds()))
+		o.Log("stack depth " + joinInts(s.StackDepth, "+"))
+	}
+	o.Log(fmt.Sprintf("processed %d insns (limit %d) max_states_per_insn %d total_states %d peak_states %d mark_read 0",
+		s.Processed, v.profile.MaxProcessed, s.MaxStatesPerInsn, s.States, s.PeakStates))
+}
+
+func joinInts(all []int, sep string) string {
+	text := make([]string, len(all))
+	for i, n := range all {
+		text[i] = strconv.Itoa(n)
+	}
+	return strings.Join(text, sep)
 }
 
 // newID gives out an id that no register has.

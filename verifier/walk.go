@@ -34,6 +34,7 @@ func (v *verifier) visit() (done bool, err *Error) {
 	}
 	in := &v.insns[v.pc]
 	v.stats.Processed++
+	in.visits++
 	if v.stats.Processed > v.profile.MaxProcessed {
 		return false, v.fail(TooComplex, "BPF program is too large. Processed %d insn", v.stats.Processed)
 	}
@@ -55,7 +56,6 @@ func (v *verifier) visit() (done bool, err *Error) {
 	v.cur.hist = v.steps.add(v.cur.hist, v.pc)
 	v.cur.returned = false
 	v.cur.length++
-	in.seen = true
 	if in.illegal {
 		return false, v.checkLegal(v.pc)
 	}
