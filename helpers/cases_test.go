@@ -145,6 +145,7 @@ type suite struct {
 	t      *testing.T
 	golden []string
 	lines  []string // as many as cases were run
+	router Router
 }
 
 func newSuite(t *testing.T) *suite {
@@ -183,6 +184,7 @@ func (s *suite) compare(typ prog.Type, packet []byte, calls ...call) {
 	t := s.t
 	t.Helper()
 	b := newTestbed(t, typ)
+	b.e.Router = s.router
 	if err := b.buf.Set(packet, &prog.Input{Ifindex: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -377,3 +379,42 @@ func TestKernelVlan(t *testing.T) {
 }
 
 func (c call) String() string { return fmt.Sprintf("%s%v", c.helper, c.args) }
+
+// TestKernelMTU has the interface that the kernel's test run is on, the loopback.
+func TestKernelMTU(t *testing.T) {
+	s := newSuite(t)
+	s.router = &FIB{Links: []Link{{Index: 1, Name: "lo", MTU: 65536}}}
+	rng := rand.New(rand.NewPCG(11, 12))
+	packet := ipPacket(rng, etherIPv4, 60)
+	word := func(v uint32) []byte { return binary.LittleEndian.AppendUint32(nil, v) }
+	for _, typ := range []prog.Type{prog.XDP, prog.SchedCLS} {
+		for _, ifindex := range []int{0, 1, 1 << 20} {
+			for _, length := range []uint32{0, 20, 65535, 65536, 65537, 1 << 31} {
+				for _, by := range []int{0, 1, 65462, 65463, -1, 1<<31 - 1} {
+					for _, flags := range []int{0, 1, 2} {
+						s.compare(typ, packet, c("bpf_check_mtu", ctx, ifindex, word(length), by, flags))
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestKernelSyncookie compares what is not a secret: errors, and that foreign cookies are refused.
+func TestKernelSyncookie(t *testing.T) {
+	s := newSuite(t)
+	rng := rand.New(rand.NewPCG(13, 14))
+	packet := ipPacket(rng, etherIPv4, 60)
+	ip4, ip6, tcp := make([]byte, 20), make([]byte, 40), make([]byte, 24)
+	for _, doff := range []byte{0, 4, 5, 6, 15} {
+		tcp[12] = doff << 4
+		for _, n := range []int{0, 19, 20, 24} {
+			if n == int(doff)*4 && n >= sizeofTCPHeader {
+				continue // a cookie
+			}
+			s.compare(prog.XDP, packet, c("bpf_tcp_raw_gen_syncookie_ipv4", ip4, tcp, n),
+				c("bpf_tcp_raw_gen_syncookie_ipv6", ip6, tcp, n))
+		}
+		s.compare(prog.XDP, packet, c("bpf_tcp_raw_check_syncookie_ipv4", ip4, tcp), c("bpf_tcp_raw_check_syncookie_ipv6", ip6, tcp))
+	}
+}

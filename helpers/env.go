@@ -27,9 +27,8 @@ type Env struct {
 	// Event receives what bpf_perf_event_output sends; the data is only valid during the call. nil drops it.
 	Event func(m maps.Map, cpu int, data []byte)
 
-	// FIB answers bpf_fib_lookup: params is struct bpf_fib_lookup, to be changed in place, and the result one of
-	// BPF_FIB_LKUP_RET_*. nil answers BPF_FIB_LKUP_RET_NOT_FWDED.
-	FIB func(params []byte, flags uint32) int
+	// Router answers bpf_fib_lookup and bpf_check_mtu. nil answers BPF_FIB_LKUP_RET_NOT_FWDED, and knows no interface.
+	Router Router
 	// Clone receives the copies that bpf_clone_redirect sends; the data is only valid during the call. nil drops them.
 	Clone func(ifindex uint32, flags uint64, data []byte)
 	// Clones counts the calls of bpf_clone_redirect that sent a copy.

@@ -25,7 +25,7 @@ func newHostile(t testing.TB, typ prog.Type) *hostile {
 	}
 	t.Cleanup(func() { s.Close() })
 	e := &Env{Space: s, Maps: maps.NewTable(s), NumCPUs: 2, Type: typ, Trace: func(string) {},
-		Event: func(maps.Map, int, []byte) {}, Clone: func(uint32, uint64, []byte) {}, FIB: func([]byte, uint32) int { return 0 }}
+		Event: func(maps.Map, int, []byte) {}, Clone: func(uint32, uint64, []byte) {}, Router: new(FIB)}
 	h := &hostile{e: e}
 	for _, spec := range []maps.Spec{
 		{Type: maps.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 4}, {Type: maps.Array, KeySize: 4, ValueSize: 8, MaxEntries: 4},

@@ -214,20 +214,3 @@ func cloneRedirect(e *Env, r1, r2, r3, _, _ uint64) (uint64, error) {
 	}
 	return 0, nil
 }
-
-// fibLookup: see Linux bpf_xdp_fib_lookup, bpf_skb_fib_lookup.
-func fibLookup(e *Env, _, r2, r3, r4, _ uint64) (uint64, error) {
-	const (
-		sizeofFibLookup = 64
-		knownFlags      = 1<<6 - 1 // DIRECT, OUTPUT, SKIP_NEIGH, TBID, SRC, MARK
-		notForwarded    = 4        // BPF_FIB_LKUP_RET_NOT_FWDED
-	)
-	if int32(r3) < sizeofFibLookup || uint32(r4)&^knownFlags != 0 {
-		return maps.EINVAL.Ret(), nil
-	}
-	params, err := e.mem(2, r2, sizeofFibLookup)
-	if err != nil || e.FIB == nil {
-		return notForwarded, err
-	}
-	return uint64(e.FIB(params, uint32(r4))), nil
-}

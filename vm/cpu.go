@@ -40,6 +40,7 @@ func newCPU(m *Machine, number int) (*CPU, error) {
 		Rand:    c.rng.next,
 		Trace:   m.config.Trace,
 		Event:   m.config.Event,
+		Router:  m.config.Router,
 	}
 	return c, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
 )
@@ -18,6 +19,7 @@ type Config struct {
 	Clock  func() uint64                          // monotonic ns; nil is packet time
 	Trace  func(line string)                      // lines of bpf_trace_printk; nil drops them
 	Event  func(m maps.Map, cpu int, data []byte) // data of bpf_perf_event_output; nil drops it
+	Router helpers.Router                         // answers bpf_fib_lookup and bpf_check_mtu; nil knows no interface
 	Budget uint64                                 // instructions a run may take; 0 is DefaultBudget
 }
 

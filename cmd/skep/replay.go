@@ -28,6 +28,7 @@ type sessionFlags struct {
 	seed            uint64
 	raw, keepVLAN   bool
 	unverified      bool
+	network         networkFlags
 	load            loadFlags
 }
 
@@ -41,6 +42,7 @@ func (f *sessionFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.raw, "raw-bytes", false, "run on the bytes as they are, whatever the link type")
 	fl.BoolVar(&f.keepVLAN, "keep-vlan", false, "leave the outer VLAN tag in packets for TC programs")
 	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
+	f.network.add(fl)
 	f.load.add(fl)
 }
 
@@ -162,9 +164,14 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 	if err != nil {
 		return nil, err
 	}
+	router, err := f.network.router()
+	if err != nil {
+		return nil, err
+	}
 	v, err := skep.New(obj, skep.Options{Engine: engine, Unverified: f.unverified, Machine: vm.Config{
-		Seed:  f.seed,
-		Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) },
+		Seed:   f.seed,
+		Router: router,
+		Trace:  func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) },
 	}})
 	if err != nil {
 		return nil, err

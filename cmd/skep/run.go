@@ -20,6 +20,7 @@ type runFlags struct {
 	repeat                       int
 	unverified, maps             bool
 	packet                       packetFlags
+	network                      networkFlags
 	load                         loadFlags
 }
 
@@ -46,6 +47,7 @@ exact instruction and address, and exit code 3. Other engines only keep it insid
 	fl.BoolVar(&f.maps, "maps", false, "print the maps afterwards")
 	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
 	f.packet.add(fl)
+	f.network.add(fl)
 	f.load.add(fl)
 	return cmd
 }
@@ -119,8 +121,12 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 	if err != nil {
 		return nil, err
 	}
+	router, err := f.network.router()
+	if err != nil {
+		return nil, err
+	}
 	opts := skep.Options{Engine: engine, Unverified: f.unverified}
-	opts.Machine = vm.Config{Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }}
+	opts.Machine = vm.Config{Router: router, Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }}
 	v, err := skep.New(obj, opts)
 	if err != nil {
 		return nil, err
