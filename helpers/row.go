@@ -92,20 +92,27 @@ func (r *Row) NumArgs() int {
 	return n
 }
 
-// Allowed reports whether a program of type t may call r on kernel k.
-func Allowed(r *Row, t prog.Type, k kver.Version) bool {
-	if !k.AtLeast(r.Since) || !k.AtLeast(t.Row().Since) {
-		return false
+// Since returns the first kernel on which a program of type t may call r, false when none is.
+func Since(r *Row, t prog.Type) (kver.Version, bool) {
+	if !r.Types.Has(t) && t != prog.Ext { // Ext may what its target may, which is not known here
+		return kver.Version{}, false
 	}
-	if t == prog.Ext {
-		return true // what its target may, which is not known here
+	k := r.Since
+	if s := t.Row().Since; s.AtLeast(k) {
+		k = s
 	}
 	for _, o := range r.Opened {
-		if o.Types.Has(t) && !k.AtLeast(o.Since) {
-			return false
+		if o.Types.Has(t) && o.Since.AtLeast(k) {
+			k = o.Since
 		}
 	}
-	return r.Types.Has(t)
+	return k, true
+}
+
+// Allowed reports whether a program of type t may call r on kernel k.
+func Allowed(r *Row, t prog.Type, k kver.Version) bool {
+	since, ok := Since(r, t)
+	return ok && k.AtLeast(since)
 }
 
 var byName = func() map[string]*Row {

@@ -2,6 +2,7 @@
 package kver
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,6 +17,11 @@ func V(major, minor uint8) Version { return Version{major, minor} }
 // AtLeast reports whether v is w or newer.
 func (v Version) AtLeast(w Version) bool {
 	return v.Major > w.Major || v.Major == w.Major && v.Minor >= w.Minor
+}
+
+// Compare is negative when v is older than w, 0 when they are the same, positive when v is newer.
+func (v Version) Compare(w Version) int {
+	return cmp.Or(cmp.Compare(v.Major, w.Major), cmp.Compare(v.Minor, w.Minor))
 }
 
 func (v Version) String() string { return fmt.Sprintf("%d.%d", v.Major, v.Minor) }

@@ -25,6 +25,9 @@ func TestAtLeast(t *testing.T) {
 			if v.AtLeast(w) != (i >= j) {
 				t.Errorf("%v at least %v: %v", v, w, v.AtLeast(w))
 			}
+			if c := v.Compare(w); c < 0 != (i < j) || c > 0 != (i > j) {
+				t.Errorf("%v compared with %v: %d", v, w, c)
+			}
 		}
 	}
 }

@@ -77,6 +77,8 @@ type Error struct {
 	Path   []Step     // branches that led to PC, oldest first
 	Hint   string     // what to change
 	Stats  Stats
+	// Need is what the program asks for and only a newer kernel than the profile's has; nil when the program is at fault.
+	Need *Need
 }
 
 // Step is a branch on the path to an error.

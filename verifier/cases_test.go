@@ -25,6 +25,10 @@ import (
 //	profile: linux-5.10      or dag, strict (alignment), unprivileged; default the newest kernel
 //	caps: bpf,net_admin      the loader's capabilities, after the profile; default all
 //	want: accept             or a code, and after it words of the kernel's message
+//	kernels: 5.2 E_BACK_EDGE words, 5.3 accept
+//	                         in place of profile and want: the answer of releases
+//	rule: bounded loops      the row of Rules that the case shows: see TestRules
+//	pad: 5000                instructions that do nothing before the others
 //	processed: 12            instructions visited
 //	---                      may be left out with all lines above
 //	instructions, as asm.Parse reads them; maps by the names of caseMaps
@@ -35,6 +39,15 @@ type verifyCase struct {
 	want    string
 	words   string
 	proc    int
+	kernels []kernelAnswer
+	rule    string
+	pad     int
+}
+
+// kernelAnswer is what a release is to say.
+type kernelAnswer struct {
+	kernel      kver.Version
+	want, words string
 }
 
 // caseMaps are the maps that cases can use. The value of "locked" has a spin lock at 4.
@@ -104,6 +117,9 @@ func loadCases(t testing.TB, file string) []*verifyCase {
 		if c.prog.Insns, err = parse(c.prog, body); err != nil {
 			t.Fatalf("%s: %s: %v", file, name, err)
 		}
+		for range c.pad {
+			c.prog.Insns = append([]asm.Insn{{Op: 0xb7}}, c.prog.Insns...)
+		}
 		cases = append(cases, c)
 	}
 	return cases
@@ -167,6 +183,16 @@ func (c *verifyCase) set(line string) error {
 			return err
 		}
 		c.profile = c.profile.With(caps)
+	case "kernels":
+		return c.setKernels(value)
+	case "rule":
+		c.rule = value
+	case "pad":
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return err
+		}
+		c.pad = n
 	default:
 		return fmt.Errorf("key %q", key)
 	}
@@ -191,7 +217,29 @@ func (c *verifyCase) setProfile(name string) error {
 	return nil
 }
 
+func (c *verifyCase) setKernels(list string) error {
+	for _, one := range strings.Split(list, ",") {
+		release, rest, _ := strings.Cut(strings.TrimSpace(one), " ")
+		k, err := kver.Parse(release)
+		if err != nil {
+			return err
+		}
+		want, words, _ := strings.Cut(rest, " ")
+		c.kernels = append(c.kernels, kernelAnswer{k, want, words})
+	}
+	return nil
+}
+
 func (c *verifyCase) check(t *testing.T) {
+	for _, a := range c.kernels {
+		one := *c
+		one.kernels = nil
+		one.profile, one.want, one.words = verifier.Linux(int(a.kernel.Major), int(a.kernel.Minor)), a.want, a.words
+		t.Run(a.kernel.String(), one.check)
+	}
+	if len(c.kernels) > 0 {
+		return
+	}
 	v, err := verifier.Verify(c.prog, verifier.Options{Profile: c.profile})
 	if c.want == "accept" {
 		if err != nil {

@@ -3,6 +3,8 @@ package verifier
 import (
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/kver"
+	"github.com/skepvm/skep/maps"
 )
 
 // subprog is a function of the program: slots [start, end).
@@ -147,9 +149,15 @@ func (v *verifier) checkOpcode(pc int) *Error {
 // checkPseudo checks what a 64-bit load refers to.
 func (v *verifier) checkPseudo(pc int, in asm.Insn) *Error {
 	switch in.Src {
-	case asm.PseudoNone, asm.PseudoFunc:
+	case asm.PseudoNone:
 		return nil
-	case asm.PseudoMapIdx, asm.PseudoMapIdxValue:
+	case asm.PseudoFunc:
+		return v.checkPseudoSince(pc, "addresses of functions", callbacks)
+	case asm.PseudoMapIdx:
+	case asm.PseudoMapIdxValue:
+		if err := v.checkPseudoSince(pc, "addresses of map values", globalData); err != nil {
+			return err
+		}
 	case asm.PseudoMapFD, asm.PseudoMapValue:
 		return v.failAt(pc, BadMap, "fd %d is not pointing to valid bpf_map", in.Imm)
 	case asm.PseudoBTFID:
@@ -164,8 +172,8 @@ func (v *verifier) checkPseudo(pc int, in asm.Insn) *Error {
 	if m.Broken != "" {
 		return v.failAt(pc, Broken, "map %s: %s", m.Name, m.Broken)
 	}
-	if in.Src == asm.PseudoMapIdx {
-		return nil
+	if err := v.checkMapType(pc, m); err != nil || in.Src == asm.PseudoMapIdx {
+		return err
 	}
 	off := uint32(v.prog.Insns[pc+1].Imm)
 	switch {
@@ -175,6 +183,25 @@ func (v *verifier) checkPseudo(pc int, in asm.Insn) *Error {
 		return v.failAt(pc, MapMisuse, "no direct value access support for this map type")
 	case off >= m.ValueSize:
 		return v.failAt(pc, MapValueBounds, "invalid access to map value pointer, value_size=%d off=%d", m.ValueSize, off)
+	}
+	return nil
+}
+
+// checkPseudoSince rejects a 64-bit load of a kind that the profile's kernel does not know.
+func (v *verifier) checkPseudoSince(pc int, name string, since kver.Version) *Error {
+	if v.profile.Kernel.AtLeast(since) {
+		return nil
+	}
+	return v.failAt(pc, BadImm64, "unrecognized bpf_ld_imm64 insn").needs(NeedInsns, name, since)
+}
+
+// checkMapType rejects a map that the profile's kernel could not create. The kernel never gets to see such a program: these
+// words are not its own.
+func (v *verifier) checkMapType(pc int, m *maps.Spec) *Error {
+	for ; m != nil; m = m.Inner {
+		if since := m.Type.Row().Since; !v.profile.Kernel.AtLeast(since) {
+			return v.failAt(pc, MapType, "map type %s needs kernel %v", m.Type, since).needs(NeedMap, m.Type.String(), since)
+		}
 	}
 	return nil
 }

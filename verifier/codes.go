@@ -43,6 +43,7 @@ const (
 	LockMisuse        Code = "E_LOCK"
 	MapHelper         Code = "E_MAP_HELPER"
 	MapMisuse         Code = "E_MAP_ACCESS"
+	MapType           Code = "E_MAP_TYPE"
 	MapValueBounds    Code = "E_MAP_BOUNDS"
 	MaybeNull         Code = "E_MAYBE_NULL"
 	MemBounds         Code = "E_MEM_BOUNDS"
@@ -129,6 +130,7 @@ var Codes = []CodeRow{
 	{Code: LockMisuse, Meaning: "bpf_spin_lock has strict rules: one lock at a time, at its place, no calls while it is held, released on every path", Hint: "keep the locked region short and straight"},
 	{Code: MapHelper, Meaning: "this helper does not work on this type of map", Hint: "use the helpers that belong to the map type"},
 	{Code: MapMisuse, Meaning: "the map cannot be used this way", Hint: "go through helpers: bpf_map_lookup_elem and the like"},
+	{Code: MapType, Meaning: "the kernel of the profile has no such type of map", Hint: "choose another map type or a newer kernel"},
 	{Code: MapValueBounds, Meaning: "the access may leave the map's value", Hint: "check the offset against the value's size before the access"},
 	{Code: MaybeNull, Meaning: "the pointer may be NULL", Hint: "compare the pointer with 0 and use it only where it is not"},
 	{Code: MemBounds, Meaning: "the access may leave the memory", Hint: "check the offset against the size before the access"},

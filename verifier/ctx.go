@@ -64,7 +64,11 @@ func (v *verifier) accessCtx(a *access, r *reg) *Error {
 	}
 	f, ok := v.row.Access(int(a.off), a.size, a.write, v.attach, v.profile.Kernel)
 	if !ok {
-		return v.fail(CtxAccess, "invalid bpf_context access off=%d size=%d", a.off, a.size)
+		e := v.fail(CtxAccess, "invalid bpf_context access off=%d size=%d", a.off, a.size)
+		if later, ok := v.row.Access(int(a.off), a.size, a.write, v.attach, newestKernel); ok {
+			e.needs(NeedField, v.row.CtxName+"."+later.Name, later.Since)
+		}
+		return e
 	}
 	if a.write || a.value == noValue {
 		return nil

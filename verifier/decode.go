@@ -89,5 +89,24 @@ func (v *verifier) checkLegal(pc int) *Error {
 		}
 		return v.failAt(pc, ReservedField, "%s", fe.Reason)
 	}
-	return v.failAt(pc, UnknownOpcode, "unknown opcode %02x", in.Op)
+	return v.failTooNew(pc)
+}
+
+// failTooNew rejects an instruction that the profile's kernel does not have: it sees an opcode that it does not know, or a
+// field that it takes for unused.
+func (v *verifier) failTooNew(pc int) *Error {
+	row := v.insns[pc].kind.Info()
+	e := v.failAt(pc, UnknownOpcode, "unknown opcode %02x", v.prog.Insns[pc].Op)
+	switch {
+	case row.Selector() == asm.FieldOff:
+		e = v.failAt(pc, ReservedField, "%s", row.Words)
+	case row.Selector() == asm.FieldImm && !v.profile.Kernel.AtLeast(asm.AtomicXchg64.Info().Since):
+		e = v.failAt(pc, ReservedField, "BPF_XADD uses reserved fields")
+	case row.Selector() == asm.FieldImm:
+		e = v.failAt(pc, ReservedField, "BPF_ATOMIC uses invalid atomic opcode %02x", v.prog.Insns[pc].Imm)
+	}
+	if name := insnNames[row.Class]; name != nil {
+		e.needs(NeedInsns, name(row), row.Since)
+	}
+	return e
 }

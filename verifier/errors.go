@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/kver"
 )
 
 // Error is one line: where, the kernel's last words, the stable code. Detail has the rest.
@@ -96,6 +97,15 @@ func (v *verifier) failAt(pc int, code Code, format string, args ...any) *Error 
 			e.Insn = v.prog.Insns[pc]
 			e.Line = v.prog.LineAt(pc)
 		}
+	}
+	return e
+}
+
+// needs says that a newer kernel has what is missing.
+func (e *Error) needs(what NeedKind, name string, since kver.Version) *Error {
+	if !since.AtLeast(asm.Never) {
+		e.Need = &Need{What: what, Name: name, Since: since, PC: e.PC}
+		e.Reason = fmt.Sprintf("%s %s exists since kernel %v", what, name, since)
 	}
 	return e
 }

@@ -58,8 +58,8 @@ func (v *verifier) callHelper(in *insn) *Error {
 	}
 	if !v.available(r) {
 		e := v.fail(HelperUnavailable, "program of this type cannot use helper %s#%d", r.Name, id)
-		if r.Types.Has(v.prog.Type) {
-			e.Reason = fmt.Sprintf("%s exists since kernel %v; the profile is kernel %v", r.Name, r.Since, v.profile.Kernel)
+		if since, ok := helpers.Since(r, v.prog.Type); ok {
+			e.needs(NeedHelper, r.Name, since)
 		}
 		return e
 	}

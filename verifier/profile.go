@@ -35,17 +35,17 @@ type Profile struct {
 	// Without it the rule is x86's and arm64's: unaligned packet and map accesses are fine.
 	StrictAlign bool
 
-	// Feature switches, by the kernel that brought them.
+	// Rules that releases brought; Rules says which.
 	LinkedAdd     bool // scalars linked by x = y + const (6.12)
-	LinkedSub     bool // also by negative constants, differences and 32-bit sums (seen in 6.18.44)
-	ForkSigns     bool // and, or of a number that is 0 or -1 are walked for each (seen in 6.18.44)
+	LinkedSub     bool // also by negative constants, differences and 32-bit sums
+	ForkSigns     bool // and, or of a number that is 0 or -1 are walked for each
 	ConstKeyMaps  bool // lookup of a constant valid array key is not null (6.15)
 	NarrowSpill   bool // spills of less than 8 bytes are followed (5.16)
 	TruncatedFill bool // fills narrower than the spill, and spilled immediates, are followed too (6.8)
 	RegBounds     bool // comparisons of two unknown registers are decided and narrow both (6.8)
 	MulBounds     bool // products of negative and of wide ranges are followed (6.14)
 	NegBounds     bool // negation keeps bounds (6.18)
-	SwapBits      bool // byte swaps keep known bits (seen in 6.18.44)
+	SwapBits      bool // byte swaps keep known bits
 }
 
 // BackEdgeRule says which backward edges the control flow may have.
@@ -68,43 +68,15 @@ func Newest() *Profile { return Linux(int(newestKernel.Major), int(newestKernel.
 // their own name. Deviation: rules of releases before 5.3 are an approximation (their limits and no back edges), and what
 // the feature switches don't say of ranges of numbers is in every profile as in 6.18.
 func Linux(major, minor int) *Profile {
-	k := kver.V(uint8(major), uint8(minor))
-	since := func(major, minor uint8) bool { return k.AtLeast(kver.V(major, minor)) }
 	p := &Profile{
 		Name:   fmt.Sprintf("linux-%d.%d", major, minor),
-		Kernel: k,
+		Kernel: kver.V(uint8(major), uint8(minor)),
 
-		MaxInsns: 4096, MaxProcessed: 131072, MaxJumpSeq: 1024, MaxFrames: 8, MaxSubprogs: 256,
-		MaxStack: 512, StackRound: 32,
+		MaxFrames: 8, MaxSubprogs: 256, MaxStack: 512,
 
-		BackEdges:     BackEdgesNone,
-		Caps:          prog.AllCaps,
-		PointerLeaks:  true,
-		Capable:       true,
-		UninitStack:   since(6, 1), // 6.3, and the later releases of the 6.1 series
-		LinkedAdd:     since(6, 12),
-		LinkedSub:     since(6, 18),
-		ForkSigns:     since(6, 18),
-		ConstKeyMaps:  since(6, 15),
-		NarrowSpill:   since(5, 16),
-		TruncatedFill: since(6, 8),
-		RegBounds:     since(6, 8),
-		MulBounds:     since(6, 14),
-		NegBounds:     since(6, 18),
-		SwapBits:      since(6, 18),
+		Caps: prog.AllCaps, PointerLeaks: true, Capable: true,
 	}
-	if since(5, 2) {
-		p.MaxInsns, p.MaxProcessed, p.MaxJumpSeq = 1_000_000, 1_000_000, 8192
-	}
-	if since(6, 12) {
-		p.StackRound = 16
-	}
-	switch {
-	case since(6, 8):
-		p.BackEdges = BackEdgesAll
-	case since(5, 3):
-		p.BackEdges = BackEdgesJumps
-	}
+	p.setRules()
 	return p
 }
 

@@ -113,7 +113,8 @@ func (v *verifier) checkProgram() *Error {
 	case p.Type == prog.Unspec || p.Type >= prog.NumTypes:
 		return v.failAt(-1, BadProgType, "unknown program type %d", p.Type)
 	case !v.profile.Kernel.AtLeast(p.Type.Row().Since):
-		return v.failAt(-1, BadProgType, "program type %s needs kernel %v", p.Type, p.Type.Row().Since)
+		since := p.Type.Row().Since
+		return v.failAt(-1, BadProgType, "program type %s needs kernel %v", p.Type, since).needs(NeedType, p.Type.String(), since)
 	case !v.profile.Caps.Has(p.Type.Row().Needs):
 		return v.failAt(-1, NotPrivileged, "program type %s needs capabilities %s, its loader has %s", p.Type, p.Type.Row().Needs,
 			v.profile.Caps)
