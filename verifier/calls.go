@@ -61,7 +61,7 @@ func (v *verifier) pushFrame(st *state, fn int) (*frame, *Error) {
 	st.depth++
 	st.frames[st.depth] = f
 	f.regs[10] = ptrReg(ptrStack)
-	f.regs[10].frame = uint8(st.depth)
+	f.regs[10].aux = int32(st.depth)
 	return f, nil
 }
 

@@ -113,7 +113,7 @@ func (v *verifier) fillRaw() *Error {
 	if r.typ != ptrStack {
 		return nil
 	}
-	f := v.cur.frames[r.frame]
+	f := v.cur.frames[r.frame()]
 	base := int(r.off) + int(r.tn.Value)
 	for i := range int(c.rawSize) {
 		off := base + i

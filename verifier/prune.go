@@ -244,7 +244,7 @@ func (v *verifier) covers(old, cur *reg, how likeness) bool {
 	}
 	if how == exact {
 		return old.bounds == cur.bounds && old.off == cur.off && old.aux == cur.aux && old.rng == cur.rng &&
-			old.frame == cur.frame && v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
+			v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
 	}
 	switch old.typ {
 	case scalar:
@@ -263,7 +263,7 @@ func (v *verifier) covers(old, cur *reg, how likeness) bool {
 			v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
 	}
 	return old.bounds == cur.bounds && old.off == cur.off && old.aux == cur.aux && old.rng == cur.rng &&
-		old.frame == cur.frame && v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
+		v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
 }
 
 // stackCovers is covers for the stack of a frame (kernel: stacksafe).

@@ -16,7 +16,7 @@ const (
 	ptrMap // a map itself; reg.aux is its index
 	ptrMapValue
 	ptrMapKey
-	ptrStack // of frame reg.frame
+	ptrStack // of frame reg.aux
 	ptrPacket
 	ptrPacketMeta
 	ptrPacketEnd
@@ -40,7 +40,7 @@ var typeNames = [numRegTypes]string{
 }
 
 // regFlags modify a type.
-type regFlags uint8
+type regFlags uint16
 
 const (
 	maybeNull   regFlags = 1 << iota // must be compared with 0 before use
@@ -57,14 +57,13 @@ type reg struct {
 	bounds // of a scalar; of a pointer, the variable part of its offset
 
 	typ     regType
+	precise bool // scalar: its value decided something, so pruning must compare it
 	flags   regFlags
-	precise bool  // scalar: its value decided something, so pruning must compare it
-	frame   uint8 // ptrStack: whose stack
 
 	off int32  // pointer: fixed part of the offset. linkedAdd, linkedAdd32: what was added
 	id  uint32 // equal non-zero ids: the same value (scalars), the same variable part or null-ness (pointers)
 	ref uint32 // the reference that it holds or derives from; 0 none
-	aux int32  // map index, memory size or function, by type
+	aux int32  // map index, memory size, function or frame, by type
 	// rng is how many bytes from the packet pointer's variable base were compared against the end; for ptrPacketEnd and
 	// pointers past it, one of pktAtEnd, pktBeyondEnd.
 	rng int32
@@ -89,6 +88,9 @@ func (r *reg) isPtr() bool    { return r.typ > scalar }
 func (r *reg) isNull() bool   { return r.typ == scalar && r.tn.Equals(0) }
 func (r *reg) null() bool     { return r.flags&maybeNull != 0 }
 func (r *reg) isPacket() bool { return r.typ == ptrPacket || r.typ == ptrPacketMeta }
+
+// frame is whose stack a ptrStack points to.
+func (r *reg) frame() uint8 { return uint8(r.aux) }
 
 // isSock reports whether r is any sort of socket.
 func (r *reg) isSock() bool {

@@ -17,14 +17,14 @@ func (v *verifier) accessStack(a *access, r *reg) *Error {
 	if err := v.checkStackRange(a.n, r, int64(a.off), int64(a.size), what); err != nil {
 		return err
 	}
-	f := v.cur.frames[r.frame]
+	f := v.cur.frames[r.frame()]
 	off := int(r.off) + int(a.off)
 	if r.isConst() {
 		off += int(r.tn.Value)
 		if a.write {
-			return v.storeStack(f, r.frame, off, a)
+			return v.storeStack(f, r.frame(), off, a)
 		}
-		return v.loadStack(f, r.frame, off, a)
+		return v.loadStack(f, r.frame(), off, a)
 	}
 	if !v.profile.PointerLeaks {
 		return v.fail(StackAccess, "R%d variable stack access prohibited for !root, var_off=%v off=%d", a.n, r.tn, r.off)
@@ -50,7 +50,7 @@ func (v *verifier) checkStackRange(n uint8, r *reg, insnOff, size int64, what st
 		}
 		lo, hi = off+r.smin, off+r.smax+size
 	}
-	f := v.cur.frames[r.frame]
+	f := v.cur.frames[r.frame()]
 	lowest := int64(-stackBytes)
 	if what != writeTo && !v.profile.UninitStack {
 		lowest = -int64(len(f.stack) * slotSize)
@@ -253,7 +253,7 @@ func (v *verifier) loadStackVar(f *frame, r *reg, a *access) *Error {
 // checkStackInit checks that a range of stack may be read as plain data; clobber says that it is also written to.
 // The range itself was checked before (kernel: check_stack_range_initialized).
 func (v *verifier) checkStackInit(n uint8, r *reg, insnOff, size int64, clobber bool) *Error {
-	f := v.cur.frames[r.frame]
+	f := v.cur.frames[r.frame()]
 	lo, hi := int(int64(r.off)+insnOff), int(int64(r.off)+insnOff+size)
 	if r.isConst() {
 		lo, hi = lo+int(r.tn.Value), hi+int(r.tn.Value)
@@ -278,7 +278,7 @@ func (v *verifier) checkStackInit(n uint8, r *reg, insnOff, size int64, clobber 
 		default:
 			return v.fail(UninitStack, "invalid read from stack R%d var_off %v+%d size %d", n, r.tn, off-lo, size)
 		}
-		v.readSlot(r.frame, slotOf(off))
+		v.readSlot(r.frame(), slotOf(off))
 	}
 	return nil
 }
@@ -304,7 +304,7 @@ func (v *verifier) constKey(r *reg) (uint32, bool) {
 	if r.typ != ptrStack || !r.isConst() {
 		return 0, false
 	}
-	f := v.cur.frames[r.frame]
+	f := v.cur.frames[r.frame()]
 	off := int(r.off) + int(r.tn.Value)
 	i := slotOf(off)
 	if off < -stackBytes || off >= 0 || i >= len(f.stack) || off+4 > 0 {
@@ -323,6 +323,6 @@ func (v *verifier) constKey(r *reg) (uint32, bool) {
 	case off%slotSize != 0, s.spillSize() != 4, !s.spilledScalar(), !s.reg.isConst(), s.reg.tn.Value > math.MaxUint32:
 		return 0, false
 	}
-	v.markPreciseSlot(int(r.frame), i)
+	v.markPreciseSlot(int(r.frame()), i)
 	return uint32(s.reg.tn.Value), true
 }
