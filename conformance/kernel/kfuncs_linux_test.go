@@ -1,0 +1,140 @@
+package kernel
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/skepvm/skep/helpers"
+)
+
+// kernelBTF is the running kernel's type information; the test skips without it.
+func kernelBTF(t *testing.T) *btf.Spec {
+	t.Helper()
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		t.Skipf("no BTF of a kernel: %v", err)
+	}
+	return spec
+}
+
+// cKinds are the kinds of C types that declarations have, but for pointers.
+func cKind(t btf.Type) (helpers.CKind, string) {
+	name := t.TypeName()
+	switch t := btf.UnderlyingType(t).(type) {
+	case *btf.Void:
+		return helpers.CVoid, ""
+	case *btf.Struct:
+		return helpers.CStruct, t.Name
+	case *btf.Union:
+		return helpers.CUnion, t.Name
+	case *btf.FuncProto:
+		return helpers.CFunc, ""
+	case *btf.Enum:
+		return helpers.CScalar, t.Name
+	default:
+		return helpers.CScalar, name
+	}
+}
+
+// sameType compares a declaration's type with the kernel's, and with sized also the bytes behind a pointer.
+func sameType(t *testing.T, where string, want btf.Type, got helpers.CType, sized bool) {
+	t.Helper()
+	ptr, isPtr := btf.UnderlyingType(want).(*btf.Pointer)
+	if !isPtr {
+		kind, _ := cKind(want)
+		size, _ := btf.Sizeof(want)
+		if kind != got.Kind || kind == helpers.CScalar && size != int(got.Size) {
+			t.Errorf("%s: kind %d of %d bytes, the kernel's is %v", where, got.Kind, got.Size, want)
+		}
+		return
+	}
+	kind, name := cKind(ptr.Target)
+	if got.Kind != helpers.CPtr || got.Ptr != kind || (kind == helpers.CStruct || kind == helpers.CUnion) && got.Name != name {
+		t.Errorf("%s: %+v, the kernel's is a pointer to %v", where, got, ptr.Target)
+		return
+	}
+	if !sized || strings.Contains(name, "cpumask") { // those depend on the CPUs that the kernel was configured for
+		return
+	}
+	size := 0
+	if plain(ptr.Target, 0) {
+		size, _ = btf.Sizeof(ptr.Target)
+	}
+	if size != int(got.Size) {
+		t.Errorf("%s: %d bytes of plain data in %s, %d in the kernel", where, got.Size, name, size)
+	}
+}
+
+// plain reports whether a type is a scalar or made of scalars only (kernel: __btf_type_is_scalar_struct).
+func plain(t btf.Type, depth int) bool {
+	var members []btf.Member
+	switch t := btf.UnderlyingType(t).(type) {
+	case *btf.Int, *btf.Enum:
+		return true
+	case *btf.Array:
+		return depth > 0 && t.Nelems > 0 && plain(t.Type, depth)
+	case *btf.Struct:
+		members = t.Members
+	case *btf.Union:
+		members = t.Members
+	default:
+		return false
+	}
+	return depth <= 3 && !slices.ContainsFunc(members, func(m btf.Member) bool { return !plain(m.Type, depth+1) })
+}
+
+// TestKfuncDeclarations compares the declarations of the table with the running kernel's BTF.
+func TestKfuncDeclarations(t *testing.T) {
+	spec := kernelBTF(t)
+	found := 0
+	for _, k := range helpers.Kfuncs() {
+		var f *btf.Func
+		if spec.TypeByName(k.Name, &f) != nil {
+			continue // of another kernel, or not configured
+		}
+		found++
+		proto := f.Type.(*btf.FuncProto)
+		if len(proto.Params) != len(k.Args) {
+			t.Errorf("%s: %d arguments, %d in the kernel", k.Name, len(k.Args), len(proto.Params))
+			continue
+		}
+		sameType(t, k.Name+" result", proto.Return, k.Ret, k.Ret.Ptr == helpers.CScalar)
+		for i, p := range proto.Params {
+			if p.Name != k.Args[i].Name {
+				t.Errorf("%s: argument %d is %s, in the kernel %s", k.Name, i, k.Args[i].Name, p.Name)
+			}
+			kind := k.Args[i].Kind
+			sameType(t, k.Name+" "+p.Name, p.Type, k.Args[i].Type, kind == helpers.KfuncPtr || kind == helpers.KfuncIterator)
+		}
+		if fast := slices.Contains(f.Tags, "bpf_fastcall"); fast != k.Flags.Has(helpers.KfuncFastCall) {
+			t.Errorf("%s: bpf_fastcall %v in the kernel", k.Name, fast)
+		}
+	}
+	if found < 100 {
+		t.Skipf("the kernel knows only %d of them", found)
+	}
+	for typ := range spec.All() {
+		f, ok := typ.(*btf.Func)
+		if !ok || !slices.Contains(f.Tags, "bpf_kfunc") {
+			continue
+		}
+		if _, ok := helpers.KfuncByName(f.Name); !ok && !structOpsOnly(f.Name) {
+			t.Errorf("%s is not in the table", f.Name)
+		}
+	}
+}
+
+// structOpsOnly reports whether a kernel function is for struct_ops programs, for the kernel's tests or no kfunc at all:
+// those are not in the table.
+func structOpsOnly(name string) bool {
+	for _, prefix := range []string{"tcp_", "bbr_", "cubictcp_", "dctcp_", "bpf_fentry_test", "bpf_modify_return_test",
+		"bpf_kfunc_call_", "scx_", "hid_bpf_", "bpf_qdisc_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
