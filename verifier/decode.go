@@ -1,6 +1,8 @@
 package verifier
 
 import (
+	"fmt"
+
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/helpers"
 )
@@ -96,15 +98,16 @@ func (v *verifier) checkLegal(pc int) *Error {
 // field that it takes for unused.
 func (v *verifier) failTooNew(pc int) *Error {
 	row := v.insns[pc].kind.Info()
-	e := v.failAt(pc, UnknownOpcode, "unknown opcode %02x", v.prog.Insns[pc].Op)
+	words := fmt.Sprintf("unknown opcode %02x", v.prog.Insns[pc].Op)
 	switch {
 	case row.Selector() == asm.FieldOff:
-		e = v.failAt(pc, ReservedField, "%s", row.Words)
+		words = row.Words
 	case row.Selector() == asm.FieldImm && !v.profile.Kernel.AtLeast(asm.AtomicXchg64.Info().Since):
-		e = v.failAt(pc, ReservedField, "BPF_XADD uses reserved fields")
+		words = "BPF_XADD uses reserved fields"
 	case row.Selector() == asm.FieldImm:
-		e = v.failAt(pc, ReservedField, "BPF_ATOMIC uses invalid atomic opcode %02x", v.prog.Insns[pc].Imm)
+		words = fmt.Sprintf("BPF_ATOMIC uses invalid atomic opcode %02x", v.prog.Insns[pc].Imm)
 	}
+	e := v.failAt(pc, UnknownOpcode, "%s", words)
 	if name := insnNames[row.Class]; name != nil {
 		e.needs(NeedInsns, name(row), row.Since)
 	}

@@ -105,7 +105,7 @@ func (v *verifier) failAt(pc int, code Code, format string, args ...any) *Error 
 func (e *Error) needs(what NeedKind, name string, since kver.Version) *Error {
 	if !since.AtLeast(asm.Never) {
 		e.Need = &Need{What: what, Name: name, Since: since, PC: e.PC}
-		e.Reason = fmt.Sprintf("%s %s exists since kernel %v", what, name, since)
+		e.Reason = fmt.Sprintf("%s %s: only since kernel %v", what, name, since)
 	}
 	return e
 }
