@@ -2,8 +2,8 @@ package conformance
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -51,14 +51,16 @@ func (f *Fixture) String() string {
 }
 
 // Fixtures reads every *.txt file of a directory.
-func Fixtures(dir string) ([]*Fixture, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+func Fixtures(dir string) ([]*Fixture, error) { return fixturesIn(os.DirFS(dir), "*.txt") }
+
+func fixturesIn(files fs.FS, pattern string) ([]*Fixture, error) {
+	names, err := fs.Glob(files, pattern)
 	if err != nil {
 		return nil, err
 	}
 	var all []*Fixture
 	for _, name := range names {
-		text, err := os.ReadFile(name)
+		text, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, err
 		}

@@ -126,20 +126,26 @@ func (v *verifier) checkProgram() *Error {
 func (v *verifier) checkDead() *Error {
 	for pc := 0; pc < len(v.insns); pc++ {
 		in := &v.insns[pc]
-		if in.illegal {
-			return v.checkLegal(pc)
-		}
-		switch in.class {
-		case asm.ClassAbs, asm.ClassInd:
-			if err := v.checkPacketLoadType(pc); err != nil {
-				return err
-			}
-		case asm.ClassImm64:
+		var err *Error
+		switch {
+		case in.illegal:
+			err = v.checkLegal(pc)
+		case in.class == asm.ClassAbs, in.class == asm.ClassInd:
+			err = v.checkPacketLoadType(pc)
+		case in.class == asm.ClassImm64:
 			pc++
+		}
+		if err != nil {
+			err.Reason = DeadReason
+			return err
 		}
 	}
 	return nil
 }
+
+// DeadReason is the Reason of an Error about an instruction that no path leads to: the kernel removes such instructions
+// without a look at their fields.
+const DeadReason = "no path leads to this instruction, but engines decode it all the same"
 
 // tailCallStack is the most stack below a function that makes tail calls.
 const tailCallStack = 256

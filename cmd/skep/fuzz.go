@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,7 +28,8 @@ type fuzzFlags struct {
 	count, seed         uint64
 	level, save, output string
 	engines             []string
-	kernel, arm64       bool
+	kernel, strict      bool
+	arm64               bool
 	workers             int
 	digests             bool
 	timed, counted      bool // the flag was given
@@ -44,10 +46,12 @@ func (a *app) fuzzCommand() *cobra.Command {
   insns     legal instructions in any order, mostly not verifiable: every engine does the same with them, faults included
   programs  programs with a grammar (packets, maps, loops, calls, callbacks, tail calls): what the verifier accepts never
             faults, and result, packet, maps, memory, instruction count and printed lines are the same on every engine
+  mutants   compiled programs, fixtures and grammatical programs with a few changes: the same
 
 The engines are a slow reference made of nothing but the instructions' definitions, checked mode, the interpreter, and machine code.
---kernel loads the grammatical programs into the kernel (bpf(2), as root; nothing is attached), compares the verdicts and test
-runs what both accept. --arm64 does the same seeds with arm64 machine code under qemu-aarch64-static, and compares.
+--kernel loads the grammatical programs and the mutants into the kernel (bpf(2), as root; nothing is attached), compares the
+verdicts and test runs the grammatical ones that both accept; with --strict it is a disagreement, too, when skep refuses what
+the kernel accepts. --arm64 does the same seeds with arm64 machine code under qemu-aarch64-static, and compares.
 
 What disagrees is made as small as possible and, with --save, written as a fixture: move it to conformance/testdata and it is
 a test. The same seed gives the same program, so the line that is printed finds it again. Ctrl-C ends with the summary.
@@ -64,9 +68,10 @@ Exit code 1 when anything disagrees.`,
 	fl.DurationVar(&f.time, "time", 30*time.Second, "stop after that time; without limit when only --count is given")
 	fl.Uint64Var(&f.count, "count", 0, "stop after so many programs of each level")
 	fl.Uint64Var(&f.seed, "seed", 0, "of the first program; taken from the clock when it is not given")
-	fl.StringVar(&f.level, "level", "all", "bytes, insns, programs or all")
+	fl.StringVar(&f.level, "level", "all", "bytes, insns, programs, mutants or all")
 	fl.StringSliceVar(&f.engines, "engines", nil, "engines to compare: "+strings.Join(conformance.Engines(), ",")+" (default all)")
 	fl.BoolVar(&f.kernel, "kernel", false, "ask the live kernel, too")
+	fl.BoolVar(&f.strict, "strict", false, "with --kernel: report also what only the kernel accepts")
 	fl.BoolVar(&f.arm64, "arm64", false, "compare with arm64 under qemu-aarch64-static; needs go and skep's source in this directory, and --count")
 	fl.StringVar(&f.save, "save", "", "directory for fixtures of what is found")
 	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
@@ -87,7 +92,10 @@ func (f *fuzzFlags) options() (o fuzz.Options, err error) {
 	if f.arm64 && !f.counted {
 		return o, errors.New("--arm64 needs --count: both sides do the same programs")
 	}
-	o = fuzz.Options{Seed: f.seed, Count: f.count, Kernel: f.kernel, Save: f.save, Workers: f.workers}
+	if f.strict && !f.kernel {
+		return o, errors.New("--strict needs --kernel")
+	}
+	o = fuzz.Options{Seed: f.seed, Count: f.count, Kernel: f.kernel, Strict: f.strict, Save: f.save, Workers: f.workers}
 	if f.timed || !f.counted {
 		o.Time = f.time
 	}
@@ -106,6 +114,9 @@ func (f *fuzzFlags) options() (o fuzz.Options, err error) {
 	}
 	if f.kernel {
 		o.Command += " --kernel"
+	}
+	if f.strict {
+		o.Command += " --strict"
 	}
 	if f.arm64 {
 		o.Command += " --arm64"
@@ -223,6 +234,9 @@ func (a *app) printFuzz(r *fuzz.Report, compared uint64, f *fuzzFlags) error {
 		k := &r.Kernel
 		fmt.Fprintf(a.out, "kernel: asked about %d: both accept %d, neither %d, only the kernel %d, it gave up on %d; %d runs compared\n",
 			k.Asked, k.Both, k.Neither, k.OnlyIt, k.GaveUp, k.Compared)
+		for _, code := range slices.Sorted(maps.Keys(k.Codes)) {
+			fmt.Fprintf(a.out, "only the kernel accepts: %6d %s\n", k.Codes[code], code)
+		}
 	}
 	if f.arm64 {
 		fmt.Fprintf(a.out, "arm64: %d programs compared\n", compared)

@@ -27,17 +27,18 @@ const (
 	Bytes    Level = iota // bytes, random or of damaged programs: nothing panics or hangs
 	Insns                 // legal instructions in any order, verified or not, on every engine
 	Programs              // programs with a grammar: what the verifier accepts never faults, and engines agree
+	Mutants               // real programs and grammatical ones with a few changes: the same
 	numLevels
 )
 
-var levelNames = [numLevels]string{"bytes", "insns", "programs"}
+var levelNames = [numLevels]string{"bytes", "insns", "programs", "mutants"}
 
 func (l Level) String() string { return levelNames[l] }
 
 // Levels reads a level's name, or "all".
 func Levels(name string) ([]Level, error) {
 	if name == "all" {
-		return []Level{Bytes, Insns, Programs}, nil
+		return []Level{Bytes, Insns, Programs, Mutants}, nil
 	}
 	if i := slices.Index(levelNames[:], name); i >= 0 {
 		return []Level{Level(i)}, nil
@@ -53,7 +54,8 @@ type Options struct {
 	Time    time.Duration        // of work; 0: no limit
 	Workers int                  // 0: one for each processor
 	Engines []conformance.Engine // compared with the first; none: all that there are
-	Kernel  bool                 // ask the live kernel about grammatical programs, too
+	Kernel  bool                 // ask the live kernel about grammatical programs and mutants, too
+	Strict  bool                 // with Kernel: to refuse what it accepts is a finding, too
 	Save    string               // directory for fixtures; "": findings are only returned
 	Command string               // what reproduces a finding, ahead of " --seed …"; "": "skep fuzz"
 	// Patience is how long one program may take before it counts as a hang; 0 is a minute.
@@ -129,7 +131,7 @@ type session struct {
 func Run(ctx context.Context, o Options) (*Report, error) {
 	s := &session{Options: o, levels: o.Levels, start: time.Now()}
 	if len(s.levels) == 0 {
-		s.levels = []Level{Bytes, Insns, Programs}
+		s.levels, _ = Levels("all")
 	}
 	if len(s.Engines) == 0 {
 		s.Engines = conformance.All()

@@ -33,7 +33,7 @@ func TestLadder(t *testing.T) {
 	for _, f := range r.Findings {
 		t.Errorf("%s, seed %d: %s\n%s\n%s", f.Level, f.Seed, f.Problem, f.Reproduce, f.Text)
 	}
-	for _, l := range []fuzz.Level{fuzz.Bytes, fuzz.Insns, fuzz.Programs} {
+	for _, l := range levels(t) {
 		c := r.Levels[l]
 		t.Logf("%s: %+v", l, *c)
 		if *count < 1000 || len(r.Findings) > 0 {
@@ -49,8 +49,16 @@ func TestLadder(t *testing.T) {
 			require.Equal(t, fuzz.AllKinds(), c.Kinds)
 		case fuzz.Programs:
 			require.Greater(t, c.Accepted, *count/5)
+		case fuzz.Mutants:
+			require.Greater(t, c.Accepted, *count/20)
 		}
 	}
+}
+
+func levels(t *testing.T) []fuzz.Level {
+	all, err := fuzz.Levels("all")
+	require.NoError(t, err)
+	return all
 }
 
 // TestSame: the same seeds give the same digests, in whatever order and on whatever worker they run.
@@ -67,7 +75,7 @@ func TestSame(t *testing.T) {
 		return all
 	}
 	want := digests(3, 100, 120)
-	require.Len(t, want, 3*120)
+	require.Len(t, want, len(levels(t))*120)
 	require.Equal(t, want, digests(1, 100, 120))
 	alone := digests(1, 150, 1) // on new machines
 	for k, d := range alone {
@@ -184,7 +192,7 @@ func TestStops(t *testing.T) {
 func TestLevels(t *testing.T) {
 	all, err := fuzz.Levels("all")
 	require.NoError(t, err)
-	require.Len(t, all, 3)
+	require.Len(t, all, 4)
 	for _, l := range all {
 		one, err := fuzz.Levels(l.String())
 		require.NoError(t, err)

@@ -49,20 +49,27 @@ func (r *referee) close() {
 }
 
 // ask compares our verdict (v or refusal) and the program's runs with the kernel's. "" is success: to refuse what the
-// kernel takes is no error.
-func (r *referee) ask(c *candidate, v *verifier.Verified, refusal error, n *KernelCounts) string {
+// kernel takes is an error if strict says so.
+func (r *referee) ask(c *candidate, v *verifier.Verified, refusal error, n *KernelCounts, strict bool) string {
 	var why *verifier.Error
 	if errors.As(refusal, &why) && why.Code == verifier.TooComplex || c.Traces {
 		return "" // it would take the kernel seconds; and its trace is not ours to write to
 	}
 	n.Asked++
-	loaded, err := kernel.LoadProgram(c.Program.Program, r.maps)
+	load := kernel.LoadProgram
+	if v == nil {
+		load = kernel.TryProgram // its words are of no interest
+	}
+	loaded, err := load(c.Program.Program, r.maps)
 	if err == nil {
 		defer loaded.Close()
 	}
 	switch {
 	case v == nil && err == nil:
-		n.OnlyIt++
+		n.refused(why.Code, 1)
+		if strict && why.Reason != verifier.DeadReason {
+			return fmt.Sprintf("refused with %s, and the kernel accepts: %s", why.Code, why.Kernel)
+		}
 	case v == nil:
 		n.Neither++
 	case err == nil:

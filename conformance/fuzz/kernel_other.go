@@ -17,4 +17,4 @@ func newReferee([]*maps.Spec) (*referee, error) {
 
 func (*referee) close() {}
 
-func (*referee) ask(*candidate, *verifier.Verified, error, *KernelCounts) string { return "" }
+func (*referee) ask(*candidate, *verifier.Verified, error, *KernelCounts, bool) string { return "" }

@@ -22,14 +22,43 @@ import (
 // worker makes and compares programs on benches of its own.
 type worker struct {
 	*session
-	specs    []*maps.Spec
-	strict   []*conformance.Bench // for programs that the verifier accepted
-	hostile  []*conformance.Bench // for the others: a small budget
+	yards    [numLevels]*yard // levels may share one
+	corpus   *conformance.Corpus
 	counts   [numLevels]Counts
 	coverage [numLevels]gen.Coverage
 	kernel   KernelCounts
-	referee  *referee // nil without the kernel
 	busy     atomic.Pointer[candidate]
+}
+
+// yard is where programs over one list of maps run.
+type yard struct {
+	specs   []*maps.Spec
+	strict  []*conformance.Bench // for programs that the verifier accepted
+	hostile []*conformance.Bench // for the others: a small budget
+	referee *referee             // nil without the kernel
+}
+
+func newYard(o *Options, specs []*maps.Spec) (y *yard, err error) {
+	y = &yard{specs: specs}
+	if y.strict, err = conformance.NewBenches(o.Engines, specs, conformance.Budget); err != nil {
+		return nil, err
+	}
+	if y.hostile, err = conformance.NewBenches(o.Engines, specs, conformance.SmallBudget); err != nil {
+		return nil, errors.Join(err, y.close())
+	}
+	if o.Kernel {
+		if y.referee, err = newReferee(specs); err != nil {
+			return nil, errors.Join(err, y.close())
+		}
+	}
+	return y, nil
+}
+
+func (y *yard) close() error {
+	if y.referee != nil {
+		y.referee.close()
+	}
+	return errors.Join(conformance.CloseBenches(y.strict), conformance.CloseBenches(y.hostile))
 }
 
 // candidate is a program to look at.
@@ -43,27 +72,34 @@ type candidate struct {
 }
 
 func newWorker(s *session) (*worker, error) {
-	w := &worker{session: s, specs: gen.Maps()}
-	var err error
-	if w.strict, err = conformance.NewBenches(s.Engines, w.specs, conformance.Budget); err != nil {
-		return nil, err
+	w := &worker{session: s}
+	plain := slices.ContainsFunc(s.levels, func(l Level) bool { return l != Mutants })
+	if plain {
+		y, err := newYard(&s.Options, gen.Maps())
+		if err != nil {
+			return nil, err
+		}
+		w.yards = [numLevels]*yard{y, y, y}
 	}
-	if w.hostile, err = conformance.NewBenches(s.Engines, w.specs, conformance.SmallBudget); err != nil {
-		return nil, errors.Join(err, w.close())
-	}
-	if s.Kernel {
-		if w.referee, err = newReferee(w.specs); err != nil {
+	if slices.Contains(s.levels, Mutants) {
+		var err error
+		if w.corpus, err = conformance.NewCorpus(); err == nil {
+			w.yards[Mutants], err = newYard(&s.Options, w.corpus.Maps)
+		}
+		if err != nil {
 			return nil, errors.Join(err, w.close())
 		}
 	}
 	return w, nil
 }
 
-func (w *worker) close() error {
-	if w.referee != nil {
-		w.referee.close()
+func (w *worker) close() (err error) {
+	for _, y := range slices.Compact(slices.Clone(w.yards[:])) {
+		if y != nil {
+			err = errors.Join(err, y.close())
+		}
 	}
-	return errors.Join(conformance.CloseBenches(w.strict), conformance.CloseBenches(w.hostile))
+	return err
 }
 
 func (w *worker) run(ctx context.Context) error {
@@ -109,14 +145,17 @@ func (w *worker) count(c *candidate, r *result) {
 // make makes the program of a seed.
 func (w *worker) make(l Level, seed uint64) *candidate {
 	c := &candidate{level: l, seed: seed, packets: seed, start: time.Now()}
-	src, cov := gen.FromSeed(seed), &w.coverage[l]
+	src, cov, specs := gen.FromSeed(seed), &w.coverage[l], w.yards[l].specs
 	switch l {
 	case Programs:
-		c.Program = gen.MakeOver(src, cov, w.specs)
+		c.Program = gen.MakeOver(src, cov, specs)
 	case Insns:
-		c.Program = gen.InsnsOver(src, cov, w.specs)
+		c.Program = gen.InsnsOver(src, cov, specs)
+	case Mutants:
+		c.Program = w.corpus.Mutant(src)
+		cov.Add(c.Program.Program)
 	default:
-		c.Program, c.wrong = fromBytes(src, cov, w.specs)
+		c.Program, c.wrong = fromBytes(src, cov, specs)
 	}
 	return c
 }
@@ -176,7 +215,7 @@ func (w *worker) look(c *candidate, live bool) (r *result) {
 			r.wrong = fmt.Sprintf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	p := c.Program.Program
+	p, y := c.Program.Program, w.yards[c.level]
 	v, err := verifier.Verify(p, verifier.Options{Profile: conformance.Profile()})
 	r.verdict = conformance.Verdict(err)
 	var refusal *verifier.Error
@@ -187,19 +226,19 @@ func (w *worker) look(c *candidate, live bool) (r *result) {
 	packets := conformance.Packets(c.packets)
 	if v != nil {
 		r.accepted = true
-		r.wrong, r.first = conformance.Compare(w.strict, v, packets)
-	} else if c.level != Programs {
-		r.wrong, r.first = conformance.CompareUnverified(w.hostile, p, packets)
+		r.wrong, r.first = conformance.Compare(y.strict, v, packets)
+	} else if c.level < Programs {
+		r.wrong, r.first = conformance.CompareUnverified(y.hostile, p, packets)
 	}
-	if r.wrong == "" && live && w.referee != nil && c.level == Programs && !c.Callbacks {
-		r.wrong = w.referee.ask(c, v, err, &w.kernel)
+	if r.wrong == "" && live && y.referee != nil && c.level >= Programs && !c.Callbacks {
+		r.wrong = y.referee.ask(c, v, err, &w.kernel, w.Strict)
 	}
 	return r
 }
 
 // again looks at another text in a candidate's place.
 func (w *worker) again(c *candidate, text string, packets uint64) (*candidate, *result) {
-	p, err := gen.ParseOver(c.Type, text, w.specs)
+	p, err := gen.ParseOver(c.Type, text, w.yards[c.level].specs)
 	if err != nil {
 		return nil, &result{}
 	}

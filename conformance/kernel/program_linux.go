@@ -63,6 +63,9 @@ func (s *MapSet) Close() {
 
 // mapFor is map i as programs of type t see it.
 func (s *MapSet) mapFor(i int32, t prog.Type) (*ebpf.Map, error) {
+	if i < 0 || int(i) >= len(s.maps) {
+		return nil, fmt.Errorf("no map %d", i)
+	}
 	m := s.maps[i]
 	if m.Type() != ebpf.ProgramArray {
 		return m, nil
