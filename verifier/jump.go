@@ -35,6 +35,7 @@ func (v *verifier) stepBranch(in *insn) *Error {
 		if in.useSrc && src.typ == scalar {
 			v.markPrecise(in.src)
 		}
+		v.log.branched(v)
 		v.pc++
 		if o == always {
 			v.pc = int(in.target)
@@ -54,6 +55,7 @@ func (v *verifier) stepBranch(in *insn) *Error {
 	if v.leaks(dst) && !harmless {
 		return v.fail(PointerLeak, "R%d pointer comparison prohibited", in.dst)
 	}
+	v.log.branched(v)
 	v.pc++
 	return nil
 }
