@@ -141,6 +141,11 @@ func (v *VM) build(p *program) error {
 	if p.rejected != nil && !v.opts.Unverified {
 		return p.rejected
 	}
+	if p.verified != nil {
+		if err := p.verified.Runnable(); err != nil {
+			return err
+		}
+	}
 	cpu := v.machine.CPU(0)
 	var err error
 	if v.compiler != nil && p.verified != nil {

@@ -40,10 +40,13 @@ func All() []Engine {
 }
 
 func link(m *vm.Machine, p *prog.Program, v *verifier.Verified) (*vm.Linked, error) {
-	if v != nil {
-		return m.LinkVerified(p)
+	if v == nil {
+		return m.Link(p)
 	}
-	return m.Link(p)
+	if err := v.Runnable(); err != nil {
+		return nil, err
+	}
+	return m.LinkVerified(p)
 }
 
 func nothing() error { return nil }

@@ -115,6 +115,9 @@ func (c *Compiler) Compile(cpu *vm.CPU, v *verifier.Verified) (vm.Engine, error)
 	p := c.verified[v]
 	c.mu.Unlock()
 	if p == nil {
+		if err := v.Runnable(); err != nil {
+			return nil, err
+		}
 		l, err := c.machine.LinkVerified(v.Program())
 		if err != nil {
 			return nil, err

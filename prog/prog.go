@@ -4,6 +4,7 @@ package prog
 
 import (
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/maps"
 )
 
@@ -23,6 +24,8 @@ type Program struct {
 	Maps  []*maps.Spec
 	Funcs []Func // by ascending Start; Funcs[0] is the entry at slot 0
 	Lines []Line // by ascending PC; a line holds until the next
+	// Types are the types of the object that the program comes from; nil when it has none.
+	Types *btf.Types
 	// Kfuncs names the kernel functions that calls with Src=CallKfuncID refer to: Imm is an index into it.
 	Kfuncs []string
 	// Broken says by name why the program cannot be used (unsupported map, unresolved symbol); "" when it can.
@@ -33,7 +36,8 @@ type Program struct {
 type Func struct {
 	Name       string
 	Start, End int
-	Global     bool // not static: the kernel verifies it on its own
+	Global     bool   // not static: the kernel verifies it on its own
+	Type       btf.ID // the Func in Program.Types; 0 when there is none
 }
 
 // Line ties instructions to C source.

@@ -269,6 +269,9 @@ func (v *verifier) adjustPtr(in *insn, op asm.ALUOp, n uint8, ptr, off *reg) *Er
 	case ptrPacketEnd, ptrSocket, ptrSockCommon, ptrTCPSock, ptrXDPSock, ptrFunc:
 		return v.failPtrArith(in.dst, ptr)
 	}
+	if ptr.typ == ptrMem && ptr.flags&untrusted != 0 {
+		return nil // any address may be read
+	}
 	if err := v.checkSaneOffset(off, ptr.typ); err != nil {
 		return err
 	}

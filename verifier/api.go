@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/prog"
 )
 
@@ -9,8 +10,10 @@ import (
 type Options struct {
 	// Profile says whose rules; nil is Newest().
 	Profile *Profile
-	// Log receives the verifier's log, a line a call without the newline, in the kernel's format; nil is faster. Addresses
-	// in the kernel are 0 in it.
+	// BTF are the types of the kernel. Without them its objects can be passed on, but not looked into, and of struct bpf_map
+	// only the first members are known.
+	BTF *btf.Types
+	// Log receives the verifier's walk, a line a call, in the kernel's format; nil is faster.
 	Log func(line string)
 	// LogLevel says what Log receives; 0 is LogBranches.
 	LogLevel LogLevel
@@ -23,13 +26,9 @@ type LogLevel uint8
 
 // The log levels.
 const (
-	LogBranches LogLevel = 1 << iota // the path to the error; of paths that ended well nothing stays
-	LogInsns                         // all paths, the whole state where one is taken up, and what becomes precise
-	LogStats                         // time, and the depth of the stack
-
-	// LogStates has before every instruction a line with the whole state, instead of what changed behind it. The kernel has
-	// no such level.
-	LogStates LogLevel = 1 << 7
+	LogBranches LogLevel = 1 << iota // what the walk did
+	LogInsns                         // … and the state at each instruction
+	LogStats                         // what it cost
 )
 
 // Verified is the proof that a program may run: only Verify makes one.
@@ -37,6 +36,8 @@ type Verified struct {
 	prog    *prog.Program
 	profile *Profile
 	stats   Stats
+
+	kernelPC int
 }
 
 // Program returns the program that was proved.
@@ -47,6 +48,16 @@ func (v *Verified) Profile() *Profile { return v.profile }
 
 // Stats returns what the proof cost.
 func (v *Verified) Stats() Stats { return v.stats }
+
+// Runnable says why the program cannot run outside of a kernel, although it would load there: nil when it can. The error is
+// an *Error. Reads of a kernel's objects whose result nobody uses are no reason: in an engine they read guest memory.
+func (v *Verified) Runnable() error {
+	if v.kernelPC < 0 {
+		return nil
+	}
+	at := verifier{prog: v.prog}
+	return at.failAt(v.kernelPC, Unsupported, "this reads an object of the kernel, and there is none here")
+}
 
 // Stats counts the work of a verification, as the kernel's log does.
 type Stats struct {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/kver"
 	"github.com/skepvm/skep/maps"
@@ -30,6 +31,8 @@ import (
 //	rule: bounded loops      the row of Rules that the case shows: see TestRules
 //	pad: 5000                instructions that do nothing before the others
 //	processed: 12            instructions visited
+//	btf: struct x { … };     types of the kernel, as btf.Declare reads them; lines add up
+//	runnable: no             a kernel's objects are read
 //	---                      may be left out with all lines above
 //	instructions, as asm.Parse reads them; maps by the names of caseMaps
 type verifyCase struct {
@@ -42,6 +45,8 @@ type verifyCase struct {
 	kernels []kernelAnswer
 	rule    string
 	pad     int
+	btf     string
+	inside  bool // runs inside of a kernel only
 }
 
 // kernelAnswer is what a release is to say.
@@ -175,6 +180,10 @@ func (c *verifyCase) set(line string) error {
 			return err
 		}
 		c.proc = n
+	case "btf":
+		c.btf += value + "\n"
+	case "runnable":
+		c.inside = value == "no"
 	case "profile":
 		return c.setProfile(value)
 	case "caps":
@@ -240,10 +249,21 @@ func (c *verifyCase) check(t *testing.T) {
 	if len(c.kernels) > 0 {
 		return
 	}
-	v, err := verifier.Verify(c.prog, verifier.Options{Profile: c.profile})
+	o := verifier.Options{Profile: c.profile}
+	if c.btf != "" {
+		types, err := btf.Declare(c.btf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.BTF = types
+	}
+	v, err := verifier.Verify(c.prog, o)
 	if c.want == "accept" {
 		if err != nil {
 			t.Fatal(err.(*verifier.Error).Detail())
+		}
+		if inside := v.Runnable() != nil; inside != c.inside {
+			t.Errorf("runnable: %v", v.Runnable())
 		}
 		if got := v.Stats().Processed; c.proc != 0 && got != c.proc {
 			t.Errorf("%d instructions visited, want %d", got, c.proc)

@@ -14,6 +14,7 @@ const (
 	ArgMaybeNull      Code = "E_ARG_MAYBE_NULL"
 	ArgType           Code = "E_ARG_TYPE"
 	BackEdge          Code = "E_BACK_EDGE"
+	BTFAccess         Code = "E_BTF_ACCESS"
 	BadAtomic         Code = "E_ATOMIC_TARGET"
 	BadCallTarget     Code = "E_CALL_TARGET"
 	BadCallback       Code = "E_CALLBACK"
@@ -52,6 +53,7 @@ const (
 	Misaligned        Code = "E_ALIGN"
 	MixedPointers     Code = "E_MIXED_POINTERS"
 	ModifiedPtr       Code = "E_MODIFIED_PTR"
+	NeedsBTF          Code = "E_NEEDS_BTF"
 	NeedsGPL          Code = "E_GPL"
 	NegativeOffset    Code = "E_NEGATIVE_OFFSET"
 	NegativeSize      Code = "E_NEGATIVE_SIZE"
@@ -101,6 +103,7 @@ var Codes = []CodeRow{
 	{Code: ArgMaybeNull, Meaning: "a helper got a pointer that may be NULL", Hint: "compare the pointer with 0 before the call"},
 	{Code: ArgType, Meaning: "a helper got a value of another kind than it takes", Hint: "look up the helper's prototype, and pass memory, a map, the ctx or a number as it asks"},
 	{Code: BackEdge, Meaning: "the profile allows no such jump backward: a loop might not end", Hint: "unroll the loop, or choose a kernel from 5.3 on"},
+	{Code: BTFAccess, Meaning: "the struct has no such member there, or none that may be accessed so", Hint: "access a whole member by its own type; let CO-RE relocate it (preserve_access_index)"},
 	{Code: BadAtomic, Meaning: "atomic operations work on the stack and on map values only", Hint: "copy the value to the stack or keep it in a map"},
 	{Code: BadCallTarget, Meaning: "a call goes outside the program", Hint: "check the call's offset"},
 	{Code: BadCallback, Meaning: "a callback must be a function of its own", Hint: "pass the address of a static function"},
@@ -139,6 +142,7 @@ var Codes = []CodeRow{
 	{Code: Misaligned, Meaning: "the access is not aligned to its size", Hint: "align stack slots and fields, or use smaller accesses"},
 	{Code: MixedPointers, Meaning: "one instruction must not go through the ctx or a socket on one path and through other memory on another", Hint: "use an instruction for each"},
 	{Code: ModifiedPtr, Meaning: "this pointer must be used as it was given", Hint: "use the unchanged pointer and put constants into the instruction's offset"},
+	{Code: NeedsBTF, Meaning: "only the kernel's type information (BTF) tells whether this is right", Hint: "give the BTF of the kernel, /sys/kernel/btf/vmlinux there: --btf FILE"},
 	{Code: NeedsGPL, Meaning: "the helper is for GPL-compatible programs", Hint: "declare a GPL-compatible licence in section \"license\""},
 	{Code: NegativeOffset, Meaning: "the offset may be negative", Hint: "make the index unsigned, or check that it is at least 0"},
 	{Code: NegativeSize, Meaning: "the size may be negative", Hint: "make it unsigned, or mask it: size &= const"},

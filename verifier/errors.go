@@ -113,7 +113,7 @@ func (e *Error) needs(what NeedKind, name string, since kver.Version) *Error {
 // complete adds what only a walk knows.
 func (v *verifier) complete(e *Error) *Error {
 	if v.cur != nil && e.State == "" {
-		e.State = v.stateText(v.cur)
+		e.State = v.cur.String()
 		e.Path = v.path()
 	}
 	return e

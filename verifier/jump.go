@@ -35,7 +35,6 @@ func (v *verifier) stepBranch(in *insn) *Error {
 		if in.useSrc && src.typ == scalar {
 			v.markPrecise(in.src)
 		}
-		v.log.branched(v)
 		v.pc++
 		if o == always {
 			v.pc = int(in.target)
@@ -55,7 +54,6 @@ func (v *verifier) stepBranch(in *insn) *Error {
 	if v.leaks(dst) && !harmless {
 		return v.fail(PointerLeak, "R%d pointer comparison prohibited", in.dst)
 	}
-	v.log.branched(v)
 	v.pc++
 	return nil
 }

@@ -186,6 +186,10 @@ func (v *verifier) accessType(a *access, r *reg) *Error {
 		if a.write && v.leaksValue(a) {
 			return v.fail(PointerLeak, "R%d leaks addr into mem", a.value)
 		}
+		if r.flags&untrusted != 0 { // any address may be read: a fault yields 0
+			v.noteKernelRead(a)
+			break
+		}
 		if err := v.checkRegion(a.n, r, off, int64(a.size), int64(r.aux), false); err != nil {
 			return err
 		}
@@ -220,7 +224,9 @@ func (v *verifier) accessType(a *access, r *reg) *Error {
 			return err
 		}
 	case ptrMap:
-		return v.accessMapPtr(a, off)
+		return v.accessMapPtr(a, r, off)
+	case ptrBTF:
+		return v.accessBTF(a, r, off)
 	default:
 		return v.failMemType(a, r)
 	}
@@ -413,18 +419,6 @@ func frozenValue(m *maps.Spec, a *access, off int64) (uint64, bool) {
 		val = asm.SignExtend(val, uint8(a.size), 64)
 	}
 	return val, true
-}
-
-// accessMapPtr rejects looking into a map itself. Deviation: the kernel lets privileged programs read some fields of
-// struct bpf_map; here a map has no such struct.
-func (v *verifier) accessMapPtr(a *access, off int64) *Error {
-	switch {
-	case off < 0:
-		return v.fail(MapMisuse, "R%d is bpf_array invalid negative access: off=%d", a.n, off)
-	case a.write:
-		return v.fail(MapMisuse, "only read from bpf_array is supported")
-	}
-	return v.fail(MapMisuse, "R%d reads struct bpf_map: not supported", a.n)
 }
 
 // checkBuffer checks an access to memory of a size known only when the program is attached.

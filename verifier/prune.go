@@ -135,8 +135,7 @@ func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
 		sameRegs(old.top(), cur.top(), v.liveAt(cur, cur.depth)) && v.equal(old, cur, exact) {
 		e := v.fail(InfiniteLoop, "infinite loop detected at insn %d", v.pc)
 		e.Path = v.path()
-		e.State = fmt.Sprintf("cur state: %s\nold state: %s", v.stateText(cur), v.stateText(old))
-		v.log.endless(v, e.Kernel, old)
+		e.State = fmt.Sprintf("cur state: %s\nold state: %s", cur, old)
 		return false, e
 	}
 	return false, nil

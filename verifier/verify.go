@@ -1,7 +1,13 @@
 package verifier
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
@@ -13,7 +19,12 @@ type verifier struct {
 	profile *Profile
 	row     *prog.TypeRow
 	attach  prog.Attach
-	log     *logger // nil when nobody reads it
+	log     func(string)
+
+	givenBTF  *btf.Types // nil when the caller has none
+	kernel    *btf.Types // see kernelTypes
+	kernelPC  int        // where the program reads memory that only a kernel has; -1 when it doesn't
+	sleepable bool
 
 	insns []insn
 	subs  []subprog
@@ -22,7 +33,6 @@ type verifier struct {
 
 	cur     *state
 	pc      int
-	entry   int // where the walk began
 	pending []branch
 	links   []link
 	ids     idMap
@@ -43,10 +53,8 @@ type verifier struct {
 
 // branch is the other way of a branch that was not walked yet.
 type branch struct {
-	st     *state
-	pc     int
-	from   int // the branch
-	logged int // end of the log then
+	st *state
+	pc int
 }
 
 // Verify proves p safe to run under the profile's rules, or says why it can't. The error is an *Error. It always ends:
@@ -56,22 +64,23 @@ func Verify(p *prog.Program, o Options) (*Verified, error) {
 	if profile == nil {
 		profile = Newest()
 	}
-	v := &verifier{prog: p, profile: profile}
-	if o.Log != nil {
-		v.log = newLogger(&o)
+	v := &verifier{prog: p, profile: profile, givenBTF: o.BTF, kernelPC: -1}
+	if o.LogLevel != LogStats {
+		v.log = o.Log
 	}
+	start := time.Now()
 	v.arena = arenas.Get().(*arena)
 	err := v.run()
 	v.report(o.Heat)
 	v.recycle()
-	if v.log != nil {
-		v.log.end(v, err)
+	if o.Log != nil {
+		v.logEnd(&o, err, time.Since(start))
 	}
 	if err != nil {
 		err.Stats = v.stats
 		return nil, err
 	}
-	return &Verified{prog: p, profile: profile, stats: v.stats}, nil
+	return &Verified{prog: p, profile: profile, stats: v.stats, kernelPC: v.kernelPC}, nil
 }
 
 func (v *verifier) run() *Error {
@@ -80,6 +89,9 @@ func (v *verifier) run() *Error {
 	}
 	v.row = v.prog.Type.Row()
 	v.attach = v.prog.Attach()
+	if s, ok := prog.SectionOf(v.prog.Section); ok {
+		v.sleepable = s.Sleepable && s.Type == v.prog.Type
+	}
 	v.decode()
 	if err := v.checkForm(); err != nil {
 		return err
@@ -223,6 +235,30 @@ func (v *verifier) report(heat bool) {
 			v.stats.Heat[i] = Heat{Visits: int(v.insns[i].visits), States: int(v.insns[i].states)}
 		}
 	}
+}
+
+// logEnd writes the last lines of a log: why it failed, if it did, and what it cost (kernel: print_verification_stats).
+func (v *verifier) logEnd(o *Options, err *Error, took time.Duration) {
+	if err != nil {
+		for line := range strings.Lines(err.Kernel) {
+			o.Log(strings.TrimSuffix(line, "\n"))
+		}
+	}
+	s := &v.stats
+	if o.LogLevel&LogStats != 0 {
+		o.Log(fmt.Sprintf("verification time %d usec", took.Microseconds()))
+		o.Log("stack depth " + joinInts(s.StackDepth, "+"))
+	}
+	o.Log(fmt.Sprintf("processed %d insns (limit %d) max_states_per_insn %d total_states %d peak_states %d mark_read 0",
+		s.Processed, v.profile.MaxProcessed, s.MaxStatesPerInsn, s.States, s.PeakStates))
+}
+
+func joinInts(all []int, sep string) string {
+	text := make([]string, len(all))
+	for i, n := range all {
+		text[i] = strconv.Itoa(n)
+	}
+	return strings.Join(text, sep)
 }
 
 // newID gives out an id that no register has.
