@@ -89,12 +89,22 @@ type Error struct {
 	Line   *prog.Line // C source of PC, nil when the object has no line info
 	Kernel string     // what the kernel's log would say
 	Reason string     // what was expected and what was found
-	State  string     // registers and stack that matter, kernel notation
+	Causes []Cause    // instructions that it goes back to, in the order of the path; its reason in steps
+	State  string     // registers and stack slots that the cause involves, kernel notation
 	Path   []Step     // branches that led to PC, oldest first
 	Hint   string     // what to change
 	Stats  Stats
 	// Need is what the program asks for and only a newer kernel than the profile's has; nil when the program is at fault.
 	Need *Need
+
+	about subject
+}
+
+// Cause is an instruction before an error that had a part in it.
+type Cause struct {
+	PC   int
+	Line *prog.Line // C source of PC, nil when the object has no line info
+	Text string     // what it did
 }
 
 // Step is a branch on the path to an error.
@@ -103,4 +113,5 @@ type Step struct {
 	Taken bool
 	Line  *prog.Line
 	Text  string // the instruction
+	Why   string // what left no other way; "" when both were possible
 }

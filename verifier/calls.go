@@ -9,6 +9,7 @@ import (
 
 // stepCall dispatches on what is called.
 func (v *verifier) stepCall(in *insn) (done bool, err *Error) {
+	v.call.arg = 0
 	if v.cur.lock != 0 && !(in.kind == asm.CallHelper && in.imm == helperSpinUnlock) {
 		return false, v.fail(LockMisuse, "function calls are not allowed while holding a lock")
 	}
@@ -202,14 +203,12 @@ func (v *verifier) forgetPackets() {
 // checkHeld checks that nothing acquired is left at an instruction after which it could not be released
 // (kernel: check_resource_leak).
 func (v *verifier) checkHeld(what string) *Error {
-	if n := len(v.cur.refs); n > 0 {
+	if len(v.cur.refs) > 0 {
 		words := ""
 		for _, r := range v.cur.refs {
 			words += fmt.Sprintf("Unreleased reference id=%d alloc_insn=%d\n", r.id, r.pc)
 		}
-		e := v.fail(RefLeak, "%s%s would lead to reference leak", words, what)
-		e.Reason = fmt.Sprintf("what was acquired at instruction %d is never released on this path", v.cur.refs[n-1].pc)
-		return e
+		return v.fail(RefLeak, "%s%s would lead to reference leak", words, what)
 	}
 	if v.cur.lock != 0 {
 		return v.fail(LockMisuse, "%s cannot be used inside bpf_spin_lock-ed region", what)

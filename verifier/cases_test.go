@@ -33,6 +33,7 @@ import (
 //	processed: 12            instructions visited
 //	btf: struct x { … };     types of the kernel, as btf.Declare reads them; lines add up
 //	runnable: no             a kernel's objects are read
+//	reason: words            that the reason has; so hint and, with the instruction, cause (cause: 5 words), several times
 //	---                      may be left out with all lines above
 //	instructions, as asm.Parse reads them; maps by the names of caseMaps
 type verifyCase struct {
@@ -47,6 +48,8 @@ type verifyCase struct {
 	pad     int
 	btf     string
 	inside  bool // runs inside of a kernel only
+
+	reasons, hints, causes []string
 }
 
 // kernelAnswer is what a release is to say.
@@ -184,6 +187,12 @@ func (c *verifyCase) set(line string) error {
 		c.btf += value + "\n"
 	case "runnable":
 		c.inside = value == "no"
+	case "reason":
+		c.reasons = append(c.reasons, value)
+	case "hint":
+		c.hints = append(c.hints, value)
+	case "cause":
+		c.causes = append(c.causes, value)
 	case "profile":
 		return c.setProfile(value)
 	case "caps":
@@ -277,6 +286,28 @@ func (c *verifyCase) check(t *testing.T) {
 	if string(e.Code) != c.want || !strings.Contains(e.Kernel, c.words) {
 		t.Errorf("want %s %q\n%s", c.want, c.words, e.Detail())
 	}
+	c.checkStory(t, e)
+}
+
+// checkStory checks that a rejection is explained, and as the case says.
+func (c *verifyCase) checkStory(t *testing.T, e *verifier.Error) {
+	if e.Reason == "" || e.Hint == "" {
+		t.Errorf("not explained: %s", e.Detail())
+	}
+	var causes []string
+	for _, cause := range e.Causes {
+		causes = append(causes, fmt.Sprintf("%d %s", cause.PC, cause.Text))
+	}
+	has := func(part string, words []string, in ...string) {
+		for _, w := range words {
+			if !strings.Contains(strings.Join(in, "\n"), w) {
+				t.Errorf("%s lacks %q\n%s", part, w, e.Detail())
+			}
+		}
+	}
+	has("reason", c.reasons, e.Reason)
+	has("hint", c.hints, e.Hint)
+	has("causes", c.causes, causes...)
 }
 
 // TestCases runs testdata/cases. Adding a case needs no Go.

@@ -59,6 +59,7 @@ const (
 	NegativeSize      Code = "E_NEGATIVE_SIZE"
 	NotPrivileged     Code = "E_PRIVILEGE"
 	NullArith         Code = "E_NULL_ARITH"
+	NullPointer       Code = "E_NULL_POINTER"
 	PacketBounds      Code = "E_PKT_BOUNDS"
 	PacketToHelper    Code = "E_PKT_ARG"
 	PointerArith      Code = "E_POINTER_ARITH"
@@ -75,6 +76,7 @@ const (
 	StackAccess       Code = "E_STACK_ACCESS"
 	StackDepth        Code = "E_STACK_DEPTH"
 	StackEscape       Code = "E_STACK_ESCAPE"
+	StalePointer      Code = "E_STALE_POINTER"
 	TooComplex        Code = "E_TOO_COMPLEX"
 	TooLong           Code = "E_TOO_LONG"
 	TooManyJumps      Code = "E_TOO_MANY_JUMPS"
@@ -148,6 +150,7 @@ var Codes = []CodeRow{
 	{Code: NegativeSize, Meaning: "the size may be negative", Hint: "make it unsigned, or mask it: size &= const"},
 	{Code: NotPrivileged, Meaning: "the profile's loader lacks a capability", Hint: "choose a privileged profile"},
 	{Code: NullArith, Meaning: "arithmetic on a pointer that may be NULL would hide that it is", Hint: "compare it with 0 first"},
+	{Code: NullPointer, Meaning: "the pointer is NULL here", Hint: "use it on the other side of the comparison with NULL"},
 	{Code: PacketBounds, Meaning: "the access may lie outside the packet", Hint: "compare the pointer, plus what is accessed, with data_end, and access only where it is not beyond"},
 	{Code: PacketToHelper, Meaning: "this helper takes no packet pointers", Hint: "copy the bytes to the stack"},
 	{Code: PointerArith, Meaning: "this arithmetic makes no pointer", Hint: "only add and subtract numbers, and only on pointers into memory"},
@@ -164,6 +167,7 @@ var Codes = []CodeRow{
 	{Code: StackAccess, Meaning: "the access may leave the function's stack: 512 bytes below R10", Hint: "keep offsets from R10 between -512 and -size"},
 	{Code: StackDepth, Meaning: "the functions of one chain of calls use too much stack together", Hint: "use less stack, or a per-CPU array as scratch memory"},
 	{Code: StackEscape, Meaning: "a pointer to the stack of a function that ends would dangle", Hint: "pass values, or memory of the caller"},
+	{Code: StalePointer, Meaning: "a call before this made the pointer invalid", Hint: "after calls that may move the packet, load data and data_end again; use nothing that was released"},
 	{Code: TooComplex, Meaning: "there are more paths than the verifier walks", Hint: "split the program, bound loops by constants, or use bpf_loop"},
 	{Code: TooLong, Meaning: "the program has no or too many instructions", Hint: "split it with tail calls"},
 	{Code: TooManyJumps, Meaning: "too many branches wait on one path", Hint: "split the program"},

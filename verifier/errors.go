@@ -5,7 +5,9 @@ import (
 	"strings"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/kver"
+	"github.com/skepvm/skep/prog"
 )
 
 // Error is one line: where, the kernel's last words, the stable code. Detail has the rest.
@@ -26,35 +28,105 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Detail is the whole story over several lines: the kernel's words, the reason, the source line, the state, the path
-// that led there and what to change.
-func (e *Error) Detail() string {
-	var b strings.Builder
-	b.WriteString(e.Error())
-	b.WriteByte('\n')
-	section := func(name, text string) {
-		if text != "" {
-			fmt.Fprintf(&b, "  %-7s %s\n", name+":", strings.ReplaceAll(text, "\n", "\n          "))
+// Detail is Error and, on lines of their own, Report.
+func (e *Error) Detail() string { return e.Error() + "\n" + e.Report() }
+
+// Report is the whole story: the kernel's words, the reason, the source line with a mark under the column, the instructions
+// that it goes back to, the state, the path that led there and what to change. Each line begins with two spaces.
+func (e *Error) Report() string {
+	var r report
+	if e.PC >= 0 {
+		r.add("insn", fmt.Sprintf("%d: %s", e.PC, insnText(e.Insn, nil)))
+	}
+	r.add("kernel", strings.TrimRight(e.Kernel, "\n"))
+	r.add("reason", wrap(e.Reason))
+	if l := e.Line; l != nil {
+		r.add("source", fmt.Sprintf("%s:%d:%d\n%s", l.File, l.Line, l.Col, quoteLine(l, true)))
+	}
+	for i, c := range e.Causes {
+		r.addAs(i == 0, "cause", c.text())
+	}
+	r.add("state", e.State)
+	for i, s := range pathText(e.Path) {
+		r.addAs(i == 0, "path", s)
+	}
+	r.add("hint", wrap(e.Hint))
+	r.add("code", fmt.Sprintf("%s  (skep explain %s)", e.Code, e.Code))
+	return r.String()
+}
+
+// insnText is an instruction in assembler, helpers by name.
+func insnText(in asm.Insn, next *asm.Insn) string {
+	if asm.KindOf(in) == asm.CallHelper {
+		if r := helpers.ByID(in.Imm); r != nil {
+			return "call " + r.Name
 		}
 	}
-	if strings.Contains(e.Kernel, "\n") {
-		section("kernel", e.Kernel)
+	return asm.Format(in, next)
+}
+
+// report is text in two columns.
+type report struct{ strings.Builder }
+
+const reportIndent = "          "
+
+func (r *report) add(name, text string) { r.addAs(true, name, text) }
+
+// addAs adds text, which names its part when first is set.
+func (r *report) addAs(first bool, name, text string) {
+	if text == "" {
+		return
 	}
-	section("why", e.Reason)
-	if e.PC >= 0 {
-		section("insn", fmt.Sprintf("%d: %s", e.PC, asm.Format(e.Insn, nil)))
+	if !first {
+		name = ""
 	}
-	if e.Line != nil {
-		section("source", fmt.Sprintf("%s:%d: %s", e.Line.File, e.Line.Line, strings.TrimSpace(e.Line.Text)))
+	fmt.Fprintf(r, "  %-8s%s\n", name, strings.ReplaceAll(text, "\n", "\n"+reportIndent))
+}
+
+// wrap breaks text into lines of at most reportWidth bytes where it has spaces.
+func wrap(text string) string {
+	const reportWidth = 110
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Split(text, " ") {
+		switch {
+		case i == 0:
+		case column+1+len(word) > reportWidth:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
 	}
-	section("state", e.State)
-	section("path", pathText(e.Path))
-	section("hint", e.Hint)
 	return b.String()
 }
 
-// pathText writes a path, its middle left out when it is long.
-func pathText(path []Step) string {
+// quoteLine shows a source line and, if asked, a mark under its column.
+func quoteLine(l *prog.Line, mark bool) string {
+	text := strings.TrimLeft(l.Text, " \t")
+	if text == "" {
+		return ""
+	}
+	out := "| " + text
+	if caret := l.Col - 1 - (len(l.Text) - len(text)); mark && caret >= 0 && caret <= len(text) {
+		out += "\n| " + strings.Repeat(" ", caret) + "^"
+	}
+	return out
+}
+
+// text is a cause in one line, its source in another.
+func (c *Cause) text() string {
+	if c.Line == nil {
+		return wrap(fmt.Sprintf("%d: %s", c.PC, c.Text))
+	}
+	return wrap(fmt.Sprintf("%d: %s:%d: %s", c.PC, c.Line.File, c.Line.Line, c.Text)) + "\n" + quoteLine(c.Line, false)
+}
+
+// pathText writes a path, a line a branch, its middle left out when it is long.
+func pathText(path []Step) []string {
 	const ends = 8
 	var lines []string
 	for i, s := range path {
@@ -68,13 +140,16 @@ func pathText(path []Step) string {
 		if s.Taken {
 			way = "taken"
 		}
-		line := fmt.Sprintf("%d: %s  (%s)", s.PC, s.Text, way)
+		line := fmt.Sprintf("%d: %s  %s", s.PC, s.Text, way)
+		if s.Why != "" {
+			line += " (" + s.Why + ")"
+		}
 		if s.Line != nil {
-			line += fmt.Sprintf("  %s:%d", s.Line.File, s.Line.Line)
+			line += fmt.Sprintf("  %s:%d %s", s.Line.File, s.Line.Line, quoteLine(s.Line, false))
 		}
 		lines = append(lines, line)
 	}
-	return strings.Join(lines, "\n")
+	return lines
 }
 
 // fail makes the rejection of the current instruction. The format is the kernel's message.
@@ -88,13 +163,12 @@ func (v *verifier) failAt(pc int, code Code, format string, args ...any) *Error 
 	if len(args) > 0 {
 		words = fmt.Sprintf(format, args...)
 	}
-	e := &Error{Code: code, PC: pc, Kernel: words}
-	row, _ := Lookup(code)
-	e.Reason, e.Hint = row.Meaning, row.Hint
+	e := &Error{Code: code, PC: pc, Kernel: words, about: subject{reg: -1}}
 	if v.prog != nil {
 		e.Prog = v.prog.Name
 		if pc >= 0 && pc < len(v.prog.Insns) {
 			e.Insn = v.prog.Insns[pc]
+			e.about.reg = v.subjectOf(pc)
 			e.Line = v.prog.LineAt(pc)
 		}
 	}
@@ -106,15 +180,6 @@ func (e *Error) needs(what NeedKind, name string, since kver.Version) *Error {
 	if !since.AtLeast(asm.Never) {
 		e.Need = &Need{What: what, Name: name, Since: since, PC: e.PC}
 		e.Reason = fmt.Sprintf("%s %s: only since kernel %v", what, name, since)
-	}
-	return e
-}
-
-// complete adds what only a walk knows.
-func (v *verifier) complete(e *Error) *Error {
-	if v.cur != nil && e.State == "" {
-		e.State = v.cur.String()
-		e.Path = v.path()
 	}
 	return e
 }

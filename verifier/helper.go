@@ -1,7 +1,6 @@
 package verifier
 
 import (
-	"fmt"
 	"math"
 	"strings"
 
@@ -37,6 +36,7 @@ const (
 // callInfo is what the arguments of the current call say to the rest of the check (kernel: bpf_call_arg_meta).
 type callInfo struct {
 	row      *helpers.Row
+	arg      uint8 // register that is being checked; 0 none
 	m        *maps.Spec
 	mapAux   int32
 	raw      uint8 // register of memory that the helper fills; 0 none
@@ -275,6 +275,7 @@ func (v *verifier) checkArg(i int) *Error {
 	c := &v.call
 	arg := c.row.Args[i]
 	n := uint8(i + 1)
+	c.arg = n
 	if err := v.readReg(n); err != nil {
 		return err
 	}
@@ -366,7 +367,6 @@ func (v *verifier) checkArgType(n uint8, r *reg, arg helpers.Arg) *Error {
 	e := v.fail(ArgType, "R%d type=%s expected=%s", n, r.typeString(), strings.Join(names, ", "))
 	if r.null() {
 		e.Code = ArgMaybeNull
-		e.Reason = v.nullReason(n, r)
 	}
 	return e
 }
@@ -556,15 +556,4 @@ func (v *verifier) checkConstStr(n uint8, r *reg) *Error {
 		return v.fail(HelperArg, "string is not zero-terminated")
 	}
 	return nil
-}
-
-// nullReason says where a pointer that may be NULL came from.
-func (v *verifier) nullReason(n uint8, r *reg) string {
-	for h := v.cur.hist; h != 0; h = v.steps.at(h).prev {
-		pc := int(v.steps.at(h).pc)
-		if in := &v.insns[pc]; in.helper != nil && in.helper.Ret.MaybeNull() && pc != v.pc {
-			return fmt.Sprintf("R%d may be NULL: returned by %s at instruction %d and not compared with 0 since", n, in.helper.Name, pc)
-		}
-	}
-	return fmt.Sprintf("R%d may be NULL and was not compared with 0", n)
 }

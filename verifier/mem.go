@@ -253,11 +253,7 @@ func (v *verifier) failMemType(a *access, r *reg) *Error {
 	case r.typ == scalar:
 		code = MemScalar
 	}
-	e := v.fail(code, "R%d invalid mem access '%s'", a.n, r.typeString())
-	if r.null() {
-		e.Reason = v.nullReason(a.n, r)
-	}
-	return e
+	return v.fail(code, "R%d invalid mem access '%s'", a.n, r.typeString()).aboutBytes(a.n, int64(r.off)+int64(a.off), int64(a.size), 0)
 }
 
 // checkAlign checks the alignment rule of an access (kernel: check_ptr_alignment).
@@ -314,16 +310,16 @@ func (v *verifier) checkPacketAlign(a *access, r *reg, strict bool) *Error {
 func (v *verifier) checkRegion(n uint8, r *reg, off, size, memSize int64, zeroOK bool) *Error {
 	if r.smin < 0 && (r.smin == math.MinInt64 || off+r.smin != int64(int32(off+r.smin)) || r.smin+off < 0) {
 		return v.fail(NegativeOffset,
-			"R%d min value is negative, either use unsigned index or do a if (index >=0) check.", n)
+			"R%d min value is negative, either use unsigned index or do a if (index >=0) check.", n).aboutBytes(n, off, size, memSize)
 	}
 	if words := regionWords(r, n, r.smin+off, size, memSize, zeroOK); words != "" {
-		return v.fail(regionCode(r), "%s\nR%d min value is outside of the allowed memory range", words, n)
+		return v.fail(regionCode(r), "%s\nR%d min value is outside of the allowed memory range", words, n).aboutBytes(n, off, size, memSize)
 	}
 	if r.umax >= maxVarOff {
-		return v.fail(Unbounded, "R%d unbounded memory access, make sure to bounds check any such access", n)
+		return v.fail(Unbounded, "R%d unbounded memory access, make sure to bounds check any such access", n).aboutBytes(n, off, size, memSize)
 	}
 	if words := regionWords(r, n, int64(r.umax)+off, size, memSize, zeroOK); words != "" {
-		return v.fail(regionCode(r), "%s\nR%d max value is outside of the allowed memory range", words, n)
+		return v.fail(regionCode(r), "%s\nR%d max value is outside of the allowed memory range", words, n).aboutBytes(n, off, size, memSize)
 	}
 	return nil
 }
@@ -343,7 +339,7 @@ func regionCode(r *reg) Code {
 func (v *verifier) checkPacket(n uint8, r *reg, off, size int64, zeroOK bool) *Error {
 	if r.smin < 0 {
 		return v.fail(NegativeOffset,
-			"R%d min value is negative, either use unsigned index or do a if (index >=0) check.", n)
+			"R%d min value is negative, either use unsigned index or do a if (index >=0) check.", n).aboutBytes(n, off, size, int64(r.rng))
 	}
 	words := "invalid access to packet"
 	if r.rng >= 0 {
@@ -352,7 +348,7 @@ func (v *verifier) checkPacket(n uint8, r *reg, off, size int64, zeroOK bool) *E
 	if words == "" {
 		return nil
 	}
-	return v.fail(PacketBounds, "%s\nR%d offset is outside of the packet", words, n)
+	return v.fail(PacketBounds, "%s\nR%d offset is outside of the packet", words, n).aboutBytes(n, off, size, max(int64(r.rng), 0))
 }
 
 // accessMapValue checks an access to a map's value; loads from constant maps yield constants.

@@ -134,7 +134,6 @@ func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
 	if old.depth == cur.depth && old.mayGotoDepth == cur.mayGotoDepth &&
 		sameRegs(old.top(), cur.top(), v.liveAt(cur, cur.depth)) && v.equal(old, cur, exact) {
 		e := v.fail(InfiniteLoop, "infinite loop detected at insn %d", v.pc)
-		e.Path = v.path()
 		e.State = fmt.Sprintf("cur state: %s\nold state: %s", cur, old)
 		return false, e
 	}

@@ -57,9 +57,9 @@ func (v *verifier) checkStackRange(n uint8, r *reg, insnOff, size int64, what st
 	}
 	if lo < lowest || lo > -1 || hi > 0 || size < 0 {
 		if r.isConst() {
-			return v.fail(StackAccess, "invalid%s stack R%d off=%d size=%d", what, n, lo, size)
+			return v.fail(StackAccess, "invalid%s stack R%d off=%d size=%d", what, n, lo, size).aboutBytes(n, off, size, -lowest)
 		}
-		return v.fail(StackAccess, "invalid variable-offset%s stack R%d var_off=%v off=%d size=%d", what, n, r.tn, insnOff+int64(r.off), size)
+		return v.fail(StackAccess, "invalid variable-offset%s stack R%d var_off=%v off=%d size=%d", what, n, r.tn, insnOff+int64(r.off), size).aboutBytes(n, off, size, -lowest)
 	}
 	v.growStack(f, int(lo))
 	return nil
@@ -274,9 +274,9 @@ func (v *verifier) checkStackInit(n uint8, r *reg, insnOff, size int64, clobber 
 				s.scrub()
 			}
 		case r.isConst():
-			return v.fail(UninitStack, "invalid read from stack R%d off %d+%d size %d", n, lo, off-lo, size)
+			return v.fail(UninitStack, "invalid read from stack R%d off %d+%d size %d", n, lo, off-lo, size).aboutBytes(n, int64(r.off)+insnOff, size, 0)
 		default:
-			return v.fail(UninitStack, "invalid read from stack R%d var_off %v+%d size %d", n, r.tn, off-lo, size)
+			return v.fail(UninitStack, "invalid read from stack R%d var_off %v+%d size %d", n, r.tn, off-lo, size).aboutBytes(n, int64(r.off)+insnOff, size, 0)
 		}
 		v.readSlot(r.frame(), slotOf(off))
 	}

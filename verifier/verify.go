@@ -49,6 +49,7 @@ type verifier struct {
 	stats Stats
 	back  backtracker
 	call  callInfo
+	trace *trace // records the path to a rejection, in a second walk
 }
 
 // branch is the other way of a branch that was not walked yet.
@@ -60,27 +61,35 @@ type branch struct {
 // Verify proves p safe to run under the profile's rules, or says why it can't. The error is an *Error. It always ends:
 // work is bounded by the profile's limits.
 func Verify(p *prog.Program, o Options) (*Verified, error) {
-	profile := o.Profile
-	if profile == nil {
-		profile = Newest()
-	}
-	v := &verifier{prog: p, profile: profile, givenBTF: o.BTF, kernelPC: -1}
+	v := newVerifier(p, &o)
 	if o.LogLevel != LogStats {
 		v.log = o.Log
 	}
 	start := time.Now()
-	v.arena = arenas.Get().(*arena)
 	err := v.run()
 	v.report(o.Heat)
+	took := time.Since(start)
+	if err != nil {
+		err = v.explain(&o, err)
+	}
 	v.recycle()
 	if o.Log != nil {
-		v.logEnd(&o, err, time.Since(start))
+		v.logEnd(&o, err, took)
 	}
 	if err != nil {
 		err.Stats = v.stats
 		return nil, err
 	}
-	return &Verified{prog: p, profile: profile, stats: v.stats, kernelPC: v.kernelPC}, nil
+	return &Verified{prog: p, profile: v.profile, stats: v.stats, kernelPC: v.kernelPC}, nil
+}
+
+// newVerifier makes a verifier that writes no log. Its arena has to be recycled.
+func newVerifier(p *prog.Program, o *Options) *verifier {
+	profile := o.Profile
+	if profile == nil {
+		profile = Newest()
+	}
+	return &verifier{prog: p, profile: profile, givenBTF: o.BTF, kernelPC: -1, arena: arenas.Get().(*arena)}
 }
 
 func (v *verifier) run() *Error {
@@ -98,7 +107,7 @@ func (v *verifier) run() *Error {
 	}
 	v.prepare(len(v.insns))
 	if err := v.walk(); err != nil {
-		return v.complete(err)
+		return err
 	}
 	v.cur = nil
 	if err := v.checkStackDepth(); err != nil {

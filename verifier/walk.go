@@ -54,6 +54,9 @@ func (v *verifier) visit() (done bool, err *Error) {
 		v.logInsn()
 	}
 	v.cur.hist = v.steps.add(v.cur.hist, v.pc)
+	if v.trace != nil {
+		v.trace.step(v)
+	}
 	v.cur.returned = false
 	v.cur.length++
 	if in.illegal {
@@ -178,7 +181,7 @@ func (v *verifier) regs() *[11]reg { return &v.cur.top().regs }
 // readReg checks that a register may be read (kernel: check_reg_arg, SRC_OP).
 func (v *verifier) readReg(n uint8) *Error {
 	if v.regs()[n].typ == notInit {
-		return v.fail(UninitReg, "R%d !read_ok", n)
+		return v.fail(UninitReg, "R%d !read_ok", n).aboutReg(n)
 	}
 	return nil
 }

@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/verifier"
 )
 
@@ -19,51 +17,8 @@ func asRejection(err error) *verifier.Error {
 	return e
 }
 
-// printRejection shows a verifier error: the kernel's words, why, where in the source, how it got there, what to do.
-func printRejection(w io.Writer, e *verifier.Error) {
-	field := func(name, text string) {
-		if text != "" {
-			fmt.Fprintf(w, "  %-8s%s\n", name, strings.ReplaceAll(text, "\n", "\n          "))
-		}
-	}
-	if e.PC >= 0 {
-		field("insn", fmt.Sprintf("%d: %s", e.PC, asm.Format(e.Insn, nil)))
-	}
-	field("kernel", e.Kernel)
-	field("reason", e.Reason)
-	if l := e.Line; l != nil {
-		field("source", fmt.Sprintf("%s:%d:%d", l.File, l.Line, l.Col))
-		text := strings.TrimLeft(l.Text, " \t")
-		fmt.Fprintf(w, "          | %s\n", text)
-		if caret := l.Col - 1 - (len(l.Text) - len(text)); caret >= 0 && caret <= len(text) {
-			fmt.Fprintf(w, "          | %s^\n", strings.Repeat(" ", caret))
-		}
-	}
-	field("state", e.State)
-	for i, s := range e.Path {
-		name := ""
-		if i == 0 {
-			name = "path"
-		}
-		fmt.Fprintf(w, "  %-8s%s\n", name, pathLine(s))
-	}
-	field("hint", e.Hint)
-	if e.Code != "" {
-		field("code", string(e.Code)+"  (skep explain "+string(e.Code)+")")
-	}
-}
-
-func pathLine(s verifier.Step) string {
-	taken := "not taken"
-	if s.Taken {
-		taken = "taken"
-	}
-	line := fmt.Sprintf("%d: %s  %s", s.PC, s.Text, taken)
-	if s.Line != nil {
-		line += fmt.Sprintf("  %s:%d", s.Line.File, s.Line.Line)
-	}
-	return line
-}
+// printRejection shows a verifier error.
+func printRejection(w io.Writer, e *verifier.Error) { fmt.Fprint(w, e.Report()) }
 
 func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{

@@ -85,9 +85,19 @@ type rejection struct {
 	Line   int        `json:"line,omitempty"`
 	Column int        `json:"column,omitempty"`
 	Source string     `json:"source,omitempty"`
+	Causes []cause    `json:"causes,omitempty"`
 	State  string     `json:"state,omitempty"`
 	Path   []pathStep `json:"path,omitempty"`
 	Hint   string     `json:"hint,omitempty"`
+}
+
+// cause is an instruction that a rejection goes back to.
+type cause struct {
+	PC     int    `json:"pc"`
+	Text   string `json:"text"`
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`
+	Source string `json:"source,omitempty"`
 }
 
 type pathStep struct {
@@ -95,6 +105,7 @@ type pathStep struct {
 	Taken bool   `json:"taken"`
 	Insn  string `json:"insn"`
 	Line  int    `json:"line,omitempty"`
+	Why   string `json:"why,omitempty"`
 }
 
 func (a *app) verify(files []string, f *verifyFlags) error {
@@ -165,8 +176,15 @@ func rejectionOf(e *verifier.Error) *rejection {
 	if e.Line != nil {
 		r.File, r.Line, r.Column, r.Source = e.Line.File, e.Line.Line, e.Line.Col, e.Line.Text
 	}
+	for _, c := range e.Causes {
+		out := cause{PC: c.PC, Text: c.Text}
+		if c.Line != nil {
+			out.File, out.Line, out.Source = c.Line.File, c.Line.Line, c.Line.Text
+		}
+		r.Causes = append(r.Causes, out)
+	}
 	for _, s := range e.Path {
-		step := pathStep{PC: s.PC, Taken: s.Taken, Insn: s.Text}
+		step := pathStep{PC: s.PC, Taken: s.Taken, Insn: s.Text, Why: s.Why}
 		if s.Line != nil {
 			step.Line = s.Line.Line
 		}
