@@ -29,6 +29,8 @@ type Env struct {
 
 	// Router answers bpf_fib_lookup and bpf_check_mtu. nil answers BPF_FIB_LKUP_RET_NOT_FWDED, and knows no interface.
 	Router Router
+	// Sockets are the host's; nil is none.
+	Sockets *Sockets
 	// Clone receives the copies that bpf_clone_redirect sends; the data is only valid during the call. nil drops them.
 	Clone func(ifindex uint32, flags uint64, data []byte)
 	// Clones counts the calls of bpf_clone_redirect that sent a copy.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strconv"
@@ -110,18 +109,7 @@ func decodeStrict(text []byte, v any) error {
 	if err == nil {
 		return nil
 	}
-	at := d.InputOffset()
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		at, err = int64(len(text)), errors.New("the text ends too early")
-	case errors.As(err, &syntax):
-		at = syntax.Offset
-	case errors.As(err, &typ):
-		at = typ.Offset
-	}
-	return &FIBError{Offset: at, Index: -1, Reason: err.Error()}
+	return &FIBError{Offset: jsonOffset(err, d, text), Index: -1, Reason: jsonReason(err)}
 }
 
 // ipEntry has the fields of iproute2's JSON that count here, of all its commands.

@@ -31,6 +31,13 @@ func mapUpdateElem(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if m.Spec().Type.Row().Sockets { // the value is a pointer to a socket
+		s, _, err := e.socketArg(3, r3)
+		if err != nil {
+			return 0, err
+		}
+		return ret(m.Update(e.CPU, key, e.socketValue(m, s), r4))
+	}
 	value, err := e.mem(3, r3, uint64(m.Spec().ValueSize))
 	if err != nil {
 		return 0, err

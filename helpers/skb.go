@@ -420,14 +420,7 @@ func setCE4(ip []byte) uint64 {
 	return 1
 }
 
-// What the kernel says of a packet without a socket, cgroup or route.
-
-func getSocketCookie(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) { return 0, nil }
-
-func getSocketUid(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) {
-	const overflowUID = 65534
-	return overflowUID, nil
-}
+// What the kernel says of a packet without a cgroup or route.
 
 func getRouteRealm(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) { return 0, nil }
 

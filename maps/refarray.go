@@ -27,6 +27,9 @@ var refKinds = map[Type]refKind{
 	DevMap:      {deleteBeyond: EINVAL},
 	CPUMap:      {deleteBeyond: EINVAL, most: cpuMapQueue},
 	XSKMap:      {byPresence: true, deleteBeyond: EINVAL},
+	SockMap:     {byPresence: true, deleteBeyond: EINVAL, deleteMissing: EINVAL},
+
+	ReuseportSockArray: {byPresence: true, deleteBeyond: E2BIG, deleteMissing: ENOENT},
 }
 
 func newRefArray(c *core) (Map, error) {
@@ -39,14 +42,15 @@ func newRefArray(c *core) (Map, error) {
 
 func (m *refArray) ref(i uint32) uint32 { return binary.LittleEndian.Uint32(m.value(0, i)) }
 
-// LookupAddr gives the element's address, 0 when it is empty; for an array of maps the handle of the inner map.
+// LookupAddr gives the element's address, 0 when it is empty; for an array of maps or of sockets what it refers to: the
+// handle of the inner map, or the socket's address.
 func (m *refArray) LookupAddr(_ int, key []byte) uint32 {
 	i, ok := m.index(key)
 	if !ok {
 		return 0
 	}
 	ref := m.ref(i)
-	if ref == 0 || m.row.MapInMap {
+	if ref == 0 || m.row.MapInMap || m.row.Sockets {
 		return ref
 	}
 	return m.data + i*m.stride
@@ -127,19 +131,19 @@ func (m *refArray) All() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// hashOfMaps is a hash whose lookups yield inner maps.
-type hashOfMaps struct{ *hash }
+// hashOfRefs is a hash whose lookups yield what its elements refer to: inner maps, or sockets.
+type hashOfRefs struct{ *hash }
 
-func newHashOfMaps(c *core) (Map, error) {
+func newHashOfRefs(c *core) (Map, error) {
 	h, err := makeHash(c)
 	if err != nil {
 		return nil, err
 	}
-	return &hashOfMaps{h}, nil
+	return &hashOfRefs{h}, nil
 }
 
-// LookupAddr gives the handle of the inner map.
-func (m *hashOfMaps) LookupAddr(_ int, key []byte) uint32 {
+// LookupAddr gives the handle of the inner map, or the socket's address.
+func (m *hashOfRefs) LookupAddr(_ int, key []byte) uint32 {
 	addr := m.hash.LookupAddr(0, key)
 	if addr == 0 {
 		return 0

@@ -7,9 +7,11 @@ type rules struct {
 	need       uint32 // that must be given
 	refused    uint32 // that are known but give ENOTSUPP
 	valueStep  uint32 // value size is a multiple of it; 0 is any
+	keyLimit   uint32 // a larger key gives E2BIG; 0 is no limit
 	valueLimit uint32 // a larger value gives E2BIG; 0 is no limit
 	noEntries  bool   // max_entries may be 0
 	maxEntries uint32 // 0 is no limit; more gives E2BIG
+	mustBeZero bool   // max_entries is 0
 	pages      bool   // max_entries is a power of two and a multiple of the page size
 	noAccess   bool   // ReadOnlyProg and WriteOnlyProg give EINVAL
 }
@@ -32,6 +34,9 @@ const (
 	lpmDataMax    = 256
 	lpmValueMax   = kmallocMax - lpmDataMax - lpmNode
 	bloomHashMask = 0xf
+	sockKeyMax    = 512 // MAX_BPF_STACK
+	// A storage element is allocated as a whole and its size is kept in 16 bits (Linux: BPF_LOCAL_STORAGE_MAX_VALUE_SIZE).
+	storageValueMax = 1<<16 - 1 - 144
 )
 
 // check returns what creation fails with, 0 when the Spec is fine.
@@ -54,6 +59,8 @@ func (r *rules) check(s *Spec, row *Row) (Errno, string) {
 		return EINVAL, "key size out of range"
 	case s.MaxEntries == 0 && !r.noEntries:
 		return EINVAL, "max_entries is 0"
+	case s.MaxEntries != 0 && r.mustBeZero:
+		return EINVAL, "max_entries is not 0"
 	case r.pages && (s.MaxEntries&(s.MaxEntries-1) != 0 || s.MaxEntries%kernelPage != 0):
 		return EINVAL, "max_entries is not a power of two of whole pages"
 	case !r.value.has(s.ValueSize), r.valueStep != 0 && s.ValueSize%r.valueStep != 0:
@@ -65,6 +72,8 @@ func (r *rules) check(s *Spec, row *Row) (Errno, string) {
 // checkLimits is the part of check that gives E2BIG.
 func (r *rules) checkLimits(s *Spec, row *Row) (Errno, string) {
 	switch {
+	case r.keyLimit != 0 && s.KeySize > r.keyLimit:
+		return E2BIG, "key too large"
 	case r.valueLimit != 0 && s.ValueSize > r.valueLimit:
 		return E2BIG, "value too large"
 	case row.Hashed && uint64(s.KeySize)+uint64(s.ValueSize) >= kmallocMax-htabElem:

@@ -68,6 +68,7 @@ type Row struct {
 	ByRedirect  bool // bpf_redirect_map
 	PerCPU      bool // each CPU has its own value
 	MapInMap    bool // a lookup yields an inner map
+	Sockets     bool // elements are sockets, by their guest address: a lookup yields one
 	DirectValue bool // value 0 may be addressed by a 64-bit immediate load
 
 	Hashed bool // keys are hashed, elements come and go
@@ -159,13 +160,15 @@ var Types = [NumTypes]Row{
 	HashOfMaps: {Kernel: "BPF_MAP_TYPE_HASH_OF_MAPS", Short: "hash_of_maps", Since: kver.V(4, 12), Hashed: true, MapInMap: true,
 		ByLookup: true,
 		rules:    rules{key: sizes{1, anySize}, value: sizes{4, 4}, flags: hashFlags, noAccess: true},
-		make:     newHashOfMaps},
+		make:     newHashOfRefs},
 	DevMap: {Kernel: "BPF_MAP_TYPE_DEVMAP", Short: "devmap", Since: kver.V(4, 14),
 		ByLookup: true, ByRedirect: true,
 		rules: rules{key: sizes{4, 4}, value: sizes{4, 8}, valueStep: 4, flags: NUMANode | ReadOnly | WriteOnly},
 		make:  newRefArray},
-	SockMap: {Kernel: "BPF_MAP_TYPE_SOCKMAP", Short: "sockmap", Since: kver.V(4, 14),
-		ByLookup: true, ByUpdate: true, ByDelete: true},
+	SockMap: {Kernel: "BPF_MAP_TYPE_SOCKMAP", Short: "sockmap", Since: kver.V(4, 14), Sockets: true,
+		ByLookup: true, ByUpdate: true, ByDelete: true,
+		rules: rules{key: sizes{4, 4}, value: sizes{4, 8}, valueStep: 4, flags: NUMANode | ReadOnly | WriteOnly, maxEntries: intMax},
+		make:  newRefArray},
 	CPUMap: {Kernel: "BPF_MAP_TYPE_CPUMAP", Short: "cpumap", Since: kver.V(4, 15),
 		ByRedirect: true,
 		rules:      rules{key: sizes{4, 4}, value: sizes{4, 8}, valueStep: 4, flags: NUMANode, maxEntries: maxCPUs},
@@ -174,10 +177,14 @@ var Types = [NumTypes]Row{
 		ByLookup: true, ByRedirect: true,
 		rules: rules{key: sizes{4, 4}, value: sizes{4, 4}, flags: NUMANode | ReadOnly | WriteOnly},
 		make:  newRefArray},
-	SockHash: {Kernel: "BPF_MAP_TYPE_SOCKHASH", Short: "sockhash", Since: kver.V(4, 18),
-		ByLookup: true, ByUpdate: true, ByDelete: true},
-	CgroupStorage:       {Kernel: "BPF_MAP_TYPE_CGROUP_STORAGE", Short: "cgroup_storage", Since: kver.V(4, 19)},
-	ReuseportSockArray:  {Kernel: "BPF_MAP_TYPE_REUSEPORT_SOCKARRAY", Short: "reuseport_sockarray", Since: kver.V(4, 19)},
+	SockHash: {Kernel: "BPF_MAP_TYPE_SOCKHASH", Short: "sockhash", Since: kver.V(4, 18), Hashed: true, Sockets: true,
+		ByLookup: true, ByUpdate: true, ByDelete: true,
+		rules: rules{key: sizes{1, anySize}, keyLimit: sockKeyMax, value: sizes{4, 8}, valueStep: 4, flags: NUMANode | ReadOnly | WriteOnly},
+		make:  newHashOfRefs},
+	CgroupStorage: {Kernel: "BPF_MAP_TYPE_CGROUP_STORAGE", Short: "cgroup_storage", Since: kver.V(4, 19)},
+	ReuseportSockArray: {Kernel: "BPF_MAP_TYPE_REUSEPORT_SOCKARRAY", Short: "reuseport_sockarray", Since: kver.V(4, 19), Sockets: true,
+		rules: rules{key: sizes{4, 4}, value: sizes{4, 8}, valueStep: 4, flags: arrayFlags},
+		make:  newRefArray},
 	PerCPUCgroupStorage: {Kernel: "BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE", Short: "percpu_cgroup_storage", Since: kver.V(4, 20)},
 	Queue: {Kernel: "BPF_MAP_TYPE_QUEUE", Short: "queue", Since: kver.V(4, 20),
 		ByPush: true, ByPop: true, ByPeek: true,
@@ -187,7 +194,10 @@ var Types = [NumTypes]Row{
 		ByPush: true, ByPop: true, ByPeek: true,
 		rules: rules{value: sizes{1, anySize}, valueLimit: kmallocMax, flags: NUMANode | accessMask},
 		make:  newQueue},
-	SKStorage: {Kernel: "BPF_MAP_TYPE_SK_STORAGE", Short: "sk_storage", Since: kver.V(5, 2)},
+	SKStorage: {Kernel: "BPF_MAP_TYPE_SK_STORAGE", Short: "sk_storage", Since: kver.V(5, 2),
+		rules: rules{key: sizes{4, 4}, value: sizes{1, anySize}, valueLimit: storageValueMax, flags: NoPrealloc | Clone, need: NoPrealloc,
+			noEntries: true, mustBeZero: true},
+		make: newStorage},
 	DevMapHash: {Kernel: "BPF_MAP_TYPE_DEVMAP_HASH", Short: "devmap_hash", Since: kver.V(5, 4), Hashed: true,
 		ByLookup: true, ByRedirect: true,
 		rules: rules{key: sizes{4, 4}, value: sizes{4, 8}, valueStep: 4, flags: NUMANode | ReadOnly | WriteOnly},

@@ -37,7 +37,6 @@ func (p *Profile) With(c prog.Caps) *Profile {
 	}
 	if !c.Has(prog.CapPerfmon) {
 		q.PointerLeaks, q.UninitStack = false, false
-		q.Mitigate = true
 	}
 	return &q
 }

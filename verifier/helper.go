@@ -12,6 +12,8 @@ import (
 // Ids of helpers that have rules of their own.
 const (
 	helperMapLookup          = 1
+	helperMapUpdate          = 2
+	helperMapDelete          = 3
 	helperSMPProcessor       = 8
 	helperTailCall           = 12
 	helperProbeReadStr       = 45
@@ -19,6 +21,7 @@ const (
 	helperGetLocalStorage    = 81
 	helperSpinLock           = 93
 	helperSpinUnlock         = 94
+	helperMapPeek            = 89
 	helperSkFullsock         = 95
 	helperTCPSock            = 96
 	helperProbeReadUserStr   = 114
@@ -121,9 +124,6 @@ func (v *verifier) fillRaw() *Error {
 		if !v.profile.PointerLeaks && s.spilled() && !s.spilledScalar() {
 			return v.fail(StackAccess, "attempt to corrupt spilled pointer on stack")
 		}
-		if v.mitigations != nil {
-			v.noteStore(f, off, 1, nil)
-		}
 		s.scrub()
 		*f.byteAt(off) = stackMisc
 	}
@@ -156,12 +156,6 @@ func (v *verifier) special(id int32) *Error {
 	regs := v.regs()
 	switch id {
 	case helperTailCall:
-		if v.mitigations != nil {
-			v.noteTailCall(v.call.mapAux)
-		}
-		if regs[3].isConst() && regs[3].tn.Value < uint64(v.call.m.MaxEntries) { // the jump may be made a direct one
-			v.markPrecise(3)
-		}
 		return v.checkHeld("tail_call")
 	case helperGetLocalStorage:
 		if !regs[2].isNull() {
@@ -298,6 +292,12 @@ func (v *verifier) checkArg(i int) *Error {
 	if r.isPacket() && !c.row.PktAccess {
 		return v.fail(PacketToHelper, "helper access to the packet is not allowed")
 	}
+	if arg.Base() == helpers.ArgMapValue && c.m != nil {
+		var ok bool
+		if arg, ok = c.valueArg(arg); !ok {
+			return v.fail(MapHelper, "invalid arg_type for sockmap/sockhash")
+		}
+	}
 	if !(r.isNull() && arg.Has(helpers.ArgMaybeNull)) {
 		if err := v.checkArgType(n, r, arg); err != nil {
 			return err
@@ -319,6 +319,18 @@ func (v *verifier) checkArg(i int) *Error {
 		c.ref = r.ref
 	}
 	return v.checkArgValue(i, n, r, arg)
+}
+
+// valueArg is what a map value argument is to the map at hand; false when that map has no such values (kernel:
+// resolve_map_arg_type).
+func (c *callInfo) valueArg(arg helpers.Arg) (helpers.Arg, bool) {
+	switch {
+	case isSockMap(c.m):
+		return helpers.ArgBTFSock, arg == helpers.ArgMapValue
+	case c.m.Type == maps.BloomFilter && c.row.ID == helperMapPeek:
+		return helpers.ArgMapValue, true
+	}
+	return arg, true
 }
 
 // argTypes are the register types that an argument kind takes, in the kernel's order of printing.

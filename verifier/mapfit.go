@@ -1,6 +1,10 @@
 package verifier
 
-import "github.com/skepvm/skep/maps"
+import (
+	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/prog"
+)
 
 func isSockMap(m *maps.Spec) bool { return m.Type == maps.SockMap || m.Type == maps.SockHash }
 func isXSK(m *maps.Spec) bool     { return m.Type == maps.XSKMap }
@@ -66,16 +70,36 @@ func (v *verifier) checkMapFits(id int32) *Error {
 	if types, listed := onlyMaps[id]; listed {
 		ok = ok && contains(types, m.Type)
 	}
+	if ok && isSockMap(m) && !v.updatesSockMap(id) {
+		return v.fail(MapHelper, "cannot update sockmap in this context\ncannot pass map_type %d into func %s#%d", m.Type,
+			v.call.row.Name, id)
+	}
 	if !ok {
 		return v.fail(MapHelper, "cannot pass map_type %d into func %s#%d", m.Type, v.call.row.Name, id)
 	}
 	return v.checkMapFlags(id, m)
 }
 
+// sockMapUpdaters are the program types that may change a map of sockets with the helpers for all maps.
+var sockMapUpdaters = helpers.SetOf(prog.SocketFilter, prog.SchedCLS, prog.SchedACT, prog.XDP, prog.SkReuseport, prog.FlowDissector,
+	prog.SkLookup)
+
+// updatesSockMap reports whether the program may call helper id on a map of sockets, as far as it would change it (kernel:
+// may_update_sockmap).
+func (v *verifier) updatesSockMap(id int32) bool {
+	switch {
+	case id != helperMapUpdate && id != helperMapDelete, sockMapUpdaters.Has(v.prog.Type):
+		return true
+	case v.prog.Type == prog.SockOps:
+		return id == helperMapDelete
+	}
+	return v.prog.Type == prog.Tracing && v.attach == prog.AttachTraceIter
+}
+
 // checkMapFlags checks that a helper which changes or reads the map may (kernel: record_func_map).
 func (v *verifier) checkMapFlags(id int32, m *maps.Spec) *Error {
 	switch id {
-	case 2, 3, 87, 88:
+	case helperMapUpdate, helperMapDelete, 87, 88:
 		if !m.ProgWrites() {
 			return v.fail(ReadOnlyMem, "write into map forbidden")
 		}

@@ -41,7 +41,7 @@ func TestRules(t *testing.T) {
 			t.Errorf("no case for %s", r.Name)
 		}
 		for _, c := range cases[r.Name] {
-			t.Run(r.Name+"/"+c.name, func(t *testing.T) { checkFlip(t, r, c) })
+			t.Run(r.Name+"/"+c.name, func(t *testing.T) { checkFlip(t, r, c.prog) })
 		}
 		delete(cases, r.Name)
 	}
@@ -50,9 +50,9 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func checkFlip(t *testing.T, r *verifier.RuleRow, c *verifyCase) {
+func checkFlip(t *testing.T, r *verifier.RuleRow, p *prog.Program) {
 	verdict := func(profile *verifier.Profile) bool {
-		_, err := verifier.Verify(c.prog, verifier.Options{Profile: profile.With(c.caps)})
+		_, err := verifier.Verify(p, verifier.Options{Profile: profile})
 		return err == nil
 	}
 	old := before(r.Since)

@@ -55,7 +55,7 @@ type ctxObject struct {
 // Sizes of the objects that ctx fields and helpers give pointers to (Linux: struct bpf_sock, bpf_tcp_sock, bpf_flow_keys).
 const (
 	sizeofSock     = 80
-	sizeofTCPSock  = 116
+	sizeofTCPSock  = 112
 	sizeofFlowKeys = 56
 )
 

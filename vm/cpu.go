@@ -41,6 +41,7 @@ func newCPU(m *Machine, number int) (*CPU, error) {
 		Trace:   m.config.Trace,
 		Event:   m.config.Event,
 		Router:  m.config.Router,
+		Sockets: m.sockets,
 	}
 	return c, nil
 }

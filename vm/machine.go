@@ -13,14 +13,15 @@ import (
 
 // Config of a Machine. The zero value is one CPU, packet time, seed 0, no shadow.
 type Config struct {
-	Space  mem.Options                            // Shadow is needed by checked interpreters
-	CPUs   int                                    // virtual CPUs; 0 is 1
-	Seed   uint64                                 // of the random numbers; each CPU has its own sequence
-	Clock  func() uint64                          // monotonic ns; nil is packet time
-	Trace  func(line string)                      // lines of bpf_trace_printk; nil drops them
-	Event  func(m maps.Map, cpu int, data []byte) // data of bpf_perf_event_output; nil drops it
-	Router helpers.Router                         // answers bpf_fib_lookup and bpf_check_mtu; nil knows no interface
-	Budget uint64                                 // instructions a run may take; 0 is DefaultBudget
+	Space   mem.Options                            // Shadow is needed by checked interpreters
+	CPUs    int                                    // virtual CPUs; 0 is 1
+	Seed    uint64                                 // of the random numbers; each CPU has its own sequence
+	Clock   func() uint64                          // monotonic ns; nil is packet time
+	Trace   func(line string)                      // lines of bpf_trace_printk; nil drops them
+	Event   func(m maps.Map, cpu int, data []byte) // data of bpf_perf_event_output; nil drops it
+	Router  helpers.Router                         // answers bpf_fib_lookup and bpf_check_mtu; nil knows no interface
+	Sockets []helpers.Socket                       // what socket lookups find
+	Budget  uint64                                 // instructions a run may take; 0 is DefaultBudget
 }
 
 // Machine is all that a set of programs shares: guest memory, maps, and the programs themselves, which tail calls
@@ -31,6 +32,8 @@ type Machine struct {
 	space  *mem.Space
 	table  *maps.Table
 	cpus   []*CPU
+
+	sockets *helpers.Sockets
 
 	mu      sync.RWMutex // guards what follows
 	specs   map[*maps.Spec]maps.Map
@@ -60,6 +63,9 @@ func NewMachine(c Config) (*Machine, error) {
 		return nil, err
 	}
 	m := &Machine{config: c, space: space, table: maps.NewTable(space), specs: map[*maps.Spec]maps.Map{}}
+	if m.sockets, err = helpers.NewSockets(space, c.Sockets); err != nil {
+		return nil, errors.Join(err, space.Close())
+	}
 	for i := range c.CPUs {
 		cpu, err := newCPU(m, i)
 		if err != nil {
@@ -86,6 +92,9 @@ func (m *Machine) Space() *mem.Space { return m.space }
 
 // Maps returns the maps by handle.
 func (m *Machine) Maps() *maps.Table { return m.table }
+
+// Sockets returns the socket table.
+func (m *Machine) Sockets() *helpers.Sockets { return m.sockets }
 
 // NumCPUs returns the number of virtual CPUs.
 func (m *Machine) NumCPUs() int { return len(m.cpus) }

@@ -164,15 +164,11 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	router, err := f.network.router()
-	if err != nil {
+	machine := vm.Config{Seed: f.seed, Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }}
+	if err := f.network.machine(&machine); err != nil {
 		return nil, err
 	}
-	v, err := skep.New(obj, skep.Options{Engine: engine, Unverified: f.unverified, Machine: vm.Config{
-		Seed:   f.seed,
-		Router: router,
-		Trace:  func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) },
-	}})
+	v, err := skep.New(obj, skep.Options{Engine: engine, Unverified: f.unverified, Machine: machine})
 	if err != nil {
 		return nil, err
 	}

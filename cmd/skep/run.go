@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skepvm/skep"
-	"github.com/skepvm/skep/vm"
 )
 
 type runFlags struct {
@@ -121,12 +120,11 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 	if err != nil {
 		return nil, err
 	}
-	router, err := f.network.router()
-	if err != nil {
+	opts := skep.Options{Engine: engine, Unverified: f.unverified}
+	opts.Machine.Trace = func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }
+	if err := f.network.machine(&opts.Machine); err != nil {
 		return nil, err
 	}
-	opts := skep.Options{Engine: engine, Unverified: f.unverified}
-	opts.Machine = vm.Config{Router: router, Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }}
 	v, err := skep.New(obj, opts)
 	if err != nil {
 		return nil, err
