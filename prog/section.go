@@ -1,6 +1,9 @@
 package prog
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Attach is a kernel attach type (enum bpf_attach_type), as far as it changes what a program may do.
 type Attach uint8
@@ -66,6 +69,76 @@ const (
 	AttachTraceKprobeSession
 	AttachTraceUprobeSession
 )
+
+// attachNames are libbpf's names (libbpf_bpf_attach_type_str).
+var attachNames = [...]string{
+	AttachCgroupInetIngress:          "cgroup_inet_ingress",
+	AttachCgroupInetEgress:           "cgroup_inet_egress",
+	AttachCgroupInetSockCreate:       "cgroup_inet_sock_create",
+	AttachCgroupSockOps:              "cgroup_sock_ops",
+	AttachSkSKBStreamParser:          "sk_skb_stream_parser",
+	AttachSkSKBStreamVerdict:         "sk_skb_stream_verdict",
+	AttachCgroupDevice:               "cgroup_device",
+	AttachSkMsgVerdict:               "sk_msg_verdict",
+	AttachCgroupInet4Bind:            "cgroup_inet4_bind",
+	AttachCgroupInet6Bind:            "cgroup_inet6_bind",
+	AttachCgroupInet4Connect:         "cgroup_inet4_connect",
+	AttachCgroupInet6Connect:         "cgroup_inet6_connect",
+	AttachCgroupInet4PostBind:        "cgroup_inet4_post_bind",
+	AttachCgroupInet6PostBind:        "cgroup_inet6_post_bind",
+	AttachCgroupUDP4Sendmsg:          "cgroup_udp4_sendmsg",
+	AttachCgroupUDP6Sendmsg:          "cgroup_udp6_sendmsg",
+	AttachLircMode2:                  "lirc_mode2",
+	AttachFlowDissector:              "flow_dissector",
+	AttachCgroupSysctl:               "cgroup_sysctl",
+	AttachCgroupUDP4Recvmsg:          "cgroup_udp4_recvmsg",
+	AttachCgroupUDP6Recvmsg:          "cgroup_udp6_recvmsg",
+	AttachCgroupGetsockopt:           "cgroup_getsockopt",
+	AttachCgroupSetsockopt:           "cgroup_setsockopt",
+	AttachTraceRawTP:                 "trace_raw_tp",
+	AttachTraceFentry:                "trace_fentry",
+	AttachTraceFexit:                 "trace_fexit",
+	AttachModifyReturn:               "modify_return",
+	AttachLSMMac:                     "lsm_mac",
+	AttachTraceIter:                  "trace_iter",
+	AttachCgroupInet4Getpeername:     "cgroup_inet4_getpeername",
+	AttachCgroupInet6Getpeername:     "cgroup_inet6_getpeername",
+	AttachCgroupInet4Getsockname:     "cgroup_inet4_getsockname",
+	AttachCgroupInet6Getsockname:     "cgroup_inet6_getsockname",
+	AttachXDPDevmap:                  "xdp_devmap",
+	AttachCgroupInetSockRelease:      "cgroup_inet_sock_release",
+	AttachXDPCpumap:                  "xdp_cpumap",
+	AttachSkLookup:                   "sk_lookup",
+	AttachXDP:                        "xdp",
+	AttachSkSKBVerdict:               "sk_skb_verdict",
+	AttachSkReuseportSelect:          "sk_reuseport_select",
+	AttachSkReuseportSelectOrMigrate: "sk_reuseport_select_or_migrate",
+	AttachPerfEvent:                  "perf_event",
+	AttachTraceKprobeMulti:           "trace_kprobe_multi",
+	AttachLSMCgroup:                  "lsm_cgroup",
+	AttachStructOps:                  "struct_ops",
+	AttachNetfilter:                  "netfilter",
+	AttachTCXIngress:                 "tcx_ingress",
+	AttachTCXEgress:                  "tcx_egress",
+	AttachTraceUprobeMulti:           "trace_uprobe_multi",
+	AttachCgroupUnixConnect:          "cgroup_unix_connect",
+	AttachCgroupUnixSendmsg:          "cgroup_unix_sendmsg",
+	AttachCgroupUnixRecvmsg:          "cgroup_unix_recvmsg",
+	AttachCgroupUnixGetpeername:      "cgroup_unix_getpeername",
+	AttachCgroupUnixGetsockname:      "cgroup_unix_getsockname",
+	AttachNetkitPrimary:              "netkit_primary",
+	AttachNetkitPeer:                 "netkit_peer",
+	AttachTraceKprobeSession:         "trace_kprobe_session",
+	AttachTraceUprobeSession:         "trace_uprobe_session",
+}
+
+// String is the name that libbpf gives the attach type.
+func (a Attach) String() string {
+	if int(a) < len(attachNames) {
+		return attachNames[a]
+	}
+	return "attach_type(" + strconv.Itoa(int(a)) + ")"
+}
 
 // Section is what the name of an ELF section says about the program in it (libbpf: section_defs).
 type Section struct {

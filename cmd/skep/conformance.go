@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -205,7 +204,7 @@ func (r *vectorReport) verdict(a *app) error {
 var vectorOutputs = map[string]func(a *app, r *vectorReport, quiet bool) error{
 	"text":  func(a *app, r *vectorReport, quiet bool) error { return a.printVectors(r, quiet) },
 	"json":  func(a *app, r *vectorReport, _ bool) error { return a.printJSON(r) },
-	"junit": func(a *app, r *vectorReport, _ bool) error { return a.printJUnit(r) },
+	"junit": func(a *app, r *vectorReport, _ bool) error { return r.junit().write(a.out) },
 }
 
 func (a *app) printVectors(r *vectorReport, quiet bool) error {
@@ -256,69 +255,28 @@ func wrap(words []string, width int) string {
 	return b.String() + line + "\n"
 }
 
-// JUnit's elements, as CI systems read them: a suite for each engine.
-type (
-	junitReport struct {
-		XMLName xml.Name     `xml:"testsuites"`
-		Suites  []junitSuite `xml:"testsuite"`
-	}
-	junitSuite struct {
-		Name     string      `xml:"name,attr"`
-		Tests    int         `xml:"tests,attr"`
-		Failures int         `xml:"failures,attr"`
-		Errors   int         `xml:"errors,attr"`
-		Skipped  int         `xml:"skipped,attr"`
-		Cases    []junitCase `xml:"testcase"`
-	}
-	junitCase struct {
-		Class   string        `xml:"classname,attr"`
-		Name    string        `xml:"name,attr"`
-		Failure *junitMessage `xml:"failure"`
-		Error   *junitMessage `xml:"error"`
-		Skipped *junitMessage `xml:"skipped"`
-	}
-	junitMessage struct {
-		Message string `xml:"message,attr"`
-	}
-)
-
 func newJUnitCase(file string) junitCase {
 	return junitCase{Class: filepath.ToSlash(filepath.Dir(file)), Name: filepath.Base(file)}
 }
 
-func (r *vectorReport) junit() junitReport {
+func (r *vectorReport) junit() *junitReport {
 	var report junitReport
 	for i, engine := range r.Engines {
-		s := junitSuite{Name: engine, Tests: len(r.Vectors) + len(r.Unreadable), Errors: len(r.Unreadable)}
 		for _, v := range r.Vectors {
 			c := newJUnitCase(v.File)
 			switch res := v.Results[i]; res.Status {
 			case vector.Fail:
-				s.Failures++
-				c.Failure = &junitMessage{res.Reason}
+				c.Failure = &junitMessage{Message: res.Reason}
 			case vector.Skip:
-				s.Skipped++
-				c.Skipped = &junitMessage{res.Reason}
+				c.Skipped = &junitMessage{Message: res.Reason}
 			}
-			s.Cases = append(s.Cases, c)
+			report.add(engine, c)
 		}
 		for _, u := range r.Unreadable {
 			c := newJUnitCase(u.File)
-			c.Error = &junitMessage{u.err.Error()}
-			s.Cases = append(s.Cases, c)
+			c.Error = &junitMessage{Message: u.err.Error()}
+			report.add(engine, c)
 		}
-		report.Suites = append(report.Suites, s)
 	}
-	return report
-}
-
-func (a *app) printJUnit(r *vectorReport) error {
-	fmt.Fprint(a.out, xml.Header)
-	enc := xml.NewEncoder(a.out)
-	enc.Indent("", "  ")
-	if err := enc.Encode(r.junit()); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(a.out)
-	return err
+	return &report
 }

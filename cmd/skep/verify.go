@@ -4,20 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
+	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/kver"
-	"github.com/skepvm/skep/object"
-	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/verifier"
 )
 
 type verifyFlags struct {
 	kernel, program, output string
-	log                     bool
+	log                     string
+	jobs, heat              int
+	detail                  bool
+	junit, sarif, sourceDir string
+	baseline, threshold     string
+	emit                    string
 	load                    loadFlags
 }
 
@@ -26,209 +28,134 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify OBJECT…",
 		Short: "Say whether the kernel would load the programs of an object, and why not",
-		Long: `Verify proves each program of each object as the Linux kernel's verifier would, for the kernel that --kernel names:
+		Long: `Verify proves each program of each object as the Linux kernel's verifier would, for the kernels that --kernel names,
+separated by commas:
   newest   the newest rules that skep knows (the default)
   6.1      those of a release
+  lts      the long-term releases from 4.19 on, and the newest; "all" is the same
   dag      the classic rules: no back edges, at most 4096 instructions
+  unpriv   the newest rules for a loader without capabilities
+For several kernels it prints a matrix, and one rejection of each program in full. Several objects without --kernel
+get the matrix too, for information: the newest kernel decides.
 
-Exit code 1 when a program is rejected, 2 when an object cannot be read.`,
-		Example: "  skep verify filter.bpf.o\n  skep verify --kernel 5.10 -o json filter.bpf.o",
-		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.verify(args, &f) },
+For CI: -o csv has veristat's columns, and --baseline compares with such a file; --junit and --sarif write reports.
+
+Exit code 1 when a demanded kernel rejects a program or a baseline is exceeded, 2 when an object cannot be read; the
+others are reported all the same.`,
+		Example: `  skep verify filter.bpf.o
+  skep verify --kernel 5.10,6.1,6.18 a.bpf.o b.bpf.o
+  skep verify --kernel lts --junit verify.xml --sarif verify.sarif build/*.bpf.o
+  skep verify --baseline main.csv --threshold insns=10%,states=20% build/*.bpf.o
+  skep verify --heat=20 filter.bpf.o`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.verify(args, &f) },
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.kernel, "kernel", "newest", "whose rules: newest, dag, or a release such as 6.1")
+	fl.StringVar(&f.kernel, "kernel", "", "whose rules, separated by commas: newest (the default), lts, dag, unpriv, or a release such as 6.1")
 	fl.StringVar(&f.program, "prog", "", "only this program")
-	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
-	fl.BoolVar(&f.log, "log", false, "print the verifier's walk in the kernel's log format")
+	fl.StringVarP(&f.output, "output", "o", "text", "text, json or csv")
+	fl.StringVar(&f.emit, "emit", "", "columns of -o csv, by veristat's names; default: those of veristat")
+	fl.StringVar(&f.log, "log", "0", "print the verifier's walk in the kernel's log format: 1, 2 (with states) or stats (cost only)")
+	fl.Lookup("log").NoOptDefVal = "1"
+	fl.IntVar(&f.heat, "heat", 0, "say where the walk spent its instructions: so many source lines")
+	fl.Lookup("heat").NoOptDefVal = "10"
+	fl.BoolVar(&f.detail, "detail", false, "with several kernels: print every rejection in full")
+	fl.IntVar(&f.jobs, "jobs", runtime.GOMAXPROCS(0), "programs to verify at a time")
+	fl.StringVar(&f.baseline, "baseline", "", "compare with this CSV file, of skep or veristat, and fail when a program costs more")
+	fl.StringVar(&f.threshold, "threshold", "10%", "how much more than in the baseline is a failure: 10%, or by column insns=10%,states=20%")
+	fl.StringVar(&f.junit, "junit", "", "write a JUnit report to this file")
+	fl.StringVar(&f.sarif, "sarif", "", "write the rejections to this file as SARIF 2.1.0")
+	fl.StringVar(&f.sourceDir, "source-dir", "", "directory that the objects were compiled in, for source names in reports; default: found by looking")
 	f.load.add(fl)
 	return cmd
 }
 
-// profileOf reads the --kernel flag.
-func profileOf(name string) (*verifier.Profile, error) {
-	switch name {
-	case "newest", "":
-		return verifier.Newest(), nil
-	case "dag":
-		return verifier.DAG(), nil
+// check says what is wrong with the flags' values.
+func (f *verifyFlags) check() error {
+	switch {
+	case f.output != "text" && f.output != "json" && f.output != "csv":
+		return fmt.Errorf("-o %s: want text, json or csv", f.output)
+	case f.output == "csv" && (f.log != "0" || f.heat > 0):
+		return errors.New("-o csv has no place for --log and --heat: use text or json")
+	case f.emit != "" && f.output != "csv":
+		return errors.New("--emit is for -o csv")
+	case f.jobs < 1:
+		return fmt.Errorf("--jobs %d: want at least 1", f.jobs)
+	case f.heat < 0:
+		return fmt.Errorf("--heat %d: want a number of lines", f.heat)
 	}
-	v, err := kver.Parse(name)
-	if err != nil {
-		return nil, err
-	}
-	return verifier.Linux(int(v.Major), int(v.Minor)), nil
-}
-
-// outcome is one program's line of the report.
-type outcome struct {
-	Object   string  `json:"object"`
-	Program  string  `json:"program"`
-	Type     string  `json:"type"`
-	Insns    int     `json:"insns"`
-	Accepted bool    `json:"accepted"`
-	TimeUS   float64 `json:"time_us"`
-	verifier.Stats
-	Error *rejection `json:"error,omitempty"`
-
-	cause *verifier.Error
-}
-
-// rejection is the JSON form of a verifier.Error.
-type rejection struct {
-	Code   string     `json:"code"`
-	PC     int        `json:"pc"`
-	Insn   string     `json:"insn,omitempty"`
-	Kernel string     `json:"kernel"`
-	Reason string     `json:"reason,omitempty"`
-	File   string     `json:"file,omitempty"`
-	Line   int        `json:"line,omitempty"`
-	Column int        `json:"column,omitempty"`
-	Source string     `json:"source,omitempty"`
-	Causes []cause    `json:"causes,omitempty"`
-	State  string     `json:"state,omitempty"`
-	Path   []pathStep `json:"path,omitempty"`
-	Hint   string     `json:"hint,omitempty"`
-}
-
-// cause is an instruction that a rejection goes back to.
-type cause struct {
-	PC     int    `json:"pc"`
-	Text   string `json:"text"`
-	File   string `json:"file,omitempty"`
-	Line   int    `json:"line,omitempty"`
-	Source string `json:"source,omitempty"`
-}
-
-type pathStep struct {
-	PC    int    `json:"pc"`
-	Taken bool   `json:"taken"`
-	Insn  string `json:"insn"`
-	Line  int    `json:"line,omitempty"`
-	Why   string `json:"why,omitempty"`
-}
-
-func (a *app) verify(files []string, f *verifyFlags) error {
-	if err := checkOutput(f.output); err != nil {
-		return err
-	}
-	profile, err := profileOf(f.kernel)
-	if err != nil {
-		return err
-	}
-	var all []outcome
-	for _, file := range files {
-		obj, err := a.load(file, &f.load)
-		if err != nil {
-			return err
-		}
-		found, err := a.verifyObject(file, obj, profile, f)
-		if err != nil {
-			return err
-		}
-		all = append(all, found...)
-	}
-	return a.printOutcomes(all, profile, f.output)
-}
-
-func (a *app) verifyObject(file string, obj *object.Object, profile *verifier.Profile, f *verifyFlags) ([]outcome, error) {
-	opts := verifier.Options{Profile: profile}
-	if f.log {
-		opts.Log = func(line string) { fmt.Fprintln(a.out, line) }
-	}
-	var all []outcome
-	for _, p := range obj.Programs {
-		if f.program == "" || f.program == p.Name {
-			all = append(all, verifyProgram(file, p, opts))
-		}
-	}
-	if len(all) == 0 && f.program != "" {
-		return nil, fmt.Errorf("%s: no program %q", file, f.program)
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: no programs", file)
-	}
-	return all, nil
-}
-
-func verifyProgram(file string, p *prog.Program, opts verifier.Options) outcome {
-	o := outcome{Object: file, Program: p.Name, Type: p.Type.String(), Insns: len(p.Insns)}
-	start := time.Now()
-	v, err := verifier.Verify(p, opts)
-	o.TimeUS = float64(time.Since(start).Nanoseconds()) / 1e3
-	if err == nil {
-		o.Accepted, o.Stats = true, v.Stats()
-		return o
-	}
-	var cause *verifier.Error
-	if !errors.As(err, &cause) {
-		cause = &verifier.Error{Prog: p.Name, PC: -1, Kernel: err.Error()}
-	}
-	o.cause, o.Stats, o.Error = cause, cause.Stats, rejectionOf(cause)
-	return o
-}
-
-func rejectionOf(e *verifier.Error) *rejection {
-	r := &rejection{Code: string(e.Code), PC: e.PC, Kernel: e.Kernel, Reason: e.Reason, State: e.State, Hint: e.Hint}
-	if e.PC >= 0 {
-		r.Insn = asm.Format(e.Insn, nil)
-	}
-	if e.Line != nil {
-		r.File, r.Line, r.Column, r.Source = e.Line.File, e.Line.Line, e.Line.Col, e.Line.Text
-	}
-	for _, c := range e.Causes {
-		out := cause{PC: c.PC, Text: c.Text}
-		if c.Line != nil {
-			out.File, out.Line, out.Source = c.Line.File, c.Line.Line, c.Line.Text
-		}
-		r.Causes = append(r.Causes, out)
-	}
-	for _, s := range e.Path {
-		step := pathStep{PC: s.PC, Taken: s.Taken, Insn: s.Text, Why: s.Why}
-		if s.Line != nil {
-			step.Line = s.Line.Line
-		}
-		r.Path = append(r.Path, step)
-	}
-	return r
-}
-
-func (a *app) printOutcomes(all []outcome, profile *verifier.Profile, output string) error {
-	no := 0
-	for i := range all {
-		if !all[i].Accepted {
-			no++
-		}
-	}
-	if output == "json" {
-		if err := a.printJSON(all); err != nil {
-			return err
-		}
-	} else {
-		for i := range all {
-			printOutcome(a.out, &all[i])
-		}
-		fmt.Fprintf(a.out, "%d of %d programs accepted (rules: %s)\n", len(all)-no, len(all), profile.Name)
-	}
-	if no > 0 {
-		return &rejected{fmt.Sprintf("%d of %d programs rejected", no, len(all))}
+	_, ok := logLevels[f.log]
+	if !ok {
+		return fmt.Errorf("--log %s: want 0, 1, 2 or stats", f.log)
 	}
 	return nil
 }
 
-func printOutcome(w io.Writer, o *outcome) {
-	if o.Accepted {
-		fmt.Fprintf(w, "ok      %s  %s, %d insns: %d processed, %d states, %d B stack, %.0f us\n",
-			o.Program, o.Type, o.Insns, o.Processed, o.States, sum(o.StackDepth), o.TimeUS)
-		return
-	}
-	fmt.Fprintf(w, "REJECT  %s  %s, %d insns\n", o.Program, o.Type, o.Insns)
-	printRejection(w, o.cause)
+// logLevels are the values of --log; "0" is no log.
+var logLevels = map[string]verifier.LogLevel{
+	"0": 0, "1": verifier.LogBranches, "2": verifier.LogBranches | verifier.LogInsns, "stats": verifier.LogStats,
 }
 
-func sum(all []int) (n int) {
-	for _, v := range all {
-		n += v
+func (a *app) verify(files []string, f *verifyFlags) error {
+	if err := f.check(); err != nil {
+		return err
 	}
-	return n
+	plan, err := planOf(f, len(files))
+	if err != nil {
+		return err
+	}
+	columns, err := columnsOf(f.emit, plan.matrix())
+	if err != nil {
+		return err
+	}
+	v, err := a.runPlan(files, plan, f)
+	if err != nil {
+		return err
+	}
+	diff, err := v.against(f)
+	if err != nil {
+		return err
+	}
+	if err := a.writeReports(v, diff, f); err != nil {
+		return err
+	}
+	if err := a.printVerification(v, diff, columns, f); err != nil {
+		return err
+	}
+	for _, u := range v.unreadable[:max(0, len(v.unreadable)-1)] {
+		a.report(u.err) // the last one is the command's own error
+	}
+	return v.verdict(diff)
+}
+
+// writeReports writes the files that --junit and --sarif name.
+func (a *app) writeReports(v *verification, diff *comparison, f *verifyFlags) error {
+	src := sources{dir: f.sourceDir}
+	if f.junit != "" {
+		if err := writeFile(f.junit, func(w io.Writer) error { return writeJUnit(w, v, diff, src) }); err != nil {
+			return err
+		}
+	}
+	if f.sarif != "" {
+		return writeFile(f.sarif, func(w io.Writer) error { return writeSARIF(w, v, src) })
+	}
+	return nil
+}
+
+// verdict is the error that decides the exit code. What could not be read outweighs what was rejected.
+func (v *verification) verdict(diff *comparison) error {
+	if n := len(v.unreadable); n > 0 {
+		return v.unreadable[n-1].err
+	}
+	var no []string
+	if n := v.rejectedPrograms(); n > 0 {
+		no = append(no, fmt.Sprintf("%d of %d programs rejected", n, len(v.programs)))
+	}
+	if n := diff.failures(); n > 0 {
+		no = append(no, fmt.Sprintf("%d of %d programs worse than the baseline", n, len(v.programs)))
+	}
+	if len(no) > 0 {
+		return &rejected{strings.Join(no, ", ")}
+	}
+	return nil
 }

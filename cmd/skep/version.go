@@ -16,16 +16,20 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version and which engines this machine has",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			version := "(devel)"
-			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-				version = info.Main.Version
-			}
 			engines := "interp, checked"
 			if jit.Available() {
 				engines += ", jit"
 			}
-			fmt.Fprintf(a.out, "skep %s %s/%s %s\nengines: %s\n", version, runtime.GOOS, runtime.GOARCH, runtime.Version(), engines)
+			fmt.Fprintf(a.out, "skep %s %s/%s %s\nengines: %s\n", version(), runtime.GOOS, runtime.GOARCH, runtime.Version(), engines)
 			return nil
 		},
 	}
+}
+
+// version is that of the module, as the build knows it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
 }
