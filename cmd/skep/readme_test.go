@@ -25,7 +25,7 @@ func normalise(s string) string {
 }
 
 // TestReadme runs every "$ skep …" of the console blocks of these documents in the root of the repository and compares
-// what it prints, times aside. With -update they are rewritten.
+// what it prints, times aside. With -update those that differ are rewritten.
 func TestReadme(t *testing.T) {
 	if !jit.Available() {
 		t.Skip("the sessions show machine code, which this machine has none of")
@@ -46,8 +46,11 @@ func testSessions(t *testing.T, name string) {
 	for _, b := range blocks {
 		session := string(readme[b[2]:b[3]])
 		got := runSession(t, session)
-		if !*update {
+		switch {
+		case !*update:
 			require.Equal(t, normalise(session), normalise(got))
+		case normalise(session) == normalise(got):
+			got = session // its times may be those of a quieter machine
 		}
 		made.Write(readme[at:b[2]])
 		made.WriteString(got)

@@ -24,9 +24,6 @@ type target struct {
 	profile *verifier.Profile
 }
 
-// releases are the kernels that "lts" stands for: the long-term ones, and the newest that is known.
-var releases = []string{"4.19", "5.4", "5.10", "5.15", "6.1", "6.6", "6.12", "6.18", "newest"}
-
 // profileOf finds the rules of one name of --kernel.
 func profileOf(name string) (*verifier.Profile, error) {
 	switch name {
@@ -50,7 +47,10 @@ func targetsOf(kernels string) ([]target, error) {
 	for _, name := range strings.Split(kernels, ",") {
 		names := []string{strings.TrimSpace(name)}
 		if names[0] == "lts" || names[0] == "all" {
-			names = releases
+			names = nil
+			for _, k := range verifier.LongTerm {
+				names = append(names, k.String())
+			}
 		}
 		for _, name := range names {
 			p, err := profileOf(name)
@@ -100,6 +100,7 @@ type verification struct {
 	plan
 	programs   []*prog.Program
 	outcomes   []outcome // of the first program for every target, of the second …
+	support    []support // of each program, where there is a matrix
 	unreadable []unreadable
 }
 
@@ -194,6 +195,10 @@ func (a *app) runPlan(files []string, p *plan, f *verifyFlags) (*verification, e
 		n := i / len(v.targets)
 		v.outcomes[i] = verifyProgram(names[n], v.programs[n], v.targets[i%len(v.targets)], f)
 	})
+	if p.matrix() {
+		v.support = make([]support, len(v.programs))
+		parallel(len(v.programs), f.jobs, func(i int) { v.support[i] = supportOf(v.programs[i]) })
+	}
 	return v, nil
 }
 

@@ -27,9 +27,10 @@ func (a *app) printVerification(v *verification, diff *comparison, columns []*cs
 
 // programReport is the JSON form of a row of the matrix.
 type programReport struct {
-	Object  string    `json:"object"`
-	Program string    `json:"program"`
-	Type    string    `json:"type"`
+	Object  string `json:"object"`
+	Program string `json:"program"`
+	Type    string `json:"type"`
+	support
 	Results []outcome `json:"results"`
 }
 
@@ -47,7 +48,7 @@ func (a *app) printVerifyJSON(v *verification) error {
 	}
 	for i := range v.programs {
 		all := v.of(i)
-		report.Programs = append(report.Programs, programReport{all[0].Object, all[0].Program, all[0].Type, all})
+		report.Programs = append(report.Programs, programReport{all[0].Object, all[0].Program, all[0].Type, v.support[i], all})
 	}
 	return a.printJSON(report)
 }
@@ -68,9 +69,11 @@ func (a *app) printVerifyText(v *verification, f *verifyFlags) {
 		if v.matrix() {
 			fmt.Fprintln(a.out)
 			printMatrix(a.out, v)
+			printSupport(a.out, v)
 		}
 	default:
 		printMatrix(a.out, v)
+		printSupport(a.out, v)
 		printMatrixDetail(a.out, v, f.detail)
 		fmt.Fprintf(a.out, "\n%d of %d programs accepted by all of %d kernels\n",
 			len(v.programs)-v.rejectedPrograms(), len(v.programs), len(v.targets))
