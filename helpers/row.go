@@ -36,6 +36,8 @@ type Row struct {
 	Types  TypeSet   // program types that may call it, on the newest kernel
 	Opened []Opening // those among them that could not from the first
 
+	Needs prog.Caps // of the loader, beyond what the program type needs
+
 	GPL           bool // only for GPL-compatible programs
 	ChangesPacket bool // packet pointers are invalid after it
 	Acquires      bool // R0 is a reference that must be released

@@ -112,6 +112,18 @@ var (
 		}
 		return f
 	}()
+	cgroupSKBFields = func() []CtxField {
+		f := skb("tc_classid data_meta wire_len", "mark priority cb tstamp")
+		for i := range f {
+			switch f[i].Name {
+			case "data", "data_end":
+				f[i].NeedsBPF = Read
+			case "tstamp":
+				f[i].NeedsBPF = Write
+			}
+		}
+		return f
+	}()
 	lwtFields = skb(sockTuple+" tc_classid data_meta tstamp wire_len hwtstamp", "mark priority cb")
 
 	xdpVerdicts = []Verdict{{0, "XDP_ABORTED"}, {1, "XDP_DROP"}, {2, "XDP_PASS"}, {3, "XDP_TX"}, {4, "XDP_REDIRECT"}}
@@ -147,7 +159,7 @@ var Types = [NumTypes]TypeRow{
 	{Type: PerfEvent, Name: "perf_event", CtxName: "bpf_perf_event_data",
 		CtxSize: ptRegsSize + 16, Fields: perfEventFields, Since: kver.V(4, 9), Needs: perfCaps},
 	{Type: CgroupSKB, Name: "cgroup_skb", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,
-		Fields:   skb("tc_classid data_meta wire_len", "mark priority cb tstamp"),
+		Fields:   cgroupSKBFields,
 		Verdicts: []Verdict{{0, "DROP"}, {1, "PASS"}, {2, "DROP_CN"}, {3, "PASS_CN"}}, Ret: ret01, Since: kver.V(4, 10)},
 	{Type: CgroupSock, Name: "cgroup_sock", CtxName: "bpf_sock", CtxSize: 80, Fields: cgroupSockFields,
 		Verdicts: allowVerdict, Ret: ret01, Since: kver.V(4, 10), Needs: netCaps},

@@ -120,10 +120,21 @@ type CtxField struct {
 	Only   []Attach     // attach types that may use it; nil is all
 	// OnlyWrite is Only for stores, where they differ.
 	OnlyWrite []Attach
+	// NeedsBPF are the accesses that only loaders with CAP_BPF may have.
+	NeedsBPF Access
 }
 
 // end is one past the field's last byte.
 func (f *CtxField) end() int { return f.Off + f.Size }
+
+// AllowsLoader reports whether a program whose loader has these capabilities may load from the field, or store to it.
+func (f *CtxField) AllowsLoader(c Caps, write bool) bool {
+	need := Read
+	if write {
+		need = Write
+	}
+	return f.NeedsBPF&need == 0 || c.Has(CapBPF)
+}
 
 // Allows reports whether an access of size bytes at off (relative to the ctx) is legal for the field. The caller has
 // checked that it lies within.

@@ -186,6 +186,9 @@ func (v *verifier) adjust(in *insn, op asm.ALUOp, dst *reg) *Error {
 	if op == asm.Mul && !v.profile.MulBounds {
 		dst.narrowMul(&src.bounds)
 	}
+	if err := v.noteScalars(in, op); err != nil {
+		return err
+	}
 	sum := v.keepsLink(in, op, dst, src)
 	aluScalar(&dst.bounds, op, &src.bounds, in.width)
 	if !sum {
@@ -275,6 +278,13 @@ func (v *verifier) adjustPtr(in *insn, op asm.ALUOp, n uint8, ptr, off *reg) *Er
 	if err := v.checkSaneOffset(off, ptr.typ); err != nil {
 		return err
 	}
+	var w window
+	if v.mitigations != nil {
+		var err *Error
+		if w, err = v.openWindow(in, op, n, ptr, off); err != nil {
+			return err
+		}
+	}
 	switch op {
 	case asm.Add:
 		v.addPtr(ptr, off, known)
@@ -295,6 +305,9 @@ func (v *verifier) adjustPtr(in *insn, op asm.ALUOp, n uint8, ptr, off *reg) *Er
 		return err
 	}
 	ptr.sync()
+	if v.mitigations != nil {
+		return v.closeWindow(in, op, ptr, w)
+	}
 	return nil
 }
 

@@ -37,6 +37,7 @@ func (p *Profile) With(c prog.Caps) *Profile {
 	}
 	if !c.Has(prog.CapPerfmon) {
 		q.PointerLeaks, q.UninitStack = false, false
+		q.Mitigate = true
 	}
 	return &q
 }

@@ -24,7 +24,7 @@ import (
 //	section: xdp             section name, for attach types
 //	license: GPL             default GPL
 //	profile: linux-5.10      or dag, strict (alignment), unprivileged; default the newest kernel
-//	caps: bpf,net_admin      the loader's capabilities, after the profile; default all
+//	caps: bpf,net_admin      the loader's capabilities; default all
 //	want: accept             or a code, and after it words of the kernel's message
 //	kernels: 5.2 E_BACK_EDGE words, 5.3 accept
 //	                         in place of profile and want: the answer of releases
@@ -40,6 +40,7 @@ type verifyCase struct {
 	name    string
 	prog    *prog.Program
 	profile *verifier.Profile
+	caps    prog.Caps
 	want    string
 	words   string
 	proc    int
@@ -115,7 +116,7 @@ func loadCases(t testing.TB, file string) []*verifyCase {
 		} else {
 			head = ""
 		}
-		c := &verifyCase{name: name, profile: verifier.Newest(), prog: &prog.Program{Name: name, Type: prog.XDP, License: "GPL", Maps: caseMaps()}}
+		c := &verifyCase{name: name, profile: verifier.Newest(), caps: prog.AllCaps, prog: &prog.Program{Name: name, Type: prog.XDP, License: "GPL", Maps: caseMaps()}}
 		for _, line := range strings.Split(head, "\n") {
 			if line == "" || line[0] == '#' {
 				continue
@@ -199,10 +200,8 @@ func (c *verifyCase) set(line string) error {
 		return c.setProfile(value)
 	case "caps":
 		caps, err := prog.ParseCaps(value)
-		if err != nil {
-			return err
-		}
-		c.profile = c.profile.With(caps)
+		c.caps = caps
+		return err
 	case "kernels":
 		return c.setKernels(value)
 	case "rule":
@@ -260,7 +259,7 @@ func (c *verifyCase) check(t *testing.T) {
 	if len(c.kernels) > 0 {
 		return
 	}
-	o := verifier.Options{Profile: c.profile}
+	o := verifier.Options{Profile: c.profile.With(c.caps)}
 	if c.btf != "" {
 		types, err := btf.Declare(c.btf)
 		if err != nil {

@@ -63,6 +63,9 @@ func (v *verifier) accessCtx(a *access, r *reg) *Error {
 		return err
 	}
 	f, ok := v.row.Access(int(a.off), a.size, a.write, v.attach, v.profile.Kernel)
+	if ok && !f.AllowsLoader(v.profile.Caps, a.write) {
+		return v.fail(CtxAccess, "invalid bpf_context access off=%d size=%d", a.off, a.size)
+	}
 	if !ok {
 		e := v.fail(CtxAccess, "invalid bpf_context access off=%d size=%d", a.off, a.size)
 		if later, ok := v.row.Access(int(a.off), a.size, a.write, v.attach, newestKernel); ok {

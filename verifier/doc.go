@@ -8,6 +8,8 @@
 //   - what changes: alu_step.go and alu.go, jump.go and branch.go, calls.go and callback.go;
 //   - when two states are alike: prune.go, with precise.go to tell which scalars matter.
 //
+// What loaders without CAP_PERFMON may not do, against Spectre, is in spectre.go.
+//
 // The path of each state is a list of steps (history.go): precision and the path in an error both come from it.
 //
 // Whose rules these are is data: a Profile. A rejection is an *Error with a stable Code; codes.txt has the smallest
@@ -24,5 +26,4 @@
 //   - A pointer that was moved down may be zero: guest addresses are small.
 //   - A load-acquire from the ctx or the packet is refused also where the loaded register is the address.
 //   - bpf_fib_lookup and bpf_snprintf write their memory; in the kernel up to 6.18 constants on the stack survive them.
-//   - Without CAP_PERFMON the kernel also walks mispredicted branches (Spectre); Unprivileged does not.
 package verifier

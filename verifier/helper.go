@@ -124,6 +124,9 @@ func (v *verifier) fillRaw() *Error {
 		if !v.profile.PointerLeaks && s.spilled() && !s.spilledScalar() {
 			return v.fail(StackAccess, "attempt to corrupt spilled pointer on stack")
 		}
+		if v.mitigations != nil {
+			v.noteStore(f, off, 1, nil)
+		}
 		s.scrub()
 		*f.byteAt(off) = stackMisc
 	}
@@ -156,6 +159,12 @@ func (v *verifier) special(id int32) *Error {
 	regs := v.regs()
 	switch id {
 	case helperTailCall:
+		if v.mitigations != nil {
+			v.noteTailCall(v.call.mapAux)
+		}
+		if regs[3].isConst() && regs[3].tn.Value < uint64(v.call.m.MaxEntries) { // the jump may be made a direct one
+			v.markPrecise(3)
+		}
 		return v.checkHeld("tail_call")
 	case helperGetLocalStorage:
 		if !regs[2].isNull() {

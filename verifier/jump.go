@@ -35,30 +35,42 @@ func (v *verifier) stepBranch(in *insn) *Error {
 		if in.useSrc && src.typ == scalar {
 			v.markPrecise(in.src)
 		}
+		if v.mitigations != nil {
+			if err := v.mispredict(in, o); err != nil {
+				return err
+			}
+		}
 		v.pc++
 		if o == always {
 			v.pc = int(in.target)
 		}
 		return nil
 	}
+	leak := v.leaks(dst) && !harmless(in, cond, dst, src)
 	links := v.recordLinks(in, dst, src)
 	other, err := v.push(int(in.target))
 	if err != nil {
 		return err
 	}
 	v.split(in, cond, other, &links)
-	harmless := in.imm == 0 && (cond == asm.Jeq || cond == asm.Jne)
-	if in.useSrc {
-		harmless = packetPair(dst, src)
-	}
-	if v.leaks(dst) && !harmless {
+	if leak {
 		return v.fail(PointerLeak, "R%d pointer comparison prohibited", in.dst)
 	}
 	v.pc++
 	return nil
 }
 
-// packetPair reports whether comparing two pointers says nothing secret: packet pointers.
+// harmless reports whether comparing dst, a pointer, tells nothing of its address: a check for NULL, or one of the packet's
+// length.
+func harmless(in *insn, cond asm.Cond, dst, src *reg) bool {
+	if !in.useSrc {
+		return dst.null() && in.imm == 0 && in.width == 64 && (cond == asm.Jeq || cond == asm.Jne)
+	}
+	_, _, _, ok := againstEnd(in, cond, dst, src)
+	return ok
+}
+
+// packetPair reports whether both are pointers into the packet or to its end.
 func packetPair(a, b *reg) bool {
 	pkt := func(r *reg) bool { return r.isPacket() || r.typ == ptrPacketEnd }
 	return pkt(a) && pkt(b)
@@ -74,7 +86,7 @@ func (v *verifier) decideBranch(in *insn, cond asm.Cond, dst, src *reg) outcome 
 		if !dst.isPtr() {
 			ptr, val = src, dst
 		}
-		if val.typ != scalar || !val.bitsOf(in.width).Equals(0) || !surelyNotNull(ptr) {
+		if val.typ != scalar || !val.bitsOf(in.width).Equals(0) || !surelyNotNull(ptr) || ptr.typ == ptrMap && !v.profile.MapNotNull {
 			return unknown
 		}
 		if in.width == 32 && !ptr.isBase() {
@@ -237,21 +249,37 @@ func (v *verifier) splitPointers(in *insn, cond asm.Cond, other *state, dst, src
 	v.splitPacket(in, cond, other, dst, src)
 }
 
-// splitPacket learns how many bytes of packet there are (kernel: try_match_pkt_pointers).
-func (v *verifier) splitPacket(in *insn, cond asm.Cond, other *state, dst, src *reg) {
+// againstEnd reports whether a comparison is one of a packet pointer with the end of its memory (kernel:
+// try_match_pkt_pointers), which register the pointer is in, and the condition read as "pkt cond end".
+func againstEnd(in *insn, cond asm.Cond, dst, src *reg) (pkt *reg, n uint8, c asm.Cond, ok bool) {
 	isEnd := func(p, e *reg) bool {
 		return p.typ == ptrPacket && e.typ == ptrPacketEnd || p.typ == ptrPacketMeta && e.typ == ptrPacket && e.isBase() && e.id == 0
 	}
-	pkt, n := *dst, in.dst
+	pkt, n = dst, in.dst
 	switch {
+	case in.width != 64:
+		return nil, 0, 0, false
 	case isEnd(dst, src):
 	case isEnd(src, dst):
-		pkt, n = *src, in.src
-		cond = swapped[cond]
+		pkt, n, cond = src, in.src, swapped[cond]
 	default:
+		return nil, 0, 0, false
+	}
+	switch cond {
+	case asm.Jgt, asm.Jlt, asm.Jge, asm.Jle:
+		return pkt, n, cond, true
+	}
+	return nil, 0, 0, false
+}
+
+// splitPacket learns how many bytes of packet there are.
+func (v *verifier) splitPacket(in *insn, cond asm.Cond, other *state, dst, src *reg) {
+	p, n, cond, ok := againstEnd(in, cond, dst, src)
+	if !ok {
 		return
 	}
-	// Now the condition is "pkt cond end", which holds in other and not in v.cur.
+	pkt := *p
+	// The condition holds in other and not in v.cur.
 	switch cond {
 	case asm.Jgt: // not: pkt <= end
 		v.cur.foundPacket(&pkt, false)

@@ -140,6 +140,51 @@ func TestOracle61(t *testing.T) {
 	}
 }
 
+// TestOracleCaps compares verdicts for loaders that lack capabilities: without any, what the cases' authors say of Linux
+// 6.1; without CAP_PERFMON, what a real 6.18 said, also of how many instructions it visited.
+func TestOracleCaps(t *testing.T) {
+	cases := oracleCases(t)
+	for _, p := range []struct {
+		name  string
+		rules *Profile
+	}{
+		{"unpriv", Linux(6, 1).With(oracle.UnprivCaps)},
+		{"noperfmon", Newest().With(oracle.NoPerfmonCaps)},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			total, rejected, words := 0, 0, 0
+			for i := range cases {
+				c := &cases[i]
+				want, known := oracle.AnswersBy[p.name](c)
+				if !known || !c.PacketCore {
+					continue
+				}
+				total++
+				profile := *p.rules
+				profile.StrictAlign = c.Strict()
+				v, err := Verify(program(t, c), Options{Profile: &profile})
+				switch {
+				case want.Accepted != (err == nil):
+					t.Errorf("%s: kernel: %v, skep: %v", c.Key(), want, err)
+				case err == nil && want.Processed > 0 && v.Stats().Processed != want.Processed:
+					t.Logf("%s: visited %d, the kernel %d", c.Key(), v.Stats().Processed, want.Processed)
+				case err != nil:
+					rejected++
+					if oracle.SameWords(err.(*Error).Kernel, want.Words) {
+						words++
+					} else {
+						t.Logf("%s\n  kernel: %v\n  skep:   %v", c.Key(), want, err)
+					}
+				}
+			}
+			t.Logf("%d verdicts; messages: %d of %d rejections", total, words, rejected)
+			if 100*words < 95*rejected {
+				t.Error("too few messages with the kernel's words")
+			}
+		})
+	}
+}
+
 // TestOracleDAG checks that the DAG profile accepts no program with a back edge, and nothing that Newest refuses.
 func TestOracleDAG(t *testing.T) {
 	cases := oracleCases(t)

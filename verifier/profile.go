@@ -27,6 +27,9 @@ type Profile struct {
 	Caps prog.Caps
 	// PointerLeaks lets pointers become scalars and reach memory (kernel: allow_ptr_leaks, CAP_PERFMON).
 	PointerLeaks bool
+	// Mitigate walks mispredicted branches too, and refuses pointer arithmetic that can't be masked: Spectre (kernel: the
+	// opposite of bypass_spec_v1, CAP_PERFMON).
+	Mitigate bool
 	// UninitStack lets uninitialised stack be read as unknown (kernel: allow_uninit_stack).
 	UninitStack bool
 	// Capable says that the loader has CAP_BPF (kernel: bpf_capable): local calls, bounded loops, precision.
@@ -39,6 +42,7 @@ type Profile struct {
 	LinkedAdd     bool // scalars linked by x = y + const (6.12)
 	LinkedSub     bool // also by negative constants, differences and 32-bit sums
 	ForkSigns     bool // and, or of a number that is 0 or -1 are walked for each
+	MapNotNull    bool // a map is not NULL (6.12)
 	ConstKeyMaps  bool // lookup of a constant valid array key is not null (6.15)
 	NarrowSpill   bool // spills of less than 8 bytes are followed (5.16)
 	TruncatedFill bool // fills narrower than the spill, and spilled immediates, are followed too (6.8)
@@ -46,6 +50,7 @@ type Profile struct {
 	MulBounds     bool // products of negative and of wide ranges are followed (6.14)
 	NegBounds     bool // negation keeps bounds (6.18)
 	SwapBits      bool // byte swaps keep known bits
+	SpecBarriers  bool // what is wrong on a mispredicted path asks for a barrier, and is no rejection (6.17)
 }
 
 // BackEdgeRule says which backward edges the control flow may have.

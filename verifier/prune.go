@@ -132,7 +132,7 @@ func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
 		return v.equal(old, cur, within), nil
 	}
 	if old.depth == cur.depth && old.mayGotoDepth == cur.mayGotoDepth &&
-		sameRegs(old.top(), cur.top(), v.liveAt(cur, cur.depth)) && v.equal(old, cur, exact) {
+		sameRegs(old.top(), cur.top()) && v.equal(old, cur, exact) {
 		e := v.fail(InfiniteLoop, "infinite loop detected at insn %d", v.pc)
 		e.State = fmt.Sprintf("cur state: %s\nold state: %s", cur, old)
 		return false, e
@@ -140,11 +140,11 @@ func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
 	return false, nil
 }
 
-// sameRegs is a quick test before equal: the live registers of the running frame have equal values.
-func sameRegs(old, cur *frame, live uint16) bool {
+// sameRegs is a quick test before equal: the registers of the running frame have equal values, also those that nobody
+// reads any more (kernel: states_maybe_looping).
+func sameRegs(old, cur *frame) bool {
 	for i := range old.regs[:10] {
-		if live>>i&1 != 0 && (old.regs[i].typ != cur.regs[i].typ || old.regs[i].bounds != cur.regs[i].bounds ||
-			old.regs[i].off != cur.regs[i].off) {
+		if old.regs[i].typ != cur.regs[i].typ || old.regs[i].bounds != cur.regs[i].bounds || old.regs[i].off != cur.regs[i].off {
 			return false
 		}
 	}
@@ -203,7 +203,7 @@ func (v *verifier) liveAt(st *state, i int) uint16 {
 
 // equal reports whether old covers cur (kernel: states_equal).
 func (v *verifier) equal(old, cur *state, how likeness) bool {
-	if old.depth != cur.depth || len(old.refs) != len(cur.refs) {
+	if old.depth != cur.depth || len(old.refs) != len(cur.refs) || old.speculative && !cur.speculative {
 		return false
 	}
 	v.ids.reset(v.lastID)
@@ -247,7 +247,10 @@ func (v *verifier) covers(old, cur *reg, how likeness) bool {
 	}
 	switch old.typ {
 	case scalar:
-		if !old.precise && how == alike {
+		switch {
+		case v.exactScalars:
+			return old.bounds == cur.bounds && old.off == cur.off && v.ids.sameScalar(old.id, cur.id)
+		case !old.precise && how == alike && v.profile.Capable: // without CAP_BPF all are precise
 			return true
 		}
 		return old.off == cur.off && cur.within(&old.bounds) &&

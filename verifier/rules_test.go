@@ -41,7 +41,7 @@ func TestRules(t *testing.T) {
 			t.Errorf("no case for %s", r.Name)
 		}
 		for _, c := range cases[r.Name] {
-			t.Run(r.Name+"/"+c.name, func(t *testing.T) { checkFlip(t, r, c.prog) })
+			t.Run(r.Name+"/"+c.name, func(t *testing.T) { checkFlip(t, r, c) })
 		}
 		delete(cases, r.Name)
 	}
@@ -50,9 +50,9 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func checkFlip(t *testing.T, r *verifier.RuleRow, p *prog.Program) {
+func checkFlip(t *testing.T, r *verifier.RuleRow, c *verifyCase) {
 	verdict := func(profile *verifier.Profile) bool {
-		_, err := verifier.Verify(p, verifier.Options{Profile: profile})
+		_, err := verifier.Verify(c.prog, verifier.Options{Profile: profile.With(c.caps)})
 		return err == nil
 	}
 	old := before(r.Since)

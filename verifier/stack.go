@@ -84,6 +84,9 @@ func (v *verifier) storeStack(f *frame, fr uint8, off int, a *access) *Error {
 	if !v.profile.PointerLeaks && s.spilled() && !s.spilledScalar() && a.size != slotSize {
 		return v.fail(StackAccess, "attempt to corrupt spilled pointer on stack")
 	}
+	if v.mitigations != nil {
+		v.noteStore(f, off, a.size, val)
+	}
 	aligned := off%slotSize == 0
 	if a.size == slotSize {
 		f.written |= 1 << i
@@ -137,7 +140,7 @@ func (v *verifier) spill(s *slot, val *reg, size int) {
 		switch {
 		case b < size:
 			s.bytes[b] = stackSpill
-		case s.bytes[b] == stackZero, s.bytes[b] == stackInvalid && v.profile.UninitStack:
+		case s.bytes[b] == stackZero, s.bytes[b] == stackInvalid:
 		default:
 			s.bytes[b] = stackMisc
 		}

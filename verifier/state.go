@@ -118,6 +118,7 @@ type state struct {
 	lengthBase     int    // … up to its parent
 	mayGotoDepth   int32  // how often a may_goto fell through
 	returned       bool   // a callback has just returned to the helper call that called it
+	speculative    bool   // a mispredicted branch led here (see spectre.go)
 
 	// Of a kept state: how often it ended a path and how often not, and whether all its scalars are marked precise.
 	hits, misses int

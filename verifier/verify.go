@@ -46,6 +46,9 @@ type verifier struct {
 	open    bool
 	keptNow int // states kept at this time
 
+	mitigations  []mitigation // against Spectre, by slot; nil when the loader has CAP_PERFMON
+	exactScalars bool         // states are alike only when their scalars are the same: masks depend on them
+
 	stats Stats
 	back  backtracker
 	call  callInfo
@@ -106,11 +109,17 @@ func (v *verifier) run() *Error {
 		return err
 	}
 	v.prepare(len(v.insns))
+	if v.profile.Mitigate {
+		v.mitigations = make([]mitigation, len(v.insns))
+	}
 	if err := v.walk(); err != nil {
 		return err
 	}
 	v.cur = nil
 	if err := v.checkStackDepth(); err != nil {
+		return err
+	}
+	if err := v.checkTailCalls(); err != nil {
 		return err
 	}
 	return v.checkDead()
@@ -286,5 +295,5 @@ func (v *verifier) mapOf(r *reg) *maps.Spec {
 
 // available reports whether the program may call the helper at all.
 func (v *verifier) available(r *helpers.Row) bool {
-	return helpers.Allowed(r, v.prog.Type, v.profile.Kernel)
+	return helpers.Allowed(r, v.prog.Type, v.profile.Kernel) && v.profile.Caps.Has(r.Needs)
 }

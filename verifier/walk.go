@@ -59,6 +59,14 @@ func (v *verifier) visit() (done bool, err *Error) {
 	}
 	v.cur.returned = false
 	v.cur.length++
+	if v.mitigations != nil {
+		return v.visitMitigated(in)
+	}
+	return v.execute(in)
+}
+
+// execute checks the form of one instruction and does it.
+func (v *verifier) execute(in *insn) (done bool, err *Error) {
 	if in.illegal {
 		return false, v.checkLegal(v.pc)
 	}

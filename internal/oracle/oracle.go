@@ -33,6 +33,12 @@ type Case struct {
 	Actual    string // ACCEPT or REJECT
 	ErrLine   string `json:"err_line"`
 	Processed int
+	// The same without CAP_PERFMON.
+	NoPerfmon struct {
+		Actual    string
+		ErrLine   string `json:"err_line"`
+		Processed int
+	}
 
 	// What Linux 6.1 is meant to say with privileges, and without (UNDEF: the same).
 	Expect       string

@@ -93,10 +93,15 @@ func TestAnswers(t *testing.T) {
 	check("unpriv", Answer{}, false)
 	c.ProgTypeName, c.Static.HasBackEdge = "socket_filter", true
 	check("unpriv", Answer{Words: "one\ttwo"}, true)
+	c.ErrUnpriv = "three"
+	check("unpriv", Answer{Words: "three"}, true)
 	check("dag", Answer{}, true)
 	c.ExpectUnpriv, c.Static.HasBackEdge, c.Insns = "ACCEPT", false, strings.Repeat("0", 16*4097)
 	check("unpriv", Answer{Accepted: true}, true)
 	check("dag", Answer{}, true)
 	c.Actual = ""
 	check("6.18", Answer{}, false)
+	check("noperfmon", Answer{}, false)
+	c.NoPerfmon.Actual, c.NoPerfmon.ErrLine, c.NoPerfmon.Processed = "REJECT", "no", 7
+	check("noperfmon", Answer{Words: "no", Processed: 7}, true)
 }

@@ -1,11 +1,22 @@
 package oracle
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/skepvm/skep/prog"
+)
+
+// Capabilities of the loaders that the answers "unpriv" and "noperfmon" are for.
+const (
+	UnprivCaps    = prog.NoCaps
+	NoPerfmonCaps = prog.CapBPF | prog.CapNetAdmin
+)
 
 // Answer is a verdict and the words that go with it.
 type Answer struct {
-	Accepted bool
-	Words    string // of a rejection
+	Accepted  bool
+	Words     string // of a rejection
+	Processed int    // instructions visited, where a live kernel said so
 }
 
 func (a Answer) String() string {
@@ -23,15 +34,22 @@ type Rules func(c *Case) (a Answer, known bool)
 
 // The kernel's answers, by the name of a profile.
 var AnswersBy = map[string]Rules{
-	"6.18":   seen618,
-	"6.1":    meant61,
-	"unpriv": meantUnpriv,
-	"dag":    dag,
+	"6.18":      seen618,
+	"6.1":       meant61,
+	"unpriv":    meantUnpriv,
+	"noperfmon": seenNoPerfmon,
+	"dag":       dag,
 }
 
 // seen618 is what a live 6.18 said.
 func seen618(c *Case) (Answer, bool) {
-	return Answer{c.Actual == "ACCEPT", c.ErrLine}, c.Actual != ""
+	return Answer{c.Actual == "ACCEPT", c.ErrLine, c.Processed}, c.Actual != ""
+}
+
+// seenNoPerfmon is what the live 6.18 said to a loader without CAP_PERFMON.
+func seenNoPerfmon(c *Case) (Answer, bool) {
+	n := &c.NoPerfmon
+	return Answer{n.Actual == "ACCEPT", n.ErrLine, n.Processed}, n.Actual != ""
 }
 
 // meant61 is what the case's author says of 6.1 with privileges.
@@ -42,10 +60,14 @@ func meantUnpriv(c *Case) (Answer, bool) {
 	if c.ProgTypeName != "socket_filter" && c.ProgTypeName != "cgroup_skb" {
 		return Answer{}, false
 	}
-	if c.ExpectUnpriv == "UNDEF" || c.ExpectUnpriv == "" {
-		return meant(c.Expect, c.ErrStr)
+	verdict, words := c.ExpectUnpriv, c.ErrUnpriv
+	if verdict == "UNDEF" || verdict == "" {
+		verdict = c.Expect
 	}
-	return meant(c.ExpectUnpriv, c.ErrUnpriv)
+	if words == "" {
+		words = c.ErrStr
+	}
+	return meant(verdict, words)
 }
 
 func meant(verdict, words string) (Answer, bool) {

@@ -1,6 +1,6 @@
 // Command verifycases scores the verifier on a file of programs with a real kernel's answers.
 //
-//	go run ./internal/tools/verifycases FILE.jsonl[.gz] [--profile 6.18|6.1|dag|unpriv] [-o text|json]
+//	go run ./internal/tools/verifycases FILE.jsonl[.gz] [--profile 6.18|6.1|dag|unpriv|noperfmon] [-o text|json]
 //
 // It prints a line for each case with another verdict, and a summary last. The summary counts the packet_core cases; the
 // lines are of all. Exit code 1 when a packet_core verdict differs, 2 when the file cannot be read.
@@ -21,10 +21,11 @@ import (
 
 // profiles makes the verifier's rules of each name.
 var profiles = map[string]func() *verifier.Profile{
-	"6.18":   verifier.Newest,
-	"6.1":    func() *verifier.Profile { return verifier.Linux(6, 1) },
-	"dag":    verifier.DAG,
-	"unpriv": verifier.Unprivileged,
+	"6.18":      verifier.Newest,
+	"6.1":       func() *verifier.Profile { return verifier.Linux(6, 1) },
+	"dag":       verifier.DAG,
+	"unpriv":    func() *verifier.Profile { return verifier.Linux(6, 1).With(oracle.UnprivCaps) },
+	"noperfmon": func() *verifier.Profile { return verifier.Newest().With(oracle.NoPerfmonCaps) },
 }
 
 func main() {
@@ -41,7 +42,7 @@ func main() {
 // run scores the file that args name; bad says that a verdict that counts differs.
 func run(args []string, out io.Writer) (bad bool, err error) {
 	flags := flag.NewFlagSet("verifycases", flag.ContinueOnError)
-	profile := flags.String("profile", "6.18", "whose answers: 6.18, 6.1, dag or unpriv")
+	profile := flags.String("profile", "6.18", "whose answers: 6.18, 6.1, dag, unpriv (6.1) or noperfmon (6.18)")
 	output := flags.String("o", "text", "text or json")
 	files, err := parse(flags, args)
 	if err != nil {
@@ -49,10 +50,10 @@ func run(args []string, out io.Writer) (bad bool, err error) {
 	}
 	makeProfile, ok := profiles[*profile]
 	if !ok {
-		return false, fmt.Errorf("unknown profile %q: 6.18, 6.1, dag or unpriv", *profile)
+		return false, fmt.Errorf("unknown profile %q: 6.18, 6.1, dag, unpriv (6.1) or noperfmon (6.18)", *profile)
 	}
 	if len(files) != 1 || *output != "text" && *output != "json" {
-		return false, errors.New("usage: verifycases FILE.jsonl[.gz] [--profile 6.18|6.1|dag|unpriv] [-o text|json]")
+		return false, errors.New("usage: verifycases FILE.jsonl[.gz] [--profile 6.18|6.1|dag|unpriv|noperfmon] [-o text|json]")
 	}
 	cases, err := oracle.ReadFile(files[0])
 	if err != nil {
@@ -142,9 +143,9 @@ func (s *score) add(c *oracle.Case, profile *verifier.Profile) {
 		if oracle.SameWords(got.Words, want.Words) {
 			s.Words++
 		}
-	case got.Accepted && s.Profile == "6.18" && c.Processed > 0:
+	case got.Accepted && want.Processed > 0:
 		s.Counted++
-		if off := stats.Processed - c.Processed; 10*max(off, -off) <= c.Processed {
+		if off := stats.Processed - want.Processed; 10*max(off, -off) <= want.Processed {
 			s.Near++
 		}
 	}
