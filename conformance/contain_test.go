@@ -26,7 +26,7 @@ type claim struct {
 type visits map[int][]map[int]claim
 
 var (
-	visitLine = regexp.MustCompile(`^(\d+): \([0-9a-f]+\) .* ; (.*)$`)
+	visitLine = regexp.MustCompile(`^(\d+):((?: frame\d:)? R.*)$`)
 	register  = regexp.MustCompile(`\bR(\d+)=P?(scalar\([^ ]*\)|-?\d+|0x[0-9a-f]+)(?: |$)`)
 	attribute = regexp.MustCompile(`((?:[su](?:min|max)(?:32)?=)+)(-?\w+)`)
 	bits      = regexp.MustCompile(`var_off=\((\w+); (\w+)\)`)
@@ -112,7 +112,7 @@ func escape(t prog.Type, text string, seed uint64) (wrong string, ok bool) {
 	vs, pruned := visits{}, false
 	rules := conformance.Profile()
 	rules.MaxProcessed = 1000 // the log is slow
-	v, err := verifier.Verify(p, verifier.Options{Profile: rules, Log: func(line string) {
+	v, err := verifier.Verify(p, verifier.Options{Profile: rules, LogLevel: verifier.LogInsns | verifier.LogStates, Log: func(line string) {
 		pruned = pruned || strings.HasSuffix(line, ": safe")
 		vs.add(line)
 	}})

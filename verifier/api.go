@@ -13,7 +13,8 @@ type Options struct {
 	// BTF are the types of the kernel. Without them its objects can be passed on, but not looked into, and of struct bpf_map
 	// only the first members are known.
 	BTF *btf.Types
-	// Log receives the verifier's walk, a line a call, in the kernel's format; nil is faster.
+	// Log receives the verifier's log, a line a call without the newline, in the kernel's format; nil is faster. Addresses
+	// in the kernel are 0 in it.
 	Log func(line string)
 	// LogLevel says what Log receives; 0 is LogBranches.
 	LogLevel LogLevel
@@ -26,9 +27,13 @@ type LogLevel uint8
 
 // The log levels.
 const (
-	LogBranches LogLevel = 1 << iota // what the walk did
-	LogInsns                         // … and the state at each instruction
-	LogStats                         // what it cost
+	LogBranches LogLevel = 1 << iota // the path to the error; of paths that ended well nothing stays
+	LogInsns                         // all paths, the whole state where one is taken up, and what becomes precise
+	LogStats                         // time, and the depth of the stack
+
+	// LogStates has before every instruction a line with the whole state, instead of what changed behind it. The kernel has
+	// no such level.
+	LogStates LogLevel = 1 << 7
 )
 
 // Verified is the proof that a program may run: only Verify makes one.

@@ -42,6 +42,8 @@ func (v *verifier) enter(in *insn) *Error {
 		f.regs[i] = caller.regs[i]
 	}
 	clearScratched(caller)
+	v.log.states(v, "caller", v.cur.depth-1, "callee", v.cur.depth)
+	v.log.touchAll()
 	v.pc = int(in.target)
 	return nil
 }
@@ -168,6 +170,12 @@ func (v *verifier) leave() *Error {
 	fn := &v.subs[callee.fn]
 	moves := fn.reachesTail || fn.global && fn.movesPacket
 	callsite, callback := int(callee.callsite), callee.callback
+	next := callsite
+	if !callback {
+		caller.regs[0] = r0
+		next++
+	}
+	v.log.returning(v, next)
 	v.pool.putFrame(callee)
 	st.frames[st.depth] = nil
 	st.depth--
@@ -175,11 +183,10 @@ func (v *verifier) leave() *Error {
 		v.callbackReturned(callsite)
 		return nil
 	}
-	caller.regs[0] = r0
 	if moves {
 		v.forgetPackets()
 	}
-	v.pc = callsite + 1
+	v.pc = next
 	return nil
 }
 

@@ -231,7 +231,7 @@ func (x *explainer) otherNullChecks(r *reg, since int32) {
 		other := x.t.value(p, step).reg
 		switch {
 		case other.null() && other.id != r.id:
-			x.cause(step, "this compares another pointer with NULL: R%d, %s", in.dst, other.String())
+			x.cause(step, "this compares another pointer with NULL: R%d, %s", in.dst, x.v.regText(&other))
 		case other.isPtr() && other.id == r.id && in.width == 32:
 			x.cause(step, "this compares only the low 32 bits of the pointer")
 		}
@@ -308,7 +308,7 @@ func (x *explainer) invalidated(n uint8, was *reg, e *event) {
 		x.e.Reason = fmt.Sprintf("R%d was %s until %s at %s released it", n, x.kind(was), name, at)
 		x.e.Hint = fmt.Sprintf("use it before %s, or take another reference", at)
 	}
-	x.cause(e.step, "this makes the pointer invalid; it was %s", was.String())
+	x.cause(e.step, "this makes the pointer invalid; it was %s", x.v.regText(was))
 }
 
 // lostByALU explains arithmetic that left a number.

@@ -131,7 +131,7 @@ func (x *explainer) packetCheck(c *packetCheck, r *reg, need int64, moved int32)
 			x.e.Reason += fmt.Sprintf("; the check at %s came before the pointer was moved at %s", at, x.where(moved))
 		}
 	case c.pkt.id != r.id:
-		x.cause(c.step, "this check is of another pointer: R%d=%s", c.n, c.pkt.String())
+		x.cause(c.step, "this check is of another pointer: R%d=%s", c.n, x.v.regText(&c.pkt))
 		if short {
 			x.e.Reason += fmt.Sprintf("; the check at %s is of another pointer", at)
 		}
@@ -242,7 +242,7 @@ func (x *explainer) offsetStory(p place) {
 			ptr, num = num, ptr
 		}
 		if n := x.t.value(num, e.step).reg; in.useSrc && n.typ == scalar && !n.isConst() {
-			x.cause(e.step, "this adds %s=%s to the pointer", num.name(), n.String())
+			x.cause(e.step, "this adds %s=%s to the pointer", num.name(), x.v.regText(&n))
 			x.numberStory(num, e.step)
 			return
 		}

@@ -80,10 +80,10 @@ func (x *explainer) loopOperands(step int32) string {
 	in := x.insn(step)
 	depth := x.t.steps[step].depth
 	dst := x.t.value(place{depth, in.dst}, step).reg
-	text := fmt.Sprintf("R%d=%s", in.dst, dst.String())
+	text := fmt.Sprintf("R%d=%s", in.dst, x.v.regText(&dst))
 	if in.useSrc {
 		src := x.t.value(place{depth, in.src}, step).reg
-		text += fmt.Sprintf(" R%d=%s", in.src, src.String())
+		text += fmt.Sprintf(" R%d=%s", in.src, x.v.regText(&src))
 	}
 	return text
 }

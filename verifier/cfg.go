@@ -27,6 +27,7 @@ func (v *verifier) checkForm() *Error {
 	}
 	v.findEffects()
 	v.liveRegs()
+	v.log.liveRegs(v)
 	return nil
 }
 
@@ -64,6 +65,7 @@ func (v *verifier) findSubprogs() *Error {
 		}
 		v.subOf[pc] = int32(len(v.subs) - 1)
 	}
+	v.log.functions(v)
 	for _, f := range v.prog.Funcs {
 		if f.Start > 0 && f.Start < n && starts[f.Start] {
 			v.subs[v.subOf[f.Start]].global = f.Global
@@ -421,6 +423,8 @@ func (v *verifier) useDef(pc int) (use, def asm.RegSet) {
 		return use, scratched
 	case asm.ClassExit:
 		return 1, 0
+	case asm.ClassAbs, asm.ClassInd: // the kernel does not look closer
+		return 1<<asm.NumRegs - 1, 0
 	}
 	raw := v.prog.Insns[pc]
 	return asm.Reads(raw), asm.Writes(raw)

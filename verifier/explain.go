@@ -234,10 +234,10 @@ func (x *explainer) describeState() {
 	frame := -1
 	for _, p := range x.shown {
 		val := x.t.value(p, x.t.end())
-		text := val.reg.String()
+		text := x.v.regText(&val.reg)
 		switch {
 		case p.isSlot():
-			text = val.String()
+			text = x.v.slotText(&val)
 		case val.reg.typ == notInit:
 			text = "?"
 		}
@@ -288,9 +288,9 @@ func (x *explainer) whyBranch(step int32) string {
 	if x.v.decideBranch(in, asm.Cond(in.op), &dst, &src) == unknown {
 		return ""
 	}
-	why := fmt.Sprintf("always: R%d=%s", in.dst, dst.String())
+	why := fmt.Sprintf("always: R%d=%s", in.dst, x.v.regText(&dst))
 	if in.useSrc {
-		why += fmt.Sprintf(" R%d=%s", in.src, src.String())
+		why += fmt.Sprintf(" R%d=%s", in.src, x.v.regText(&src))
 	}
 	return why
 }

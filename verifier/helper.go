@@ -121,6 +121,7 @@ func (v *verifier) fillRaw() *Error {
 	for i := range int(c.rawSize) {
 		off := base + i
 		s := &f.stack[slotOf(off)]
+		v.log.touchSlot(slotOf(off))
 		if !v.profile.PointerLeaks && s.spilled() && !s.spilledScalar() {
 			return v.fail(StackAccess, "attempt to corrupt spilled pointer on stack")
 		}

@@ -5,15 +5,21 @@ package verifier
 type step struct {
 	prev  uint32 // index of the step before, 0 none
 	pc    uint32
-	stack uint32 // stack slot that the instruction spilled to or filled from: stackStep
+	stack uint32 // stack slot that the instruction spilled to or filled from: stackStep; srcIsStack, dstIsStack
 	links uint32 // index of the set of scalars that the branch narrowed together, 0 none
 }
+
+// Flags of a branch in step.stack: an operand points to the stack, so it is no number that could matter.
+const (
+	srcIsStack = 1 << 29
+	dstIsStack = 1 << 30
+)
 
 // stackStep packs a frame and a slot, not 0.
 func stackStep(frame uint8, slot int) uint32 { return 1<<31 | uint32(frame)<<8 | uint32(slot) }
 
 func (s *step) slot() (frame uint8, slot int, ok bool) {
-	return uint8(s.stack >> 8), int(s.stack & 0xff), s.stack != 0
+	return uint8(s.stack >> 8), int(s.stack & 0xff), s.stack>>31 != 0
 }
 
 const stepChunk = 512

@@ -35,6 +35,7 @@ func (v *verifier) stepBranch(in *insn) *Error {
 		if in.useSrc && src.typ == scalar {
 			v.markPrecise(in.src)
 		}
+		v.log.branched(v)
 		if v.mitigations != nil {
 			if err := v.mispredict(in, o); err != nil {
 				return err
@@ -56,6 +57,7 @@ func (v *verifier) stepBranch(in *insn) *Error {
 	if leak {
 		return v.fail(PointerLeak, "R%d pointer comparison prohibited", in.dst)
 	}
+	v.log.branched(v)
 	v.pc++
 	return nil
 }

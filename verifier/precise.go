@@ -36,6 +36,8 @@ func (b *backtracker) empty() bool {
 	return true
 }
 
+const framePointer = 10
+
 // markPrecise notes that the value of register n, before the current instruction, is relied on.
 func (v *verifier) markPrecise(n uint8) {
 	if v.regs()[n].typ != scalar {
@@ -56,28 +58,37 @@ func (v *verifier) markPreciseSlot(frame, slot int) {
 // inheritPrecision notes that what was relied on after the kept state old is relied on after the current one too.
 func (v *verifier) inheritPrecision(old *state) {
 	v.back = backtracker{depth: v.cur.depth}
-	for i := 0; i <= old.depth; i++ {
+	b := &v.back
+	for i := old.depth; i >= 0; i-- {
 		f := old.frames[i]
 		for n := range f.regs[:10] {
 			if r := &f.regs[n]; r.precise && r.typ == scalar {
-				v.back.regs[i] |= 1 << n
+				b.regs[i] |= 1 << n
 			}
 		}
 		for k := range f.stack {
 			if s := &f.stack[k]; s.spilledScalar() && s.reg.precise {
-				v.back.slots[i] |= 1 << k
+				b.slots[i] |= 1 << k
 			}
 		}
+		v.log.propagating(i, uint16(b.regs[i]), b.slots[i])
 	}
 	v.backtrack(false)
 }
 
 // backtrack follows the path backward until nothing is left to mark. The current instruction, when it is on the path
-// already, has not changed anything yet: skip it.
+// already, has not changed anything yet: skip it (kernel: __mark_chain_precision).
 func (v *verifier) backtrack(skip bool) {
 	b := &v.back
-	st, h, next := v.cur, v.cur.hist, v.pc
-	for !b.empty() {
+	if b.empty() {
+		return
+	}
+	st, h, last, next := v.cur, v.cur.hist, v.pc, -1
+	for {
+		v.log.backFrom(v, b, st, last, next)
+		if next < 0 {
+			next = v.pc
+		}
 		for h != st.histBase {
 			s := v.steps.at(h)
 			if !skip {
@@ -94,18 +105,24 @@ func (v *verifier) backtrack(skip bool) {
 			h = s.prev
 		}
 		if st = st.parent; st == nil {
+			v.allPrecise()
 			return
 		}
-		b.markIn(st)
+		v.markIn(st)
+		if b.empty() {
+			return
+		}
+		last, next = int(v.steps.at(h).pc), st.pc
 	}
 }
 
 // markIn marks in a kept state what matters, and drops what was marked before or is no scalar.
-func (b *backtracker) markIn(st *state) {
+func (v *verifier) markIn(st *state) {
+	b := &v.back
 	if b.depth > st.depth {
 		b.depth = st.depth
 	}
-	for i := 0; i <= b.depth; i++ {
+	for i := b.depth; i >= 0; i-- {
 		f := st.frames[i]
 		for m := b.regs[i]; m != 0; m &= m - 1 {
 			n := bits.TrailingZeros16(uint16(m))
@@ -123,18 +140,30 @@ func (b *backtracker) markIn(st *state) {
 				f.stack[k].reg.precise = true
 			}
 		}
+		v.log.marked(v, b, st, i)
 	}
 }
 
-// allPrecise gives up following values: every scalar of every kept state on the path matters.
+// allPrecise gives up following values: every scalar of every kept state on the path matters (kernel:
+// mark_all_scalars_precise).
 func (v *verifier) allPrecise() {
+	v.log.giveUp(v)
 	for st := v.cur.parent; st != nil && !st.allPrecise; st = st.parent {
 		st.allPrecise = true
-		st.eachReg(func(r *reg) {
-			if r.typ == scalar {
-				r.precise = true
+		for i, f := range st.frames[:st.depth+1] {
+			for n := range f.regs[:10] {
+				if r := &f.regs[n]; r.typ == scalar && !r.precise {
+					r.precise = true
+					v.log.forced(i, 'r', n)
+				}
 			}
-		})
+			for k := range f.stack {
+				if s := &f.stack[k]; s.spilledScalar() && !s.reg.precise {
+					s.reg.precise = true
+					v.log.forced(i, 'f', k)
+				}
+			}
+		}
 	}
 }
 
@@ -143,6 +172,7 @@ func (v *verifier) allPrecise() {
 func (v *verifier) backStep(s *step, next int) bool {
 	b := &v.back
 	in := &v.insns[s.pc]
+	v.log.backOver(v, b, int(s.pc))
 	if s.links != 0 {
 		b.join(&v.links[s.links])
 	}
@@ -154,7 +184,7 @@ func (v *verifier) backStep(s *step, next int) bool {
 		if asm.ALUOp(in.op) == asm.Mov {
 			b.clear(in.dst)
 		}
-		if in.useSrc {
+		if in.useSrc && in.src != framePointer {
 			b.set(in.src)
 		}
 	case asm.ClassMovsx:
@@ -165,7 +195,7 @@ func (v *verifier) backStep(s *step, next int) bool {
 	case asm.ClassImm64:
 		b.clear(in.dst)
 	case asm.ClassAbs, asm.ClassInd:
-		b.clear(0)
+		return !b.has(0)
 	case asm.ClassLoad, asm.ClassLoadAcq:
 		b.load(in.dst, s)
 	case asm.ClassAtomic:
@@ -181,8 +211,12 @@ func (v *verifier) backStep(s *step, next int) bool {
 		return b.store(in, s)
 	case asm.ClassBranch:
 		if in.useSrc && (b.has(in.dst) || b.has(in.src)) {
-			b.set(in.dst)
-			b.set(in.src)
+			if s.stack&srcIsStack == 0 {
+				b.set(in.src)
+			}
+			if s.stack&dstIsStack == 0 {
+				b.set(in.dst)
+			}
 		}
 		if s.links != 0 {
 			b.join(&v.links[s.links])

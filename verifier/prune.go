@@ -134,7 +134,8 @@ func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
 	if old.depth == cur.depth && old.mayGotoDepth == cur.mayGotoDepth &&
 		sameRegs(old.top(), cur.top()) && v.equal(old, cur, exact) {
 		e := v.fail(InfiniteLoop, "infinite loop detected at insn %d", v.pc)
-		e.State = fmt.Sprintf("cur state: %s\nold state: %s", cur, old)
+		e.State = fmt.Sprintf("cur state: %s\nold state: %s", v.stateText(cur), v.stateText(old))
+		v.log.endless(v, e.Kernel, old)
 		return false, e
 	}
 	return false, nil

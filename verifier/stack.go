@@ -69,7 +69,7 @@ func (v *verifier) checkStackRange(n uint8, r *reg, insnOff, size int64, what st
 func (v *verifier) growStack(f *frame, off int) {
 	f.grow(off)
 	if s := &v.subs[f.fn]; -off > s.stack {
-		s.stack = -off
+		s.stack = (slotOf(off) + 1) * slotSize
 	}
 }
 
@@ -77,6 +77,7 @@ func (v *verifier) growStack(f *frame, off int) {
 func (v *verifier) storeStack(f *frame, fr uint8, off int, a *access) *Error {
 	i := slotOf(off)
 	s := &f.stack[i]
+	v.log.touchSlot(i)
 	var val *reg
 	if a.value != noValue {
 		val = &v.regs()[a.value]
@@ -158,6 +159,7 @@ func (v *verifier) storeStackVar(f *frame, r *reg, a *access) *Error {
 	usedZero := false
 	for off := lo; off < hi; off++ {
 		s := &f.stack[slotOf(off)]
+		v.log.touchSlot(slotOf(off))
 		k := f.byteAt(off)
 		if *k == stackInvalid && !v.profile.UninitStack {
 			return v.fail(StackAccess, "uninit stack in range of var-offset write prohibited for !root; invalid size")
@@ -183,6 +185,7 @@ func (v *verifier) storeStackVar(f *frame, r *reg, a *access) *Error {
 func (v *verifier) loadStack(f *frame, fr uint8, off int, a *access) *Error {
 	i := slotOf(off)
 	s := &f.stack[i]
+	v.log.touchSlot(i)
 	if s.spilled() && s.spillSize() == slotSize && a.size == slotSize {
 		v.readSlot(fr, i)
 		if a.value == noValue {
@@ -244,6 +247,7 @@ func (v *verifier) loadStackVar(f *frame, r *reg, a *access) *Error {
 	}
 	lo, hi := int(r.smin)+int(r.off)+int(a.off), int(r.smax)+int(r.off)+int(a.off)+a.size
 	for off := lo; off < hi; off++ {
+		v.log.touchSlot(slotOf(off))
 		if *f.byteAt(off) != stackZero {
 			v.regs()[a.value] = unknownReg()
 			return nil

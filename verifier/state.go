@@ -1,8 +1,6 @@
 package verifier
 
 import (
-	"fmt"
-	"strings"
 	"sync"
 )
 
@@ -253,49 +251,4 @@ func (p *pool) put(s *state) {
 	}
 	s.parent = nil
 	p.states = append(p.states, s)
-}
-
-// String is the kernel's notation of the running frame (print_verifier_state).
-func (s *state) String() string {
-	f := s.top()
-	var out []string
-	if s.depth > 0 {
-		out = append(out, fmt.Sprintf("frame%d:", s.depth))
-	}
-	for i := range f.regs {
-		if f.regs[i].typ != notInit {
-			out = append(out, fmt.Sprintf("R%d=%s", i, f.regs[i].String()))
-		}
-	}
-	for i := range f.stack {
-		if t := f.stack[i].String(); t != "" {
-			out = append(out, fmt.Sprintf("fp%d=%s", -(i+1)*slotSize, t))
-		}
-	}
-	if len(s.refs) > 0 {
-		var ids []string
-		for _, r := range s.refs {
-			ids = append(ids, fmt.Sprint(r.id))
-		}
-		out = append(out, "refs="+strings.Join(ids, ","))
-	}
-	return strings.Join(out, " ")
-}
-
-func (s *slot) String() string {
-	var b [slotSize]byte
-	seen := false
-	for i, k := range s.bytes {
-		b[slotSize-1-i] = "?rm0"[k]
-		seen = seen || k != stackInvalid
-	}
-	switch {
-	case !seen:
-		return ""
-	case s.spillSize() == slotSize:
-		return s.reg.String()
-	case s.spilled():
-		return strings.TrimRight(string(b[:slotSize-s.spillSize()]), "?") + s.reg.String()
-	}
-	return string(b[:])
 }

@@ -1,11 +1,6 @@
 package verifier
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
-	"time"
-
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
@@ -19,7 +14,7 @@ type verifier struct {
 	profile *Profile
 	row     *prog.TypeRow
 	attach  prog.Attach
-	log     func(string)
+	log     *logger // nil when nobody reads it
 
 	givenBTF  *btf.Types // nil when the caller has none
 	kernel    *btf.Types // see kernelTypes
@@ -33,6 +28,7 @@ type verifier struct {
 
 	cur     *state
 	pc      int
+	entry   int // where the walk began
 	pending []branch
 	links   []link
 	ids     idMap
@@ -57,27 +53,27 @@ type verifier struct {
 
 // branch is the other way of a branch that was not walked yet.
 type branch struct {
-	st *state
-	pc int
+	st     *state
+	pc     int
+	from   int // the branch
+	logged int // end of the log then
 }
 
 // Verify proves p safe to run under the profile's rules, or says why it can't. The error is an *Error. It always ends:
 // work is bounded by the profile's limits.
 func Verify(p *prog.Program, o Options) (*Verified, error) {
 	v := newVerifier(p, &o)
-	if o.LogLevel != LogStats {
-		v.log = o.Log
+	if o.Log != nil {
+		v.log = newLogger(&o)
 	}
-	start := time.Now()
 	err := v.run()
 	v.report(o.Heat)
-	took := time.Since(start)
 	if err != nil {
 		err = v.explain(&o, err)
 	}
 	v.recycle()
-	if o.Log != nil {
-		v.logEnd(&o, err, took)
+	if v.log != nil {
+		v.log.end(v, err)
 	}
 	if err != nil {
 		err.Stats = v.stats
@@ -253,30 +249,6 @@ func (v *verifier) report(heat bool) {
 			v.stats.Heat[i] = Heat{Visits: int(v.insns[i].visits), States: int(v.insns[i].states)}
 		}
 	}
-}
-
-// logEnd writes the last lines of a log: why it failed, if it did, and what it cost (kernel: print_verification_stats).
-func (v *verifier) logEnd(o *Options, err *Error, took time.Duration) {
-	if err != nil {
-		for line := range strings.Lines(err.Kernel) {
-			o.Log(strings.TrimSuffix(line, "\n"))
-		}
-	}
-	s := &v.stats
-	if o.LogLevel&LogStats != 0 {
-		o.Log(fmt.Sprintf("verification time %d usec", took.Microseconds()))
-		o.Log("stack depth " + joinInts(s.StackDepth, "+"))
-	}
-	o.Log(fmt.Sprintf("processed %d insns (limit %d) max_states_per_insn %d total_states %d peak_states %d mark_read 0",
-		s.Processed, v.profile.MaxProcessed, s.MaxStatesPerInsn, s.States, s.PeakStates))
-}
-
-func joinInts(all []int, sep string) string {
-	text := make([]string, len(all))
-	for i, n := range all {
-		text[i] = strconv.Itoa(n)
-	}
-	return strings.Join(text, sep)
 }
 
 // newID gives out an id that no register has.

@@ -1,16 +1,14 @@
 package verifier
 
 import (
-	"fmt"
-
 	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/prog"
 )
 
 // walk explores every path of the program, one at a time, depth first (kernel: do_check).
 func (v *verifier) walk() *Error {
 	first := &state{branches: 1}
 	first.frames[0] = v.pool.newFrame(0, -1)
+	v.log.touchAll()
 	v.cur = first
 	regs := &first.frames[0].regs
 	regs[1] = ptrReg(ptrCtx)
@@ -41,8 +39,8 @@ func (v *verifier) visit() (done bool, err *Error) {
 	v.countEntry()
 	if in.prune {
 		if pruned, err := v.pruned(in); pruned || err != nil {
-			if v.log != nil && pruned {
-				v.log(fmt.Sprintf("from %d to %d: safe", v.lastPC(), v.pc))
+			if pruned && v.log != nil {
+				v.log.safe(v)
 			}
 			return pruned, err
 		}
@@ -50,8 +48,8 @@ func (v *verifier) visit() (done bool, err *Error) {
 	if v.cur.length-v.cur.lengthBase >= maxBack {
 		v.checkpoint(-1)
 	}
-	if v.log != nil {
-		v.logInsn()
+	if v.log.paths() {
+		v.log.insn(v)
 	}
 	v.cur.hist = v.steps.add(v.cur.hist, v.pc)
 	if v.trace != nil {
@@ -134,7 +132,7 @@ func (v *verifier) push(pc int) (*state, *Error) {
 	if st.parent != nil {
 		st.parent.branches++
 	}
-	v.pending = append(v.pending, branch{st, pc})
+	v.pending = append(v.pending, branch{st, pc, v.pc, v.log.pos()})
 	return st, nil
 }
 
@@ -157,31 +155,9 @@ func (v *verifier) nextPath() bool {
 	b := v.pending[n-1]
 	v.pending = v.pending[:n-1]
 	v.cur, v.pc = b.st, b.pc
+	v.log.next(b.logged, b.from)
 	return true
 }
-
-// lastPC is the instruction that the path came from.
-func (v *verifier) lastPC() int {
-	if v.cur.hist == 0 {
-		return 0
-	}
-	return int(v.steps.at(v.cur.hist).pc)
-}
-
-// logInsn writes an instruction and the state before it.
-func (v *verifier) logInsn() {
-	in := v.prog.Insns[v.pc]
-	var next *asm.Insn
-	if v.pc+1 < len(v.prog.Insns) {
-		next = &v.prog.Insns[v.pc+1]
-	}
-	if l := v.prog.LineAt(v.pc); l != nil && l.PC == v.pc {
-		v.log("; " + lineText(l))
-	}
-	v.log(fmt.Sprintf("%d: (%02x) %s ; %s", v.pc, in.Op, asm.Format(in, next), v.cur.String()))
-}
-
-func lineText(l *prog.Line) string { return fmt.Sprintf("%s @ %s:%d", l.Text, l.File, l.Line) }
 
 // regs of the running frame.
 func (v *verifier) regs() *[11]reg { return &v.cur.top().regs }

@@ -112,12 +112,10 @@ func kernelVisits(p *prog.Program, log []string) (all []visit) {
 
 func ourVisits(log []string) (all []visit) {
 	for _, l := range log {
-		if m := logInsn.FindStringSubmatch(l); m != nil {
+		if m := logState.FindStringSubmatch(l); m != nil && !strings.HasPrefix(l, "from") {
 			pc, _ := strconv.Atoi(m[1])
 			s := state{map[string]string{}, map[string]string{}}
-			if i := strings.Index(m[2], " ; "); i >= 0 {
-				s.read(m[2][i:])
-			}
+			s.read(m[2])
 			all = append(all, visit{pc, s.text})
 		}
 	}
@@ -132,7 +130,8 @@ func (r *referee) rangesDiffer(text string) (string, error) {
 	}
 	theirs := kernelVisits(p, kernel.Walk(p, r.maps))
 	var log []string
-	_, refusal := verifier.Verify(p, verifier.Options{Log: func(l string) { log = append(log, l) }})
+	_, refusal := verifier.Verify(p, verifier.Options{LogLevel: verifier.LogInsns | verifier.LogStates,
+		Log: func(l string) { log = append(log, l) }})
 	ours := ourVisits(log)
 	for i := range min(len(ours), len(theirs)) {
 		a, b := ours[i], theirs[i]
