@@ -104,7 +104,7 @@ func (v *verifier) stepMov(in *insn) *Error {
 		}
 	case in.class == asm.ClassALU: // 32 bits: the same value when nothing is cut off
 		v.copyScalar(dst, src, src.umax <= math.MaxUint32)
-		dst.zext32()
+		v.profile.zext(&dst.bounds)
 	default:
 		v.copyScalar(dst, src, src.umax < 1<<(in.size*8-1))
 		if in.width == 64 {
@@ -130,7 +130,7 @@ func (v *verifier) copyScalar(dst, src *reg, same bool) {
 // link gives a scalar that is about to be copied an id, so that what is learnt of one copy holds for all
 // (kernel: assign_scalar_id_before_mov).
 func (v *verifier) link(r *reg) {
-	if r.typ != scalar {
+	if r.typ != scalar || !v.profile.LinkedCopies {
 		return
 	}
 	if r.flags&(linkedAdd|linkedAdd32) != 0 {
@@ -183,14 +183,11 @@ func (v *verifier) adjust(in *insn, op asm.ALUOp, dst *reg) *Error {
 			return err
 		}
 	}
-	if op == asm.Mul && !v.profile.MulBounds {
-		dst.narrowMul(&src.bounds)
-	}
 	if err := v.noteScalars(in, op); err != nil {
 		return err
 	}
 	sum := v.keepsLink(in, op, dst, src)
-	aluScalar(&dst.bounds, op, &src.bounds, in.width)
+	v.profile.alu(&dst.bounds, op, &src.bounds, in.width)
 	if !sum {
 		dst.unlink()
 	}
@@ -304,7 +301,7 @@ func (v *verifier) adjustPtr(in *insn, op asm.ALUOp, n uint8, ptr, off *reg) *Er
 	if err := v.checkSaneOffset(ptr, ptr.typ); err != nil {
 		return err
 	}
-	ptr.sync()
+	v.profile.syncNumber(&ptr.bounds)
 	if v.mitigations != nil {
 		return v.closeWindow(in, op, ptr, w)
 	}
@@ -328,6 +325,9 @@ func (v *verifier) addPtr(ptr, off *reg, known bool) {
 		}
 	}
 	ptr.unbound32()
+	if !v.profile.WrapSums {
+		ptr.narrowSum(asm.Add, &off.bounds)
+	}
 	ptr.add64(&off.bounds)
 	ptr.tn = ptr.tn.Add(off.tn)
 	if ptr.isPacket() {
@@ -347,6 +347,9 @@ func (v *verifier) subPtr(ptr, off *reg, known bool) {
 		}
 	}
 	ptr.unbound32()
+	if !v.profile.WrapSums {
+		ptr.narrowSum(asm.Sub, &off.bounds)
+	}
 	ptr.sub64(&off.bounds)
 	ptr.tn = ptr.tn.Sub(off.tn)
 	if ptr.isPacket() {

@@ -88,6 +88,14 @@ func (b *bounds) sync() {
 
 // rangesFromBits narrows the ranges to what the known bits allow (kernel: __update_reg_bounds).
 func (b *bounds) rangesFromBits() {
+	b.clampToBits()
+	if mask := b.tn.Mask; mask&(mask+1) != 0 || b.umin >= b.umax { // else the bits are a range, and more than one value of it is left
+		b.single()
+	}
+}
+
+// clampToBits moves the ends of the ranges to what the known bits allow.
+func (b *bounds) clampToBits() {
 	lo, mask := b.tn.Value, b.tn.Mask
 	const sign64, sign32 = uint64(1) << 63, uint32(1) << 31
 	lo32, mask32 := uint32(lo), uint32(mask)
@@ -97,9 +105,6 @@ func (b *bounds) rangesFromBits() {
 	b.umin, b.umax = max(b.umin, lo), min(b.umax, lo|mask)
 	b.smin = max(b.smin, int64(lo|mask&sign64))
 	b.smax = min(b.smax, int64(lo|mask&^sign64))
-	if mask&(mask+1) != 0 || b.umin >= b.umax { // else the bits are a range, and more than one value of it is left
-		b.single()
-	}
 }
 
 // single makes b the one value that is in the unsigned range and has the known bits, when there is one. With bounds that
@@ -234,6 +239,15 @@ func (b *bounds) truncate(size uint8) {
 	if size >= 8 {
 		return
 	}
+	b.cutBits(size)
+	if size < 4 {
+		b.unbound32()
+	}
+	b.sync()
+}
+
+// cutBits keeps the low size bytes (1, 2, 4) in the bits and in the 64-bit ranges.
+func (b *bounds) cutBits(size uint8) {
 	low := uint64(1)<<(size*8) - 1
 	b.tn = b.tn.Cast(size)
 	if b.umin&^low == b.umax&^low {
@@ -242,10 +256,6 @@ func (b *bounds) truncate(size uint8) {
 		b.umin, b.umax = 0, low
 	}
 	b.smin, b.smax = int64(b.umin), int64(b.umax)
-	if size < 4 {
-		b.unbound32()
-	}
-	b.sync()
 }
 
 // signExtend makes the low size bytes (1, 2, 4) the whole value, with sign (kernel: coerce_reg_to_size_sx). Known bits are

@@ -86,7 +86,7 @@ func (v *verifier) checkSubprogs() *Error {
 					s.tailCall = true
 				}
 			case asm.ClassAbs, asm.ClassInd:
-				if i > 0 {
+				if i > 0 && v.profile.PacketLoadsMix {
 					return v.failAt(pc, LegacyLoad, "LD_ABS is not allowed in subprogs without BTF")
 				}
 			case asm.ClassJump, asm.ClassBranch, asm.ClassMayGoto:

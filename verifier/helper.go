@@ -160,6 +160,9 @@ func (v *verifier) special(id int32) *Error {
 	regs := v.regs()
 	switch id {
 	case helperTailCall:
+		if len(v.subs) > 1 && !v.profile.TailCallsMix {
+			return v.fail(MapHelper, "tail_calls are not allowed in programs with bpf-to-bpf calls")
+		}
 		if v.mitigations != nil {
 			v.noteTailCall(v.call.mapAux)
 		}
@@ -213,7 +216,7 @@ func (v *verifier) setReturn(id int32) *Error {
 	switch c.row.Ret.Base() {
 	case helpers.RetInteger:
 		*r0 = unknownReg()
-		c.refineReturn(id, r0)
+		c.refineReturn(v.profile, id, r0)
 		return nil
 	case helpers.RetVoid:
 		return nil
@@ -269,7 +272,7 @@ func (c *callInfo) acquires(id int32) bool {
 }
 
 // refineReturn narrows R0 of helpers whose result is bounded (kernel: do_refine_retval_range).
-func (c *callInfo) refineReturn(id int32, r0 *reg) {
+func (c *callInfo) refineReturn(p *Profile, id int32, r0 *reg) {
 	lo, hi := int64(0), int64(0)
 	switch id {
 	case helperSMPProcessor:
@@ -280,7 +283,7 @@ func (c *callInfo) refineReturn(id int32, r0 *reg) {
 		return
 	}
 	r0.smin, r0.smin32, r0.smax, r0.smax32 = lo, int32(lo), hi, int32(hi)
-	r0.sync()
+	p.syncNumber(&r0.bounds)
 }
 
 // checkArg checks argument i, from 0 (kernel: check_func_arg).
@@ -560,6 +563,9 @@ func (v *verifier) checkStackMem(a memArg, r *reg) *Error {
 	}
 	if !r.isConst() && !v.profile.PointerLeaks {
 		return v.fail(StackAccess, "R%d variable stack access prohibited for !root, var_off=%v", a.n, r.tn)
+	}
+	if !r.isConst() && !v.profile.VarStackArgs {
+		return v.fail(StackAccess, "invalid variable stack read R%d var_off=%v", a.n, r.tn)
 	}
 	if a.raw && r.isConst() {
 		v.call.raw, v.call.rawSize = a.n, a.size

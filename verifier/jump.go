@@ -81,6 +81,9 @@ func packetPair(a, b *reg) bool {
 // decideBranch says whether the branch is taken on every run that gets here (kernel: is_branch_taken).
 func (v *verifier) decideBranch(in *insn, cond asm.Cond, dst, src *reg) outcome {
 	if in.useSrc && dst.isPtr() && src.isPtr() && in.width == 64 {
+		if !v.profile.PacketEnds {
+			return unknown
+		}
 		return decidePacket(cond, dst, src)
 	}
 	if dst.isPtr() || src.isPtr() {
@@ -88,7 +91,7 @@ func (v *verifier) decideBranch(in *insn, cond asm.Cond, dst, src *reg) outcome 
 		if !dst.isPtr() {
 			ptr, val = src, dst
 		}
-		if val.typ != scalar || !val.bitsOf(in.width).Equals(0) || !surelyNotNull(ptr) || ptr.typ == ptrMap && !v.profile.MapNotNull {
+		if val.typ != scalar || !val.bitsOf(in.width).Equals(0) || !v.profile.NullBranches || !surelyNotNull(ptr) || ptr.typ == ptrMap && !v.profile.MapNotNull {
 			return unknown
 		}
 		if in.width == 32 && !ptr.isBase() {
@@ -102,10 +105,7 @@ func (v *verifier) decideBranch(in *insn, cond asm.Cond, dst, src *reg) outcome 
 		}
 		return unknown
 	}
-	if !v.profile.RegBounds && !src.bitsOf(in.width).IsConst() {
-		return unknown
-	}
-	return decide(cond, in.width, &dst.bounds, &src.bounds)
+	return v.profile.decideNumbers(cond, in.width, &dst.bounds, &src.bounds)
 }
 
 // narrows reports whether a comparison of two numbers tells something of them. Before 6.8 that of two unknown ones did
@@ -168,17 +168,17 @@ func (v *verifier) split(in *insn, cond asm.Cond, other *state, links *link) {
 	switch {
 	case in.useSrc && dst.typ == scalar && src.typ == scalar:
 		if v.narrows(in, cond, false, dst, src) {
-			narrow(v.cur, cond, false, in, dst, src, links)
+			v.narrow(v.cur, cond, false, in, dst, src, links)
 		}
 		if v.narrows(in, cond, true, odst, osrc) {
-			narrow(other, cond, true, in, odst, osrc, links)
+			v.narrow(other, cond, true, in, odst, osrc, links)
 		}
 	case in.useSrc:
 		v.splitPointers(in, cond, other, dst, src)
 	case dst.typ == scalar:
 		imm, oimm := constReg(in.imm), constReg(in.imm)
-		narrow(v.cur, cond, false, in, dst, &imm, links)
-		narrow(other, cond, true, in, odst, &oimm, links)
+		v.narrow(v.cur, cond, false, in, dst, &imm, links)
+		v.narrow(other, cond, true, in, odst, &oimm, links)
 	case in.imm == 0 && in.width == 64 && (cond == asm.Jeq || cond == asm.Jne) && dst.null():
 		v.markNull(v.cur, *dst, cond == asm.Jne)
 		v.markNull(other, *odst, cond == asm.Jeq)
@@ -186,8 +186,8 @@ func (v *verifier) split(in *insn, cond asm.Cond, other *state, links *link) {
 }
 
 // narrow applies what a comparison says to its operands and to the scalars that are linked to them.
-func narrow(st *state, cond asm.Cond, holds bool, in *insn, dst, src *reg, links *link) {
-	refine(cond, holds, in.width, &dst.bounds, &src.bounds)
+func (v *verifier) narrow(st *state, cond asm.Cond, holds bool, in *insn, dst, src *reg, links *link) {
+	v.profile.narrowNumbers(cond, holds, in.width, &dst.bounds, &src.bounds)
 	if in.useSrc && src.id != 0 {
 		st.syncLinked(src, links)
 	}
@@ -240,6 +240,9 @@ func (v *verifier) splitPointers(in *insn, cond asm.Cond, other *state, dst, src
 		equal := other // where dst == src
 		if cond == asm.Jne {
 			equal = v.cur
+		}
+		if !v.profile.PointerEquals {
+			return
 		}
 		if dst.null() && !src.null() && surelyNotNull(src) && dst.typ != ptrBTF && src.typ != ptrBTF {
 			v.markNull(equal, equal.top().regs[in.dst], false)

@@ -153,7 +153,7 @@ func (v *verifier) access(a *access) *Error {
 			}
 			dst.signExtend(uint8(a.size))
 		default:
-			dst.truncate(uint8(a.size))
+			v.profile.cut(&dst.bounds, uint8(a.size))
 		}
 	}
 	return nil
@@ -443,6 +443,9 @@ func (v *verifier) checkPacketLoadType(pc int) *Error {
 func (v *verifier) stepPacketLoad(in *insn) *Error {
 	if err := v.checkPacketLoadType(v.pc); err != nil {
 		return err
+	}
+	if len(v.subs) > 1 && !v.profile.PacketLoadsMix {
+		return v.fail(LegacyLoad, "BPF_LD_[ABS|IND] instructions cannot be mixed with bpf-to-bpf calls")
 	}
 	if err := v.readReg(6); err != nil {
 		return err

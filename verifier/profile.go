@@ -39,18 +39,39 @@ type Profile struct {
 	StrictAlign bool
 
 	// Rules that releases brought; Rules says which.
-	LinkedAdd     bool // scalars linked by x = y + const (6.12)
-	LinkedSub     bool // also by negative constants, differences and 32-bit sums
-	ForkSigns     bool // and, or of a number that is 0 or -1 are walked for each
-	MapNotNull    bool // a map is not NULL (6.12)
-	ConstKeyMaps  bool // lookup of a constant valid array key is not null (6.15)
-	NarrowSpill   bool // spills of less than 8 bytes are followed (5.16)
-	TruncatedFill bool // fills narrower than the spill, and spilled immediates, are followed too (6.8)
-	RegBounds     bool // comparisons of two unknown registers are decided and narrow both (6.8)
-	MulBounds     bool // products of negative and of wide ranges are followed (6.14)
-	NegBounds     bool // negation keeps bounds (6.18)
-	SwapBits      bool // byte swaps keep known bits
-	SpecBarriers  bool // what is wrong on a mispredicted path asks for a barrier, and is no rejection (6.17)
+	LinkedAdd      bool // scalars linked by x = y + const (6.12)
+	LinkedSub      bool // also by negative constants, differences and 32-bit sums
+	ForkSigns      bool // and, or of a number that is 0 or -1 are walked for each
+	MapNotNull     bool // a map is not NULL (6.12)
+	SpecBarriers   bool // what is wrong on a mispredicted path asks for a barrier, and is no rejection (6.17)
+	ConstKeyMaps   bool // lookup of a constant valid array key is not null (6.15)
+	Precision      bool // numbers that were not relied on may differ between states that are alike (5.3)
+	FuncPrecision  bool // also in programs with functions (5.10)
+	LinkedCopies   bool // copies of a number are linked (5.10)
+	NullBranches   bool // comparisons of a valid pointer with 0 are decided (5.8)
+	PacketEnds     bool // comparisons of a packet pointer with the end are decided by earlier ones (5.10)
+	PointerEquals  bool // a pointer that equals a valid one is not NULL (6.2)
+	VarStackArgs   bool // helpers may get stack at variable offsets (5.2)
+	VarStack       bool // loads and stores of stack may have variable offsets (5.10)
+	TailCallsMix   bool // programs with functions may make tail calls (5.10)
+	PacketLoadsMix bool // programs with functions may have classic packet loads (5.10)
+	NumberSpill    bool // spilled numbers that are not constant are followed (5.10)
+	NarrowSpill    bool // spills of less than 8 bytes are followed (5.10)
+	ImmSpill       bool // so are stored constants (5.10)
+	ZeroSpill      bool // zero is spilled as other numbers are, not as zero bytes (6.8)
+	TruncatedFill  bool // fills narrower than the spill keep bounds (6.9)
+	LinkedSpill    bool // spills are linked to the register (6.9)
+	TestedBits     bool // branches on tested bits are decided and narrow (5.0)
+	Bounds32       bool // numbers have 32-bit ranges (5.7)
+	XorBounds      bool // xor is followed (5.10)
+	EqualRanges    bool // (in)equality is decided by ranges, not only by constants (6.4)
+	DeduceBounds   bool // ranges learn all they can of each other (6.8)
+	UnknownBits    bool // or, xor and products with an unknown operand are followed (6.10)
+	WrapSums       bool // sums and differences of which both ends wrap around are followed (6.17)
+	RegBounds      bool // comparisons of two unknown registers are decided and narrow both (6.8)
+	MulBounds      bool // products of negative and of wide ranges are followed (6.14)
+	NegBounds      bool // negation keeps bounds (6.18)
+	SwapBits       bool // byte swaps keep known bits
 }
 
 // BackEdgeRule says which backward edges the control flow may have.
@@ -69,9 +90,11 @@ var newestKernel = kver.V(6, 18)
 // Newest is the newest kernel known here, 6.18, for a loader with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.
 func Newest() *Profile { return Linux(int(newestKernel.Major), int(newestKernel.Minor)) }
 
-// Linux is the kernel release major.minor for a privileged loader. Releases newer than Newest answer as Newest, under
-// their own name. Deviation: rules of releases before 5.3 are an approximation (their limits and no back edges), and what
-// the feature switches don't say of ranges of numbers is in every profile as in 6.18.
+// Linux is the kernel release major.minor for a privileged loader: the rules of Rules up to it, and the tables of helpers,
+// maps, program types and instructions. A release stands for the newest stable one of its series, as distributions ship
+// them: fixes and what they brought along count from the series that has them. Releases newer than Newest answer as Newest,
+// under their own name. Deviation: a release without a row that differs is one that nobody looked into; docs/kernels.md says
+// which rows were read in sources.
 func Linux(major, minor int) *Profile {
 	p := &Profile{
 		Name:   fmt.Sprintf("linux-%d.%d", major, minor),

@@ -251,7 +251,7 @@ func (v *verifier) covers(old, cur *reg, how likeness) bool {
 		switch {
 		case v.exactScalars:
 			return old.bounds == cur.bounds && old.off == cur.off && v.ids.sameScalar(old.id, cur.id)
-		case !old.precise && how == alike && v.profile.Capable: // without CAP_BPF all are precise
+		case !old.precise && how == alike && v.profile.Capable && !v.allMatter: // without CAP_BPF all are precise
 			return true
 		}
 		return old.off == cur.off && cur.within(&old.bounds) &&

@@ -75,6 +75,9 @@ func TestLowest(t *testing.T) {
 	}{
 		{"any", "r0 = 0\nexit", prog.XDP, "4.19", nil},
 		{"loop", "r6 = 0\nagain:\nr6 += 1\nif r6 < 10 goto again\nr0 = 0\nexit", prog.XDP, "5.4", []string{"bounded loops (5.3)"}},
+		{"int", "r6 = *(u32 *)(r1 + 12)\nif w6 s< 0 goto out\nif w6 s> 7 goto out\n*(u64 *)(r10 - 8) = 0\nr2 = r10\nr2 += -8\n" +
+			"r1 = map[array]\ncall bpf_map_lookup_elem\nif r0 == 0 goto out\nr0 += r6\nr0 = *(u8 *)(r0 + 0)\nout:\nr0 = 0\nexit",
+			prog.XDP, "5.10", []string{"32-bit bounds (5.7)"}},
 		{"ctx field", "r0 = *(u64 *)(r1 + 184)\nr0 = 0\nexit", prog.SchedCLS, "6.1", []string{"ctx field __sk_buff.hwtstamp (5.16)"}},
 		{"two fields", "r0 = *(u64 *)(r1 + 184)\nr0 = *(u8 *)(r1 + 180)\nr0 = 0\nexit", prog.SchedCLS, "6.1",
 			[]string{"ctx field __sk_buff.hwtstamp (5.16)", "ctx field __sk_buff.tstamp_type (5.18)"}},

@@ -29,6 +29,9 @@ func (v *verifier) accessStack(a *access, r *reg) *Error {
 	if !v.profile.PointerLeaks {
 		return v.fail(StackAccess, "R%d variable stack access prohibited for !root, var_off=%v off=%d", a.n, r.tn, r.off)
 	}
+	if !v.profile.VarStack {
+		return v.fail(StackAccess, "variable stack access var_off=%v off=%d size=%d", r.tn, int64(r.off)+int64(a.off), a.size)
+	}
 	if a.write {
 		return v.storeStackVar(f, r, a)
 	}
@@ -94,8 +97,10 @@ func (v *verifier) storeStack(f *frame, fr uint8, off int, a *access) *Error {
 	}
 	switch {
 	case aligned && val != nil && val.typ == scalar && v.profile.Capable:
-		if v.profile.NarrowSpill || a.size == slotSize {
-			v.link(val)
+		if v.profile.spills(val, a.size) {
+			if v.profile.LinkedSpill {
+				v.link(val)
+			}
 			fits := val.width() <= 8*a.size
 			v.spill(s, val, a.size)
 			if !fits {
@@ -104,7 +109,7 @@ func (v *verifier) storeStack(f *frame, fr uint8, off int, a *access) *Error {
 			v.steps.at(v.cur.hist).stack = stackStep(fr, i)
 			return nil
 		}
-	case aligned && a.isImm && v.profile.TruncatedFill && v.profile.Capable:
+	case aligned && a.isImm && v.profile.ImmSpill && (a.imm != 0 || v.profile.ZeroSpill) && v.profile.Capable:
 		c := constReg(a.imm)
 		v.spill(s, &c, a.size)
 		v.steps.at(v.cur.hist).stack = stackStep(fr, i)
@@ -134,6 +139,17 @@ func (v *verifier) storeStack(f *frame, fr uint8, off int, a *access) *Error {
 	return nil
 }
 
+// spills reports whether the release follows a number that is stored in size bytes.
+func (p *Profile) spills(val *reg, size int) bool {
+	switch {
+	case size < slotSize && !p.NarrowSpill, val.isNull() && !p.ZeroSpill:
+		return false
+	case !p.NumberSpill:
+		return val.isConst()
+	}
+	return p.LinkedSpill || !val.unbounded() || !val.tn.IsUnknown()
+}
+
 // spill puts a register into the low size bytes of a slot.
 func (v *verifier) spill(s *slot, val *reg, size int) {
 	s.reg = *val
@@ -141,7 +157,7 @@ func (v *verifier) spill(s *slot, val *reg, size int) {
 		switch {
 		case b < size:
 			s.bytes[b] = stackSpill
-		case s.bytes[b] == stackZero, s.bytes[b] == stackInvalid:
+		case s.bytes[b] == stackZero && v.profile.ZeroSpill, s.bytes[b] == stackInvalid:
 		default:
 			s.bytes[b] = stackMisc
 		}

@@ -41,6 +41,8 @@ type verifier struct {
 	// precision marks are not complete, and states are compared in full.
 	open    bool
 	keptNow int // states kept at this time
+	// allMatter is set when the release compares every number of two states, not only those that were relied on.
+	allMatter bool
 
 	mitigations  []mitigation // against Spectre, by slot; nil when the loader has CAP_PERFMON
 	exactScalars bool         // states are alike only when their scalars are the same: masks depend on them
@@ -104,6 +106,7 @@ func (v *verifier) run() *Error {
 	if err := v.checkForm(); err != nil {
 		return err
 	}
+	v.allMatter = !v.profile.Precision || len(v.subs) > 1 && !v.profile.FuncPrecision
 	v.prepare(len(v.insns))
 	if v.profile.Mitigate {
 		v.mitigations = make([]mitigation, len(v.insns))
