@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/object"
 	"github.com/skepvm/skep/prog"
@@ -43,6 +44,22 @@ func (f *loadFlags) options() (object.Options, error) {
 	}
 	o.Type = t
 	return o, nil
+}
+
+// kernelTypes are the types in the file that --btf names; nil without it.
+func (f *loadFlags) kernelTypes() (*btf.Types, error) {
+	if f.btf == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(f.btf)
+	if err != nil {
+		return nil, err
+	}
+	types, err := btf.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("--btf %s: %w", f.btf, err)
+	}
+	return types, nil
 }
 
 // file is what an object is loaded from, as often as there are engines to try it on.

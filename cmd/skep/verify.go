@@ -13,7 +13,8 @@ import (
 )
 
 type verifyFlags struct {
-	kernel, program, output string
+	kernel, caps            string
+	program, output         string
 	log                     string
 	jobs, heat              int
 	detail                  bool
@@ -34,7 +35,7 @@ separated by commas:
   6.1      those of a release
   lts      the long-term releases from 4.19 on, and the newest; "all" is the same
   dag      the classic rules: no back edges, at most 4096 instructions
-  unpriv   the newest rules for a loader without capabilities
+  unpriv   the newest rules for a loader without capabilities; --caps takes some away
 For several kernels it prints a matrix, and one rejection of each program in full. Several objects without --kernel
 get the matrix too, for information: the newest kernel decides.
 
@@ -52,6 +53,7 @@ others are reported all the same.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.kernel, "kernel", "", "whose rules, separated by commas: newest (the default), lts, dag, unpriv, or a release such as 6.1")
+	fl.StringVar(&f.caps, "caps", "all", "capabilities of the loader: all, none, or some of bpf,perfmon,net_admin,sys_admin")
 	fl.StringVar(&f.program, "prog", "", "only this program")
 	fl.StringVarP(&f.output, "output", "o", "text", "text, json or csv")
 	fl.StringVar(&f.emit, "emit", "", "columns of -o csv, by veristat's names; default: those of veristat")

@@ -15,19 +15,22 @@ import (
 type support struct {
 	Lowest  string   `json:"lowest,omitempty"`  // release; "" when no release that skep knows accepts it
 	Decides []string `json:"decides,omitempty"` // what the long-term release before it lacks; empty when there is none before it
-	Why     string   `json:"why,omitempty"`     // code of the newest release's rejection
+	Why     string   `json:"why,omitempty"`     // code of the last rejection before Lowest, or of the newest release's
 }
 
 // supportOf looks for the lowest kernel among the long-term releases, and then among those since the one before it.
-func supportOf(p *prog.Program) support {
-	s := verifier.Lowest(p, verifier.Options{}, verifier.Profiles(verifier.LongTerm))
-	if s.Lowest == nil {
-		return support{Why: string(s.Error.Code)}
+func (p *plan) supportOf(pr *prog.Program) support {
+	s := p.lowest(pr, verifier.LongTerm)
+	var out support
+	if s.Error != nil {
+		out.Why = string(s.Error.Code)
 	}
-	out := support{Lowest: s.Lowest.Kernel.String()}
+	if s.Lowest == nil {
+		return out
+	}
+	out.Lowest = s.Lowest.Kernel.String()
 	if s.Before != nil {
-		between := releasesBetween(s.Before.Kernel, s.Lowest.Kernel)
-		out.Lowest = verifier.Lowest(p, verifier.Options{}, verifier.Profiles(between)).Lowest.Kernel.String()
+		out.Lowest = p.lowest(pr, releasesBetween(s.Before.Kernel, s.Lowest.Kernel)).Lowest.Kernel.String()
 	}
 	for _, n := range s.Decides {
 		out.Decides = append(out.Decides, n.String())
@@ -35,8 +38,17 @@ func supportOf(p *prog.Program) support {
 	return out
 }
 
-// lastMinor is the last release of each major version that is complete.
-var lastMinor = map[uint8]uint8{4: 20, 5: 19}
+// lowest is verifier.Lowest for the plan's loader.
+func (p *plan) lowest(pr *prog.Program, releases []kver.Version) verifier.Support {
+	profiles := verifier.Profiles(releases)
+	for i := range profiles {
+		profiles[i] = profiles[i].With(p.caps)
+	}
+	return verifier.Lowest(pr, verifier.Options{BTF: p.types}, profiles)
+}
+
+// lastMinor is the last release of each major version that has ended.
+var lastMinor = map[uint8]uint8{4: 20, 5: 19, 6: 19}
 
 // releasesBetween are all releases from one to the other.
 func releasesBetween(from, to kver.Version) []kver.Version {
@@ -62,8 +74,10 @@ func printSupport(w io.Writer, v *verification) {
 		switch {
 		case lowest == "":
 			lowest, why = "none", s.Why
-		case len(s.Decides) == 0:
+		case s.Why == "":
 			why = "-"
+		case len(s.Decides) == 0:
+			why = s.Why + " before"
 		}
 		row := []string{filepath.Base(o.Object), o.Program, o.Type, lowest, why}
 		if i > 0 && v.of(i - 1)[0].Object == o.Object {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/kver"
 	"github.com/skepvm/skep/object"
 	"github.com/skepvm/skep/prog"
@@ -69,6 +70,8 @@ func targetsOf(kernels string) ([]target, error) {
 type plan struct {
 	targets []target
 	demand  []bool // by target
+	caps    prog.Caps
+	types   *btf.Types // of the kernel; nil: not given
 }
 
 // planOf reads what --kernel demands. Without it several objects get a matrix of the releases, and the newest decides.
@@ -89,7 +92,14 @@ func planOf(f *verifyFlags, files int) (*plan, error) {
 	for i := range targets {
 		p.demand[i] = !inform || i == len(targets)-1
 	}
-	return p, nil
+	if p.caps, err = prog.ParseCaps(f.caps); err != nil {
+		return nil, fmt.Errorf("--caps: %w", err)
+	}
+	for i := range targets {
+		targets[i].profile = targets[i].profile.With(p.caps)
+	}
+	p.types, err = f.load.kernelTypes()
+	return p, err
 }
 
 // matrix says that there are several targets.
@@ -193,11 +203,11 @@ func (a *app) runPlan(files []string, p *plan, f *verifyFlags) (*verification, e
 	v.outcomes = make([]outcome, len(v.programs)*len(v.targets))
 	parallel(len(v.outcomes), f.jobs, func(i int) {
 		n := i / len(v.targets)
-		v.outcomes[i] = verifyProgram(names[n], v.programs[n], v.targets[i%len(v.targets)], f)
+		v.outcomes[i] = verifyProgram(names[n], v.programs[n], v.targets[i%len(v.targets)], p.types, f)
 	})
 	if p.matrix() {
 		v.support = make([]support, len(v.programs))
-		parallel(len(v.programs), f.jobs, func(i int) { v.support[i] = supportOf(v.programs[i]) })
+		parallel(len(v.programs), f.jobs, func(i int) { v.support[i] = p.supportOf(v.programs[i]) })
 	}
 	return v, nil
 }
@@ -247,9 +257,10 @@ func parallel(n, jobs int, do func(i int)) {
 	wg.Wait()
 }
 
-func verifyProgram(file string, p *prog.Program, t target, f *verifyFlags) outcome {
+// verifyProgram verifies a program of the file under a target's rules. types are the kernel's, or nil.
+func verifyProgram(file string, p *prog.Program, t target, types *btf.Types, f *verifyFlags) outcome {
 	o := outcome{Object: file, Program: p.Name, Type: p.Type.String(), Kernel: t.name, Insns: len(p.Insns), prog: p, profile: t.profile}
-	opts := verifier.Options{Profile: t.profile, LogLevel: logLevels[f.log], Heat: f.heat > 0}
+	opts := verifier.Options{Profile: t.profile, BTF: types, LogLevel: logLevels[f.log], Heat: f.heat > 0}
 	if opts.LogLevel != 0 {
 		opts.Log = func(line string) { o.Log = append(o.Log, line) }
 	}
