@@ -31,9 +31,9 @@ type Need struct {
 	PC    int // first instruction that uses it; -1 when it is the program as a whole
 }
 
-// String is the need and its release: "helper bpf_loop (5.17)"; a rule is named without its kind.
+// String is the need and its release: "helper bpf_loop (5.17)"; rules and instructions are named without their kind.
 func (n Need) String() string {
-	if n.What == NeedRule {
+	if n.What == NeedRule || n.What == NeedInsns {
 		return fmt.Sprintf("%s (%v)", n.Name, n.Since)
 	}
 	return fmt.Sprintf("%s %s (%v)", n.What, n.Name, n.Since)

@@ -84,7 +84,7 @@ func TestLowest(t *testing.T) {
 		{"helper", "r1 = map[ring]\nr2 = 8\nr3 = 0\ncall bpf_ringbuf_reserve\nif r0 == 0 goto out\nr1 = r0\nr2 = 0\n" +
 			"call bpf_ringbuf_discard\nout:\nr0 = 0\nexit", prog.XDP, "5.10",
 			[]string{"map type ringbuf (5.8)", "helper bpf_ringbuf_reserve (5.8)", "helper bpf_ringbuf_discard (5.8)"}},
-		{"instruction", "r2 = 3\nr3 = 4\nr2 s/= r3\nr0 = 0\nexit", prog.XDP, "6.6", []string{"instructions v4: signed division (6.6)"}},
+		{"instruction", "r2 = 3\nr3 = 4\nr2 s/= r3\nr0 = 0\nexit", prog.XDP, "6.6", []string{"v4: signed division (6.6)"}},
 		{"type", "r0 = 1\nexit", prog.SkLookup, "5.10", []string{"program type sk_lookup (5.9)"}},
 		{"never", "r0 = *(u32 *)(r2 + 0)\nexit", prog.XDP, "", nil},
 	} {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ func TestReadme(t *testing.T) {
 		t.Skip("the sessions show machine code, which this machine has none of")
 	}
 	t.Chdir("../..")
-	for _, name := range []string{"README.md", "docs/conformance.md"} {
+	for _, name := range []string{"README.md", "docs/conformance.md", "docs/verify.md"} {
 		t.Run(name, func(t *testing.T) { testSessions(t, name) })
 	}
 }
@@ -73,7 +74,22 @@ func runSession(t *testing.T, session string) string {
 		out.WriteString("$ " + command + "\n")
 		args, ok := strings.CutPrefix(command, "skep ")
 		require.True(t, ok, "README session runs something else: %s", command)
-		run(strings.Fields(args), strings.NewReader(""), &out, &out)
+		run(expand(t, strings.Fields(args)), strings.NewReader(""), &out, &out)
 	}
 	return out.String()
+}
+
+// expand replaces patterns of file names, as a shell does.
+func expand(t *testing.T, args []string) (all []string) {
+	for _, arg := range args {
+		if !strings.Contains(arg, "*") {
+			all = append(all, arg)
+			continue
+		}
+		files, err := filepath.Glob(arg)
+		require.NoError(t, err)
+		require.NotEmpty(t, files, arg)
+		all = append(all, files...)
+	}
+	return all
 }

@@ -57,7 +57,7 @@ others are reported all the same.`,
 	fl.StringVar(&f.program, "prog", "", "only this program")
 	fl.StringVarP(&f.output, "output", "o", "text", "text, json or csv")
 	fl.StringVar(&f.emit, "emit", "", "columns of -o csv, by veristat's names; default: those of veristat")
-	fl.StringVar(&f.log, "log", "0", "print the verifier's walk in the kernel's log format: 1, 2 (with states) or stats (cost only)")
+	fl.StringVar(&f.log, "log", "0", "print the kernel's log: 1 (the way to a rejection), 2 (the whole walk) or stats (its cost)")
 	fl.Lookup("log").NoOptDefVal = "1"
 	fl.IntVar(&f.heat, "heat", 0, "say where the walk spent its instructions: so many source lines")
 	fl.Lookup("heat").NoOptDefVal = "10"
