@@ -261,3 +261,33 @@ func parseType(c string) CType {
 	}
 	return t
 }
+
+// String is what the kernel calls the type, or of a pointer the type that it points to: "STRUCT task_struct".
+func (t CType) String() string {
+	kind := t.Kind
+	if kind == CPtr {
+		kind = t.Ptr
+	}
+	switch kind {
+	case CStruct:
+		return "STRUCT " + t.Name
+	case CUnion:
+		return "UNION " + t.Name
+	case CScalar:
+		if t.Size == 4 && scalarSizes[t.Name] == 0 {
+			return "ENUM " + t.Name
+		}
+		return "INT " + intNames[t.Name]
+	case CFunc:
+		return "FUNC_PROTO "
+	}
+	return "UNKNOWN "
+}
+
+// intNames are the types that scalar types stand for, as BTF names them.
+var intNames = map[string]string{
+	"bool": "_Bool", "char": "char", "u8": "unsigned char", "u16": "short unsigned int", "__be16": "short unsigned int", "int": "int",
+	"s32": "int", "u32": "unsigned int", "__u32": "unsigned int", "unsigned int": "unsigned int", "long": "long int",
+	"unsigned long": "long unsigned int", "s64": "long long int", "u64": "long long unsigned int", "__u64": "long long unsigned int",
+	"size_t": "long unsigned int",
+}

@@ -28,7 +28,7 @@ type ref struct {
 	fn    *function // refCall, refFunc
 	m     *mapDef   // refMap, refValue
 	off   uint32    // refValue: offset in the value
-	kfunc string    // refKfunc
+	kfunc string    // refKfunc, refKfuncAddr
 	why   string    // refBroken
 }
 
@@ -40,6 +40,7 @@ const (
 	refMap                   // a map
 	refValue                 // address in the only value of a map
 	refKfunc                 // call of a kernel function
+	refKfuncAddr             // address of a kernel function, which only says whether there is one
 	refBroken                // cannot be resolved; why says so
 )
 

@@ -135,6 +135,9 @@ func (k *linker) patch(f *function) {
 			k.p.Insns[pc+1].Imm = int32(r.off)
 		case refKfunc:
 			in.Src, in.Off, in.Imm = asm.CallKfuncID, 0, k.kfuncIndex(r.kfunc)
+		case refKfuncAddr:
+			in.Src, in.Imm = asm.PseudoBTFID, k.kfuncIndex(r.kfunc)
+			k.p.Insns[pc+1].Imm = 0
 		case refBroken:
 			k.broken(fmt.Sprintf("%s, instruction %d: %s", f.name, r.pc, r.why))
 		}
@@ -159,7 +162,7 @@ func (k *linker) kfuncIndex(name string) int32 {
 	if !ok {
 		i = int32(len(k.p.Kfuncs))
 		k.kfunc[name] = i
-		k.p.Kfuncs = append(k.p.Kfuncs, name)
+		k.p.Kfuncs = append(k.p.Kfuncs, prog.Kfunc{Name: name, Weak: k.l.weak[name]})
 	}
 	return i
 }

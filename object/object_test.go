@@ -100,7 +100,7 @@ func listProgram(b *strings.Builder, o *Object, p *prog.Program) {
 		fmt.Fprintf(b, "  map %d: %s\n", i, m.Name)
 	}
 	for i, k := range p.Kfuncs {
-		fmt.Fprintf(b, "  kfunc %d: %s\n", i, k)
+		fmt.Fprintf(b, "  kfunc %d: %s weak=%v\n", i, k.Name, k.Weak)
 	}
 	for _, f := range p.Funcs {
 		fmt.Fprintf(b, "  func %s [%d,%d) global=%v\n", f.Name, f.Start, f.End, f.Global)

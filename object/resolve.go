@@ -85,11 +85,15 @@ func (l *loader) plainLoad(fn *function, pc int) ref {
 	}
 }
 
-// externLoad handles the address of something that the object does not define: a kernel configuration value or a
-// kernel symbol. There is no kernel here, so a symbol's address is that of an absent one: 0 if it is weak.
+// externLoad handles the address of something that the object does not define: a kernel configuration value, a kernel
+// function or another kernel symbol. There is no kernel here, so a symbol's address is that of an absent one: 0 if it is
+// weak. Of functions the profile knows whether they exist: their addresses are left to the verifier.
 func (l *loader) externLoad(fn *function, pc int, sym *symbol) ref {
 	if off, ok := l.kconfigAt[sym.name]; ok {
 		return ref{kind: refValue, m: l.kconfig, off: off}
+	}
+	if l.kfuncs[sym.name] {
+		return ref{kind: refKfuncAddr, kfunc: sym.name}
 	}
 	if sym.bind != elf.STB_WEAK {
 		return broken("kernel symbol %q: there is no kernel to take it from", sym.name)

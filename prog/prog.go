@@ -19,17 +19,33 @@ type Program struct {
 
 	// Insns is indexed by slot. Calls of local functions carry the final slot offset in Imm (Src=CallLocalFunc).
 	// 64-bit immediate loads of maps carry Src=PseudoMapIdx or PseudoMapIdxValue and in Imm an index into Maps; of
-	// functions Src=PseudoFunc and in Imm the slot offset, as calls.
+	// functions Src=PseudoFunc and in Imm the slot offset, as calls; of kernel functions Src=PseudoBTFID and in Imm an
+	// index into Kfuncs.
 	Insns []asm.Insn
 	Maps  []*maps.Spec
 	Funcs []Func // by ascending Start; Funcs[0] is the entry at slot 0
 	Lines []Line // by ascending PC; a line holds until the next
 	// Types are the types of the object that the program comes from; nil when it has none.
 	Types *btf.Types
-	// Kfuncs names the kernel functions that calls with Src=CallKfuncID refer to: Imm is an index into it.
-	Kfuncs []string
+	// Kfuncs are the kernel functions that calls with Src=CallKfuncID refer to: Imm is an index into it.
+	Kfuncs []Kfunc
 	// Broken says by name why the program cannot be used (unsupported map, unresolved symbol); "" when it can.
 	Broken string
+}
+
+// Kfunc is a kernel function that a program refers to.
+type Kfunc struct {
+	Name string
+	// Weak says that the program can do without: where the kernel has no such function, its address is 0.
+	Weak bool
+}
+
+// Kfunc returns the kernel function that a call or load with that Imm refers to; false when there is none.
+func (p *Program) Kfunc(imm int32) (Kfunc, bool) {
+	if imm < 0 || int(imm) >= len(p.Kfuncs) {
+		return Kfunc{}, false
+	}
+	return p.Kfuncs[imm], true
 }
 
 // Func is a function of a program: slots [Start, End).

@@ -397,6 +397,8 @@ func (v *verifier) stepImm64(in *insn) *Error {
 		if hasLock(v.mapOf(dst)) {
 			dst.id = v.newID()
 		}
+	case asm.PseudoBTFID:
+		v.loadKfuncAddr(in)
 	default:
 		return v.fail(Unsupported, "unrecognized bpf_ld_imm64 insn")
 	}

@@ -61,6 +61,9 @@ func (v *verifier) typesOf(r *reg) (*btf.Types, btf.ID) {
 
 // typeName is the name of the type that a BTF pointer points to.
 func (v *verifier) typeName(r *reg) string {
+	if r.aux >= 0 {
+		return v.structName(r.aux)
+	}
 	types, id := v.typesOf(r)
 	return types.At(id).Name
 }
@@ -322,6 +325,9 @@ func (v *verifier) accessBTF(a *access, r *reg, off int64) *Error {
 	case a.write && (r.flags&untrusted != 0 || r.flags&alloc == 0):
 		return v.fail(ReadOnlyMem, "only read is supported")
 	}
+	if types, id := v.typesOf(r); int(id) >= types.Len() || id == 0 {
+		return v.needBTF("what struct %s has at offset %d", name, off)
+	}
 	w, err := v.structAccess(r, off, a.size)
 	if err != nil {
 		return err
@@ -362,9 +368,6 @@ func (r *reg) trusted() bool {
 	const good, bad = trusted | alloc | nonOwning, maybeNull | readOnly | rcu | untrusted | perCPU | userMem
 	return r.ref != 0 || r.isSock() || r.flags&good != 0 && r.flags&bad == 0
 }
-
-// inRCU reports whether what RCU protects lives on until the program ends: it cannot sleep (kernel: in_rcu_cs).
-func (v *verifier) inRCU() bool { return !v.sleepable || v.cur.lock != 0 }
 
 // safeField reports whether the kernel says that a pointer in a struct may be trusted as far as the struct: it lists such
 // members in a struct of that name and suffix (kernel: btf_nested_type_is_trusted).

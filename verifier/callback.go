@@ -16,7 +16,7 @@ func (v *verifier) callback(id int32) *Error {
 			caller.calls = 0
 			return nil
 		}
-	case helperForEach:
+	case helperForEach, helperUserRingbufDrain:
 	default:
 		return v.fail(Unsupported, "callbacks of helper %s are not supported", v.call.row.Name)
 	}
@@ -45,6 +45,10 @@ func (v *verifier) callback(id int32) *Error {
 			f.regs[3].id = v.newID()
 		}
 		f.regs[4] = from.regs[3]
+	case helperUserRingbufDrain: // fn(dynptr, ctx)
+		f.regs[1] = ptrReg(ptrDynptr)
+		f.regs[1].aux, f.regs[1].id = int32(dynptrLocal), v.newID()
+		f.regs[2] = from.regs[3]
 	}
 	caller.calls = 0
 	return nil

@@ -10,7 +10,7 @@ import (
 // stepCall dispatches on what is called.
 func (v *verifier) stepCall(in *insn) (done bool, err *Error) {
 	v.call.arg = 0
-	if v.cur.lock != 0 && !(in.kind == asm.CallHelper && in.imm == helperSpinUnlock) {
+	if v.cur.lock != 0 && !(in.kind == asm.CallHelper && in.imm == helperSpinUnlock) && !(in.kfunc != nil && lockSafe(in.kfunc)) {
 		return false, v.fail(LockMisuse, "function calls are not allowed while holding a lock")
 	}
 	switch in.kind {
@@ -19,14 +19,15 @@ func (v *verifier) stepCall(in *insn) (done bool, err *Error) {
 	case asm.CallHelper:
 		return false, v.callHelper(in)
 	case asm.CallKfunc:
-		return false, v.fail(Unsupported, "calling kernel function %s is not supported", v.kfuncName(in))
+		err := v.callKfunc(in)
+		return err == nil && in.throws(), err
 	}
 	return false, v.fail(UnknownOpcode, "unknown opcode %02x", v.prog.Insns[v.pc].Op)
 }
 
 func (v *verifier) kfuncName(in *insn) string {
-	if i := int(int32(in.imm)); i >= 0 && i < len(v.prog.Kfuncs) {
-		return v.prog.Kfuncs[i]
+	if f, ok := v.prog.Kfunc(int32(in.imm)); ok {
+		return f.Name
 	}
 	return fmt.Sprintf("#%d", int32(in.imm))
 }
@@ -91,21 +92,21 @@ func (v *verifier) stepExit() (done bool, err *Error) {
 	if v.leaks(&v.regs()[0]) {
 		return false, v.fail(PointerLeak, "R0 leaks addr as return value")
 	}
-	return true, v.checkReturn()
+	return true, v.checkReturn(0)
 }
 
-// checkReturn checks the value that the program returns (kernel: check_return_code).
-func (v *verifier) checkReturn() *Error {
+// checkReturn checks the value that the program returns, which register n holds (kernel: check_return_code).
+func (v *verifier) checkReturn(n uint8) *Error {
 	want := v.returnRange()
 	if want == nil {
 		return nil
 	}
-	r0 := &v.regs()[0]
-	if r0.typ != scalar {
-		return v.fail(ReturnValue, "At program exit the register R0 is not a known value (%s)", r0.typeString())
+	r := &v.regs()[n]
+	if r.typ != scalar {
+		return v.fail(ReturnValue, "At program exit the register R%d is not a known value (%s)", n, r.typeString())
 	}
-	v.markPrecise(0)
-	return v.checkRange(r0, want.Min, want.Max, "At program exit the register R0")
+	v.markPrecise(n)
+	return v.checkRange(r, want.Min, want.Max, fmt.Sprintf("At program exit the register R%d", n))
 }
 
 // returnRange is what the attach point, else the program type, demands of R0.
@@ -201,7 +202,7 @@ func (v *verifier) invalid() reg {
 // forgetPackets makes numbers of all packet pointers: the packet may have moved (kernel: clear_all_pkt_pointers).
 func (v *verifier) forgetPackets() {
 	v.cur.eachReg(func(r *reg) {
-		if r.isPacket() || r.typ == ptrPacketEnd {
+		if r.isPacket() || r.typ == ptrPacketEnd || r.typ == ptrMem && r.flags&packetSlice != 0 {
 			*r = v.invalid()
 		}
 	})
@@ -210,15 +211,22 @@ func (v *verifier) forgetPackets() {
 // checkHeld checks that nothing acquired is left at an instruction after which it could not be released
 // (kernel: check_resource_leak).
 func (v *verifier) checkHeld(what string) *Error {
-	if len(v.cur.refs) > 0 {
-		words := ""
-		for _, r := range v.cur.refs {
-			words += fmt.Sprintf("Unreleased reference id=%d alloc_insn=%d\n", r.id, r.pc)
-		}
-		return v.fail(RefLeak, "%s%s would lead to reference leak", words, what)
-	}
 	if v.cur.lock != 0 {
 		return v.fail(LockMisuse, "%s cannot be used inside bpf_spin_lock-ed region", what)
+	}
+	words, last := "", ref{}
+	for _, r := range v.cur.refs {
+		if !r.irq {
+			words, last = words+fmt.Sprintf("Unreleased reference id=%d alloc_insn=%d\n", r.id, r.pc), r
+		}
+	}
+	if words != "" {
+		e := v.fail(RefLeak, "%s%s would lead to reference leak", words, what)
+		e.Reason = fmt.Sprintf("what was acquired at instruction %d is never released on this path", last.pc)
+		return e
+	}
+	if in := v.cur.leftRegion(); in != "" {
+		return v.fail(RegionMisuse, "%s cannot be used inside %s region", what, in)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ import (
 //	profile: linux-5.10      or dag, strict (alignment), unprivileged; default the newest kernel
 //	caps: bpf,net_admin      the loader's capabilities; default all
 //	want: accept             or a code, and after it words of the kernel's message
+//	weak: bpf_foo bpf_bar    kernel functions that the program can do without; btf[0] is the address of the first
 //	kernels: 5.2 E_BACK_EDGE words, 5.3 accept
 //	                         in place of profile and want: the answer of releases
 //	rule: bounded loops      the row of Rules that the case shows: see TestRules
@@ -155,7 +156,12 @@ func parse(p *prog.Program, text string) ([]asm.Insn, error) {
 			return 0, false
 		},
 		Kfuncs: func(name string) (int32, bool) {
-			p.Kfuncs = append(p.Kfuncs, name)
+			for i, k := range p.Kfuncs {
+				if k.Name == name {
+					return int32(i), true
+				}
+			}
+			p.Kfuncs = append(p.Kfuncs, prog.Kfunc{Name: name})
 			return int32(len(p.Kfuncs) - 1), true
 		},
 	})
@@ -174,6 +180,10 @@ func (c *verifyCase) set(line string) error {
 			return fmt.Errorf("program type %q", value)
 		}
 		c.prog.Type = t
+	case "weak":
+		for _, name := range strings.Fields(value) {
+			c.prog.Kfuncs = append(c.prog.Kfuncs, prog.Kfunc{Name: name, Weak: true})
+		}
 	case "section":
 		c.prog.Section = value
 	case "license":

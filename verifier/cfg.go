@@ -20,7 +20,7 @@ type subprog struct {
 // checkForm looks at the whole program before walking it: functions, targets of jumps, form of the 64-bit loads,
 // control flow (kernel: add_subprog_and_kfunc, check_subprogs, resolve_pseudo_ldimm64, check_cfg).
 func (v *verifier) checkForm() *Error {
-	for _, check := range []func() *Error{v.findSubprogs, v.checkSubprogs, v.checkLoads, v.checkFlow} {
+	for _, check := range []func() *Error{v.findSubprogs, v.checkKfuncs, v.checkSubprogs, v.checkLoads, v.checkFlow} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (v *verifier) checkSubprogs() *Error {
 			}
 		}
 		last := &v.insns[s.end-1]
-		if last.class != asm.ClassExit && last.class != asm.ClassJump {
+		if last.class != asm.ClassExit && last.class != asm.ClassJump && !last.throws() {
 			return v.failAt(s.end-1, FallsOff, "last insn is not an exit or jmp")
 		}
 	}
@@ -151,7 +151,7 @@ func (v *verifier) checkOpcode(pc int) *Error {
 // checkPseudo checks what a 64-bit load refers to.
 func (v *verifier) checkPseudo(pc int, in asm.Insn) *Error {
 	switch in.Src {
-	case asm.PseudoNone:
+	case asm.PseudoNone, asm.PseudoBTFID: // of the latter see checkKfuncs
 		return nil
 	case asm.PseudoFunc:
 		return v.checkPseudoSince(pc, "addresses of functions", callbacks)
@@ -162,8 +162,6 @@ func (v *verifier) checkPseudo(pc int, in asm.Insn) *Error {
 		}
 	case asm.PseudoMapFD, asm.PseudoMapValue:
 		return v.failAt(pc, BadMap, "fd %d is not pointing to valid bpf_map", in.Imm)
-	case asm.PseudoBTFID:
-		return v.failAt(pc, Unsupported, "kernel variables (BTF id %d) are not supported", in.Imm)
 	default:
 		return v.failAt(pc, BadImm64, "unrecognized bpf_ld_imm64 insn")
 	}
@@ -297,7 +295,7 @@ func (f *flow) edges(pc int) (out [2]edge, n int) {
 			mark(int(in.target))
 			return [2]edge{{pc + 1, false}, {int(in.target), false}}, 2
 		}
-		if in.helper != nil && callsBack(in.helper) {
+		if in.helper != nil && callsBack(in.helper) || in.stepsIter() {
 			mark(pc)
 			in.force = true
 		}
@@ -417,8 +415,11 @@ func (v *verifier) useDef(pc int) (use, def asm.RegSet) {
 	switch in.class {
 	case asm.ClassCall:
 		use = args
-		if in.helper != nil {
+		switch {
+		case in.helper != nil:
 			use = asm.RegSet(1)<<(in.helper.NumArgs()+1) - 2
+		case in.kfunc != nil:
+			use = asm.RegSet(1)<<(len(in.kfunc.Args)+1) - 2
 		}
 		return use, scratched
 	case asm.ClassExit:
@@ -454,7 +455,7 @@ func (v *verifier) findEffects() {
 				case in.kind == asm.CallLocal:
 					callee := &v.subs[v.subOf[in.target]]
 					tail, moves = tail || callee.reachesTail, moves || callee.movesPacket
-				case in.helper != nil && in.helper.ChangesPacket:
+				case in.helper != nil && in.helper.ChangesPacket, in.kfunc != nil && in.kfunc.Flags.Has(helpers.KfuncChangesPacket):
 					moves = true
 				}
 			}

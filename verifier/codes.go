@@ -30,6 +30,7 @@ const (
 	CallDepth         Code = "E_CALL_DEPTH"
 	CtxAccess         Code = "E_CTX_ACCESS"
 	DivByZero         Code = "E_DIV_ZERO"
+	DynptrMisuse      Code = "E_DYNPTR"
 	FallsOff          Code = "E_FALLS_OFF"
 	FlowKeysBounds    Code = "E_FLOW_KEYS"
 	FramePointerWrite Code = "E_FRAME_POINTER"
@@ -40,6 +41,9 @@ const (
 	Internal          Code = "E_INTERNAL"
 	IntoImm64         Code = "E_INTO_IMM64"
 	JumpOutOfRange    Code = "E_JUMP_RANGE"
+	IterMisuse        Code = "E_ITER"
+	KfuncUnavailable  Code = "E_KFUNC_UNAVAILABLE"
+	KfuncUnknown      Code = "E_KFUNC_UNKNOWN"
 	LegacyLoad        Code = "E_LEGACY_LOAD"
 	LockMisuse        Code = "E_LOCK"
 	MapHelper         Code = "E_MAP_HELPER"
@@ -69,6 +73,7 @@ const (
 	PointerRange      Code = "E_POINTER_RANGE"
 	ReadOnlyMem       Code = "E_READ_ONLY"
 	RefLeak           Code = "E_REF_LEAK"
+	RegionMisuse      Code = "E_REGION"
 	ReservedField     Code = "E_RESERVED_FIELD"
 	ReturnValue       Code = "E_RETURN_VALUE"
 	SockAccess        Code = "E_SOCK_ACCESS"
@@ -122,6 +127,7 @@ var Codes = []CodeRow{
 	{Code: CallDepth, Meaning: "at most 8 functions may be active; recursion never ends", Hint: "inline functions, or turn recursion into a loop"},
 	{Code: CtxAccess, Meaning: "the program type has no such ctx field, or none that may be accessed so", Hint: "use the fields of the ctx struct with their own sizes; see the program type's table"},
 	{Code: DivByZero, Meaning: "division by the constant zero", Hint: "check the constant"},
+	{Code: DynptrMisuse, Meaning: "a dynptr is made by its constructor, used and released through functions, and never written over while it holds a reference", Hint: "keep the struct bpf_dynptr on the stack, initialise it once, and release it on every path"},
 	{Code: FallsOff, Meaning: "a function must end in exit or a jump: control would run off its end", Hint: "end the function with exit"},
 	{Code: FlowKeysBounds, Meaning: "access outside struct bpf_flow_keys", Hint: "stay within its 56 bytes"},
 	{Code: FramePointerWrite, Meaning: "R10 can only be read", Hint: "copy R10 to another register and change that"},
@@ -132,6 +138,9 @@ var Codes = []CodeRow{
 	{Code: Internal, Meaning: "the verifier has a bug", Hint: "please report the program"},
 	{Code: IntoImm64, Meaning: "a jump goes to the second slot of a 64-bit immediate load", Hint: "check the jump's offset: that load counts as two"},
 	{Code: JumpOutOfRange, Meaning: "a jump leaves its function", Hint: "jump within the function; call others"},
+	{Code: IterMisuse, Meaning: "an iterator lives on the stack between its constructor and its destructor, and only its own functions may touch it", Hint: "call new, then next until it returns NULL, then destroy, on every path"},
+	{Code: KfuncUnavailable, Meaning: "this program may not call the kernel function", Hint: "use another function or program type, or a newer kernel"},
+	{Code: KfuncUnknown, Meaning: "the kernel has no function of this name", Hint: "choose a newer kernel, or declare the function __weak and test for it with bpf_ksym_exists"},
 	{Code: LegacyLoad, Meaning: "the classic packet loads need a socket filter or tc program with the ctx in R6", Hint: "use bpf_skb_load_bytes or packet pointers"},
 	{Code: LockMisuse, Meaning: "bpf_spin_lock has strict rules: one lock at a time, at its place, no calls while it is held, released on every path", Hint: "keep the locked region short and straight"},
 	{Code: MapHelper, Meaning: "this helper does not work on this type of map", Hint: "use the helpers that belong to the map type"},
@@ -161,6 +170,7 @@ var Codes = []CodeRow{
 	{Code: PointerRange, Meaning: "the offset may be so large that the address wraps around", Hint: "bound the number before it is added: mask it, or compare it"},
 	{Code: ReadOnlyMem, Meaning: "this memory cannot be written", Hint: "write elsewhere; only some program types may write the packet"},
 	{Code: RefLeak, Meaning: "something acquired would never be released", Hint: "release it on every path: bpf_sk_release, bpf_ringbuf_submit, bpf_ringbuf_discard"},
+	{Code: RegionMisuse, Meaning: "what RCU, disabled preemption or disabled interrupts protect must be left again, in order, on every path, and nothing in it may sleep", Hint: "pair the calls, and keep the region short"},
 	{Code: ReservedField, Meaning: "a field that the instruction does not use is not zero", Hint: "check the encoder"},
 	{Code: ReturnValue, Meaning: "the program type or callback does not allow this return value", Hint: "set R0 to one of the allowed values before exit"},
 	{Code: SockAccess, Meaning: "the socket has no such field that may be read", Hint: "use the fields of the struct with their own sizes"},

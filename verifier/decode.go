@@ -32,6 +32,7 @@ type insn struct {
 	memTyp regType // what this load or store went through, on any path so far
 	states uint32  // states that were kept here
 	helper *helpers.Row
+	kfunc  *helpers.Kfunc // that is called, or whose address is loaded
 }
 
 // decode fills v.insns.
@@ -69,11 +70,19 @@ func (v *verifier) decode() {
 				v.open = v.open || callsBack(r)
 			}
 		}
-		v.open = v.open || k == asm.MayGoto
+		if k == asm.CallKfunc || k == asm.LdImm64 && in.Src == asm.PseudoBTFID {
+			d.kfunc = v.kfuncOf(in.Imm)
+		}
+		v.open = v.open || k == asm.MayGoto || d.stepsIter()
 		if k == asm.LdImm64 {
 			pc++ // the second slot stays invalid
 		}
 	}
+}
+
+// stepsIter reports whether the instruction is the step of an open-coded iterator.
+func (in *insn) stepsIter() bool {
+	return in.kind == asm.CallKfunc && in.kfunc != nil && in.kfunc.Flags.Has(helpers.KfuncIterNext)
 }
 
 // checkLegal rejects an instruction whose fields are illegal.

@@ -29,6 +29,10 @@ const (
 	helperGetTaskStack       = 141
 	helperForEach            = 164
 	helperLoop               = 181
+	helperDynptrFromMem      = 197
+	helperDynptrWrite        = 202
+	helperDynptrData         = 203
+	helperUserRingbufDrain   = 209
 )
 
 const (
@@ -50,6 +54,7 @@ type callInfo struct {
 	sizeMax  int64 // largest size of the memory that the helper fills
 	fn       int   // callback
 	constKey int64
+	dynptr   reg // the initialised dynptr among the arguments
 }
 
 // callHelper checks a call and leaves in R0 what the helper returns (kernel: check_helper_call).
@@ -99,7 +104,8 @@ func (v *verifier) callHelper(in *insn) *Error {
 	if err := v.setReturn(id); err != nil {
 		return err
 	}
-	if r.ChangesPacket && id != helperTailCall { // a tail call that comes back has failed and moved nothing
+	moves := r.ChangesPacket || id == helperDynptrWrite && dynptrType(v.call.dynptr.aux).skb()
+	if moves && id != helperTailCall { // a tail call that comes back has failed and moved nothing
 		v.forgetPackets()
 	}
 	v.pc++
@@ -140,18 +146,16 @@ func (v *verifier) release(id int32) *Error {
 	if c.release == 0 {
 		return nil
 	}
+	if c.row.Args[c.release-1].Base() == helpers.ArgDynptr {
+		v.releaseDynptr(&v.regs()[c.release])
+		return nil
+	}
 	if c.ref == 0 {
 		return nil // NULL
 	}
-	if !v.cur.releaseRef(c.ref) {
+	if !v.releaseAll(c.ref) {
 		return v.fail(BadRelease, "func %s#%d reference has not been acquired before", c.row.Name, id)
 	}
-	ref := c.ref
-	v.cur.eachReg(func(r *reg) {
-		if r.ref == ref {
-			*r = v.invalid()
-		}
-	})
 	return nil
 }
 
@@ -173,6 +177,10 @@ func (v *verifier) special(id int32) *Error {
 	case helperGetLocalStorage:
 		if !regs[2].isNull() {
 			return v.fail(HelperArg, "get_local_storage() doesn't support non-zero flags")
+		}
+	case helperDynptrFromMem:
+		if regs[1].typ != ptrMapValue {
+			return v.fail(ArgType, "Unsupported reg type %s for bpf_dynptr_from_mem data", regs[1].typeString())
 		}
 	case helperSpinLock, helperSpinUnlock:
 		return v.spinLock(id == helperSpinLock, &regs[1])
@@ -242,13 +250,18 @@ func (v *verifier) setReturn(id int32) *Error {
 	case helpers.RetAllocMem:
 		*r0 = ptrReg(ptrMem)
 		r0.aux = int32(c.memSize)
-		flags |= ringMem
+		if id == helperDynptrData {
+			r0.rng, r0.ref = int32(c.dynptr.id), c.dynptr.ref
+		} else {
+			flags |= ringMem
+		}
 	case helpers.RetMem:
 		*r0 = ptrReg(ptrMem)
 		r0.aux = int32(c.row.RetSize)
 	case helpers.RetBTF:
 		*r0 = ptrReg(ptrBTF)
 		flags |= trusted
+		r0.aux = v.structID(c.row.RetBTF)
 	default:
 		return v.fail(Unsupported, "helper %s#%d returns a kind of pointer that is not supported", c.row.Name, id)
 	}
@@ -257,9 +270,8 @@ func (v *verifier) setReturn(id int32) *Error {
 		r0.id = v.newID()
 	}
 	if c.acquires(id) {
-		r0.id = v.newID()
-		r0.ref = r0.id
-		v.cur.refs = append(v.cur.refs, ref{r0.id, int32(v.pc)})
+		r0.ref = v.acquire()
+		r0.id = r0.ref
 	} else if id == helperSkFullsock || id == helperTCPSock || strings.HasPrefix(c.row.Name, "bpf_skc_to_") {
 		r0.ref = c.ref
 	}
@@ -319,6 +331,9 @@ func (v *verifier) checkArg(i int) *Error {
 			return err
 		}
 	}
+	if arg.Base() == helpers.ArgDynptr {
+		return v.checkDynptrArg(n, r, arg)
+	}
 	if arg.Has(helpers.ArgRelease) {
 		if r.ref == 0 && !r.isNull() {
 			return v.fail(BadRelease, "R%d must be referenced when passed to release function", n)
@@ -367,6 +382,7 @@ var argTypes = map[helpers.Arg][]argType{
 	helpers.ArgFunc:     {{ptrFunc, 0}},
 	helpers.ArgStack:    {{ptrStack, 0}},
 	helpers.ArgConstStr: {{ptrMapValue, 0}},
+	helpers.ArgDynptr:   {{ptrStack, 0}, {ptrDynptr, 0}},
 }
 
 type argType struct {
@@ -390,6 +406,9 @@ func (v *verifier) checkArgType(n uint8, r *reg, arg helpers.Arg) *Error {
 		if arg.Has(helpers.ArgMaybeNull) {
 			flags &^= maybeNull
 		}
+		if base := arg.Base(); base == helpers.ArgMem || base == helpers.ArgFixedMem {
+			flags &^= dynptrSlice | packetSlice
+		}
 		if r.typ == t.typ && (flags == t.flags || r.typ == scalar) {
 			return nil
 		}
@@ -408,6 +427,9 @@ func (v *verifier) checkArgType(n uint8, r *reg, arg helpers.Arg) *Error {
 // checkArgOff checks that pointers which must not be moved were not (kernel: check_func_arg_reg_off).
 func (v *verifier) checkArgOff(n uint8, r *reg, arg helpers.Arg) *Error {
 	if arg.Has(helpers.ArgRelease) {
+		if arg.Base() == helpers.ArgDynptr && r.typ == ptrStack {
+			return nil
+		}
 		if r.off != 0 {
 			return v.fail(BadRelease, "R%d must have zero offset when passed to release func or trusted arg to kfunc", n)
 		}
@@ -497,13 +519,8 @@ type memArg struct {
 func (v *verifier) checkSize(i int, n uint8, r *reg, zeroOK bool) *Error {
 	memory := v.call.row.Args[i-1]
 	write := memory.Has(helpers.ArgWrite) || memory.Has(helpers.ArgUninit)
-	switch {
-	case r.smin < 0:
-		return v.fail(NegativeSize, "R%d min value is negative, either use unsigned or 'var &= const'", n)
-	case r.umin == 0 && !zeroOK:
-		return v.fail(ZeroSize, "R%d invalid zero-sized read: u64=[%d,%d]", n, int64(r.umin), int64(r.umax))
-	case r.umax >= maxVarOff:
-		return v.fail(UnboundedSize, "R%d unbounded memory access, use 'var &= const' or 'if (var < const)'", n)
+	if err := v.checkSizeReg(n, r, zeroOK); err != nil {
+		return err
 	}
 	v.call.sizeMax = int64(r.umax)
 	m := memArg{n: n - 1, size: int64(r.umax), write: write, raw: memory.Has(helpers.ArgUninit) && r.isConst(), zeroOK: zeroOK}
@@ -568,6 +585,12 @@ func (v *verifier) checkStackMem(a memArg, r *reg) *Error {
 		return v.fail(StackAccess, "invalid variable stack read R%d var_off=%v", a.n, r.tn)
 	}
 	if a.raw && r.isConst() {
+		lo := int(r.off) + int(r.tn.Value)
+		for off := lo; off < lo+int(a.size); off++ {
+			if *v.cur.frames[r.frame()].byteAt(off) == stackDynptr {
+				return v.fail(DynptrMisuse, "potential write to dynptr at off=%d disallowed", off)
+			}
+		}
 		v.call.raw, v.call.rawSize = a.n, a.size
 		return nil
 	}

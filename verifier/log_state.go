@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // changed says which registers and slots of a frame to print.
@@ -54,10 +55,13 @@ func (v *verifier) appendState(b []byte, st *state, frame int, which changed) []
 // appendSlot appends slot i of a frame's stack, unless nothing was ever written there. Bytes are shown from the highest
 // address down, those of a spilled register as the register. With i -1 the slot's name is left out.
 func (v *verifier) appendSlot(b []byte, frame, i int, s *slot) []byte {
+	if s.bytes[0] > stackZero {
+		return v.appendObject(b, i, s)
+	}
 	var kinds [slotSize]byte
 	used := false
 	for k, kind := range s.bytes {
-		kinds[slotSize-1-k] = "?rm0"[kind]
+		kinds[slotSize-1-k] = "?rm0dif"[kind]
 		used = used || kind != stackInvalid
 	}
 	if !used {
@@ -76,6 +80,27 @@ func (v *verifier) appendSlot(b []byte, frame, i int, s *slot) []byte {
 func (v *verifier) regText(r *reg) string { return string(v.appendReg(nil, int(r.frame()), r)) }
 func (v *verifier) slotText(s *slot) string {
 	return string(v.appendSlot(nil, int(s.reg.frame()), -1, s))
+}
+
+// appendObject appends an object on the stack, unless slot i is not its first.
+func (v *verifier) appendObject(b []byte, i int, s *slot) []byte {
+	r := &s.reg
+	at := -(i + 1) * slotSize
+	switch {
+	case r.typ == ptrDynptr && r.rng == dynptrFirst:
+		a := attrs{b: fmt.Appendf(b, " fp%d=dynptr_%v(", at, dynptrType(r.aux))}
+		a.add("id=%d", r.id)
+		if r.ref != 0 {
+			a.add("ref_id=%d", r.ref)
+		}
+		return append(a.b, ')')
+	case r.typ == ptrIter && r.ref != 0:
+		return fmt.Appendf(b, " fp%d=iter_%s(ref_id=%d,state=%s,depth=%d)", at,
+			strings.TrimPrefix(v.structName(r.aux), iterPrefix), r.ref, iterStates[r.rng], r.off)
+	case r.typ == ptrIRQ:
+		return fmt.Appendf(b, " fp%d=ffffffff", at)
+	}
+	return b
 }
 
 // attrs appends the parts of "(a,b,c)".
@@ -101,6 +126,9 @@ func (v *verifier) appendReg(b []byte, frame int, r *reg) []byte {
 		return append(b, hexOrDec(r.tn.Value)...)
 	}
 	b = append(b, r.typeString()...)
+	if r.typ == ptrBTF {
+		b = append(b, v.structName(r.aux)...)
+	}
 	if r.typ == ptrStack {
 		if int(r.frame()) != frame {
 			b = fmt.Appendf(b, "[%d]", r.frame())

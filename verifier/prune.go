@@ -128,11 +128,14 @@ func (v *verifier) pruned(in *insn) (bool, *Error) {
 func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
 	cur := v.cur
 	bounded := in.class == asm.ClassMayGoto && old.mayGotoDepth != cur.mayGotoDepth || in.class == asm.ClassCall && cur.returned
-	if bounded {
+	switch {
+	case in.stepsIter():
+		return v.equal(old, cur, within) && v.iterConverges(), nil
+	case bounded:
 		return v.equal(old, cur, within), nil
 	}
 	if old.depth == cur.depth && old.mayGotoDepth == cur.mayGotoDepth &&
-		sameRegs(old.top(), cur.top()) && v.equal(old, cur, exact) {
+		sameRegs(old.top(), cur.top()) && v.equal(old, cur, exact) && !iterDepthsDiffer(old, cur) {
 		e := v.fail(InfiniteLoop, "infinite loop detected at insn %d", v.pc)
 		e.State = fmt.Sprintf("cur state: %s\nold state: %s", v.stateText(cur), v.stateText(old))
 		v.log.endless(v, e.Kernel, old)
@@ -212,9 +215,12 @@ func (v *verifier) equal(old, cur *state, how likeness) bool {
 		return false
 	}
 	for i := range old.refs {
-		if !v.ids.same(old.refs[i].id, cur.refs[i].id) {
+		if old.refs[i].irq != cur.refs[i].irq || !v.ids.same(old.refs[i].id, cur.refs[i].id) {
 			return false
 		}
+	}
+	if old.rcu != cur.rcu || old.preempt != cur.preempt || !v.ids.same(old.irq, cur.irq) {
+		return false
 	}
 	for i := 0; i <= cur.depth; i++ {
 		o, c := old.frames[i], cur.frames[i]
@@ -262,7 +268,7 @@ func (v *verifier) covers(old, cur *reg, how likeness) bool {
 		}
 		return old.off == cur.off && v.ids.same(old.id, cur.id) && cur.within(&old.bounds)
 	case ptrMapValue, ptrMapKey, ptrMem, ptrBuf, ptrTPBuffer:
-		return old.off == cur.off && old.aux == cur.aux && cur.within(&old.bounds) &&
+		return old.off == cur.off && old.aux == cur.aux && old.rng == cur.rng && cur.within(&old.bounds) &&
 			v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
 	}
 	return old.bounds == cur.bounds && old.off == cur.off && old.aux == cur.aux && old.rng == cur.rng &&
@@ -303,6 +309,10 @@ func (v *verifier) slotNeedsNothing(s *slot) bool {
 }
 
 func (v *verifier) slotCovers(o, c *slot, how likeness) bool {
+	if o.bytes[0] > stackZero {
+		return o.bytes == c.bytes && o.reg.aux == c.reg.aux && o.reg.rng == c.reg.rng && o.reg.flags == c.reg.flags &&
+			v.ids.same(o.reg.ref, c.reg.ref)
+	}
 	if how == exact {
 		return o.bytes == c.bytes && (!o.spilled() || v.covers(&o.reg, &c.reg, how))
 	}

@@ -23,14 +23,17 @@ const (
 	ptrBTF // object of type reg.aux: one of the kernel's, or ^reg.aux is one of the program's own
 	ptrMem // reg.aux bytes
 	ptrBuf
-	ptrFunc // function reg.aux
+	ptrFunc   // function reg.aux
+	ptrDynptr // const struct bpf_dynptr, and on the stack a dynptr
+	ptrIter   // on the stack only: an open-coded iterator
+	ptrIRQ    // on the stack only: saved state of interrupts
 	numRegTypes
 )
 
 // typeNames are the kernel's (reg_type_str).
 var typeNames = [numRegTypes]string{
 	"?", "scalar", "ctx", "map_ptr", "map_value", "map_key", "fp", "pkt", "pkt_meta", "pkt_end", "flow_keys", "sock",
-	"sock_common", "tcp_sock", "xdp_sock", "tp_buffer", "ptr_", "mem", "buf", "func",
+	"sock_common", "tcp_sock", "xdp_sock", "tp_buffer", "ptr_", "mem", "buf", "func", "dynptr_ptr", "", "",
 }
 
 // regFlags modify a type.
@@ -49,6 +52,8 @@ const (
 	userMem                          // object in user memory
 	linkedAdd                        // scalar: reg.off above the others of the same id, in 64 bits
 	linkedAdd32                      // the same in 32 bits
+	dynptrSlice                      // memory of a slice of the dynptr with the id in reg.rng
+	packetSlice                      // … that dies when the packet moves
 )
 
 // reg is the abstract value of a register or of a spilled stack slot. It holds no Go pointer, so that copying is a
@@ -65,7 +70,7 @@ type reg struct {
 	ref uint32 // the reference that it holds or derives from; 0 none
 	aux int32  // map index, memory size, function, frame or type id, by type
 	// rng is how many bytes from the packet pointer's variable base were compared against the end; for ptrPacketEnd and
-	// pointers past it, one of pktAtEnd, pktBeyondEnd.
+	// pointers past it, one of pktAtEnd, pktBeyondEnd. Of memory behind a dynptr, the dynptr's id.
 	rng int32
 }
 

@@ -91,6 +91,9 @@ func (v *verifier) storeStack(f *frame, fr uint8, off int, a *access) *Error {
 	if v.mitigations != nil {
 		v.noteStore(f, off, a.size, val)
 	}
+	if err := v.destroyDynptr(f, i); err != nil {
+		return err
+	}
 	aligned := off%slotSize == 0
 	if a.size == slotSize {
 		f.written |= 1 << i
@@ -173,6 +176,11 @@ func (v *verifier) storeStackVar(f *frame, r *reg, a *access) *Error {
 	}
 	zero := val != nil && val.isNull() || a.isImm && a.imm == 0
 	usedZero := false
+	for i := slotOf(hi - 1); i <= slotOf(lo); i++ {
+		if err := v.destroyDynptr(f, i); err != nil {
+			return err
+		}
+	}
 	for off := lo; off < hi; off++ {
 		s := &f.stack[slotOf(off)]
 		v.log.touchSlot(slotOf(off))
@@ -245,10 +253,10 @@ func (v *verifier) loadStack(f *frame, fr uint8, off int, a *access) *Error {
 }
 
 // countBytes counts the bytes of each kind in a load, all of which must be readable.
-func (v *verifier) countBytes(f *frame, off, size int) (counts [4]int, err *Error) {
+func (v *verifier) countBytes(f *frame, off, size int) (counts [numByteKinds]int, err *Error) {
 	for b := range size {
 		k := *f.byteAt(off + b)
-		if k == stackInvalid && !v.profile.UninitStack {
+		if k == stackInvalid && !v.profile.UninitStack || k > stackZero {
 			return counts, v.fail(UninitStack, "invalid read from stack off %d+%d size %d", off, b, size)
 		}
 		counts[k]++

@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"slices"
 	"sync"
 )
 
@@ -12,6 +13,10 @@ const (
 	stackSpill                   // part of a spilled register
 	stackMisc                    // some scalar
 	stackZero                    // zero
+	stackDynptr                  // part of a dynptr
+	stackIter                    // part of an open-coded iterator
+	stackIRQ                     // state of interrupts
+	numByteKinds
 )
 
 const (
@@ -43,10 +48,21 @@ func (s *slot) spillSize() int {
 	return n
 }
 
-// scrub makes plain data of what was spilled.
+// fill makes all bytes of one kind.
+func (s *slot) fill(k byteKind) {
+	for i := range s.bytes {
+		s.bytes[i] = k
+	}
+}
+
+// holds reports whether some byte is of the kind, filled whether all are.
+func (s *slot) holds(k byteKind) bool  { return slices.Contains(s.bytes[:], k) }
+func (s *slot) filled(k byteKind) bool { return s.bytes == [slotSize]byteKind{k, k, k, k, k, k, k, k} }
+
+// scrub makes plain data of what was spilled, and of an object.
 func (s *slot) scrub() {
 	for i, k := range s.bytes {
-		if k == stackSpill {
+		if k == stackSpill || k > stackZero {
 			s.bytes[i] = stackMisc
 		}
 	}
@@ -91,10 +107,11 @@ func (f *frame) byteAt(off int) *byteKind {
 	return &f.stack[slotOf(off)].bytes[uint(off)%slotSize]
 }
 
-// refKind says what a reference is to.
+// ref is something that was acquired and must be released.
 type ref struct {
-	id uint32
-	pc int32 // that acquired it
+	id  uint32
+	pc  int32 // that acquired it
+	irq bool  // saved state of interrupts, which is no leak but ends a region
 }
 
 // state is the machine at one point of one path. (Linux: struct bpf_verifier_state.)
@@ -106,6 +123,7 @@ type state struct {
 	refs    []ref
 	lock    uint32 // id of the map value whose spin lock is held; 0 none
 	lockMap int32  // its map
+	region
 
 	parent   *state // the kept state before this one on the path
 	branches int    // paths from here that are not finished

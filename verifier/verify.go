@@ -51,6 +51,9 @@ type verifier struct {
 	back  backtracker
 	call  callInfo
 	trace *trace // records the path to a rejection, in a second walk
+	kcall kfuncInfo
+
+	structs []string // names of kernel structs that pointers point to, see structID
 }
 
 // branch is the other way of a branch that was not walked yet.

@@ -164,8 +164,8 @@ func (l *Linked) CannotRun(pc int) error {
 		return fmt.Errorf("%s is not implemented", asm.KindOf(in))
 	}
 	name := fmt.Sprintf("BTF id %d", in.Imm)
-	if k := l.prog.Kfuncs; uint64(uint32(in.Imm)) < uint64(len(k)) {
-		name = k[in.Imm]
+	if k, ok := l.prog.Kfunc(in.Imm); ok {
+		name = k.Name
 	}
 	return fmt.Errorf("kernel function %s is not implemented", name)
 }

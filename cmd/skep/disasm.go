@@ -232,8 +232,9 @@ func note(p *prog.Program, in asm.Insn) string {
 		if row := helpers.ByID(in.Imm); row != nil {
 			return row.Name
 		}
-	case k == asm.CallKfunc && int(in.Imm) < len(p.Kfuncs) && in.Imm >= 0:
-		return p.Kfuncs[in.Imm]
+	case k == asm.CallKfunc, k == asm.LdImm64 && in.Src == asm.PseudoBTFID:
+		f, _ := p.Kfunc(in.Imm)
+		return f.Name
 	case k == asm.LdImm64 && (in.Src == asm.PseudoMapIdx || in.Src == asm.PseudoMapIdxValue):
 		if i := int(in.Imm); i >= 0 && i < len(p.Maps) {
 			return p.Maps[i].Name

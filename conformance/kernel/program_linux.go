@@ -303,6 +303,11 @@ func (s *MapSet) resolve(p *prog.Program) ([]asm.Insn, error) {
 	fixed := append([]asm.Insn(nil), p.Insns...)
 	for pc := 0; pc < len(fixed); pc++ {
 		in := &fixed[pc]
+		if kind := asm.KindOf(*in); kind == asm.CallKfunc || kind == asm.LdImm64 && in.Src == asm.PseudoBTFID {
+			if err := resolveKfunc(p, in); err != nil {
+				return nil, err
+			}
+		}
 		if asm.KindOf(*in) != asm.LdImm64 {
 			continue
 		}
