@@ -82,6 +82,7 @@ func caseMaps() []*maps.Spec {
 		m("trie", maps.LPMTrie, 8, 8, 4),
 		m("devices", maps.DevMap, 4, 4, 4),
 		m("queue", maps.Queue, 0, 8, 4),
+		m("bloom", maps.BloomFilter, 0, 8, 4),
 		m("sockets", maps.SockMap, 4, 4, 4),
 		m("sockhash", maps.SockHash, 4, 8, 4),
 		m("bloom", maps.BloomFilter, 0, 8, 4),

@@ -474,6 +474,9 @@ func (v *verifier) checkArgValue(i int, n uint8, r *reg, arg helpers.Arg) *Error
 			return v.fail(HelperArg, "invalid map_ptr to access map->value")
 		}
 		mem.size = int64(c.m.ValueSize)
+		if c.m.Type == maps.BloomFilter { // "peek" asks whether it has the value
+			mem.write, mem.raw = false, false
+		}
 		return v.checkMem(mem)
 	case helpers.ArgFixedMem:
 		if r.isNull() {

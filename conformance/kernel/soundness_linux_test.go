@@ -29,6 +29,7 @@ var (
 // referee asks the kernel about programs over one set of maps.
 type referee struct {
 	maps     *kernel.MapSet
+	profile  *verifier.Profile
 	loopback uint32 // interface that packets of test runs come in by
 }
 
@@ -41,7 +42,7 @@ func newReferee(t testing.TB) *referee {
 	t.Cleanup(set.Close)
 	lo, err := net.InterfaceByName("lo")
 	require.NoError(t, err)
-	return &referee{set, uint32(lo.Index)}
+	return &referee{set, conformance.Profile(), uint32(lo.Index)}
 }
 
 // opinion is what both verifiers say of a program; nil is yes.
@@ -66,7 +67,7 @@ func (r *referee) ask(t prog.Type, text string) (*opinion, error) {
 
 func (r *referee) judge(p *prog.Program) *opinion {
 	o := &opinion{}
-	o.proof, o.ours = verifier.Verify(p, verifier.Options{Profile: conformance.Profile()})
+	o.proof, o.ours = verifier.Verify(p, verifier.Options{Profile: r.profile})
 	var refusal *verifier.Error
 	if errors.As(o.ours, &refusal) && refusal.Code == verifier.TooComplex {
 		o.kernel = errNotAsked
@@ -91,8 +92,11 @@ func (o *opinion) falseAccept() bool { return o.ours == nil && o.kernel != nil &
 
 // impatient reports whether the kernel gave up: where states meet is a matter of heuristics, not of rules.
 func (o *opinion) impatient() bool {
+	if o.kernel == nil {
+		return false
+	}
 	words := o.kernel.Error()
-	return strings.HasPrefix(words, "BPF program is too large. Processed") || strings.Contains(words, "jumps is too complex")
+	return errors.Is(o.kernel, errNotAsked) || strings.HasPrefix(words, "BPF program is too large. Processed") || strings.Contains(words, "jumps is too complex")
 }
 
 // comparable reports whether a run here and one in the kernel must end alike. Test runs of socket filters begin at
