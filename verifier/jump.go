@@ -35,12 +35,12 @@ func (v *verifier) stepBranch(in *insn) *Error {
 		if in.useSrc && src.typ == scalar {
 			v.markPrecise(in.src)
 		}
-		v.log.branched(v)
 		if v.mitigations != nil {
 			if err := v.mispredict(in, o); err != nil {
 				return err
 			}
 		}
+		v.log.branched(v)
 		v.pc++
 		if o == always {
 			v.pc = int(in.target)

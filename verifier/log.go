@@ -117,7 +117,7 @@ func (l *logger) touchAll() {
 // insn writes the state that the last instruction left, and the next one, which is at v.pc.
 func (l *logger) insn(v *verifier) {
 	if l.walks() && l.fresh {
-		l.printf("\nfrom %d to %d:", l.lastPC, v.pc)
+		l.printf("\nfrom %d to %d%s:", l.lastPC, v.pc, v.cur.manner())
 		l.buf = v.appendState(l.buf, v.cur, v.cur.depth, allOfState)
 		l.fresh = false
 	}
@@ -199,9 +199,24 @@ func (l *logger) safe(v *verifier) {
 		return
 	}
 	if l.fresh {
-		l.printf("\nfrom %d to %d: safe\n", l.lastPC, v.pc)
+		l.printf("\nfrom %d to %d%s: safe\n", l.lastPC, v.pc, v.cur.manner())
 	} else {
 		l.printf("%d: safe\n", v.pc)
+	}
+}
+
+// manner tells speculative paths from others.
+func (s *state) manner() string {
+	if s.speculative {
+		return " (speculative execution)"
+	}
+	return ""
+}
+
+// averted writes an error that a barrier averts.
+func (l *logger) averted(err *Error) {
+	if l.paths() {
+		l.printf("%s\n", err.Kernel)
 	}
 }
 

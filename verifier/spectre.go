@@ -58,6 +58,7 @@ func (v *verifier) visitMitigated(in *insn) (done bool, err *Error) {
 		return done, err
 	}
 	if err != nil && err.Code.avoidable() {
+		v.log.averted(err)
 		m.before, m.mask = true, 0
 		return true, nil
 	}
@@ -174,7 +175,9 @@ func (v *verifier) openWindow(in *insn, op asm.ALUOp, n uint8, ptr, off *reg) (w
 	}
 	still := &st.top().regs[in.dst]
 	*still = *ptr
-	still.unbound32()
+	if n == in.dst { // the kernel forgets these in place
+		still.unbound32()
+	}
 	return w, nil
 }
 

@@ -101,10 +101,10 @@ func (v *verifier) storeStack(f *frame, fr uint8, off int, a *access) *Error {
 	switch {
 	case aligned && val != nil && val.typ == scalar && v.profile.Capable:
 		if v.profile.spills(val, a.size) {
-			if v.profile.LinkedSpill {
+			fits := val.width() <= 8*a.size
+			if v.profile.LinkedSpill && fits {
 				v.link(val)
 			}
-			fits := val.width() <= 8*a.size
 			v.spill(s, val, a.size)
 			if !fits {
 				s.reg.unlink()
