@@ -217,15 +217,22 @@ const (
 type flow struct {
 	v     *verifier
 	state []uint8
-	next  []uint8 // edges of an open instruction that were followed
-	stack []int
+	stack []openInsn
+}
+
+// openInsn is an instruction on the way from the start, and the ways on that were not followed yet.
+type openInsn struct {
+	pc    int
+	edges [2]edge
+	n     int
 }
 
 // checkFlow finds unreachable instructions, jumps into the middle of 64-bit loads and back edges that the profile
 // refuses, and marks where states are worth keeping (kernel: check_cfg).
 func (v *verifier) checkFlow() *Error {
 	n := len(v.insns)
-	f := &flow{v: v, state: make([]uint8, n), next: make([]uint8, n)}
+	f := &flow{v: v, state: make([]uint8, n), stack: v.flowStack[:0]}
+	defer func() { v.flowStack = f.stack }()
 	f.open(0)
 	for len(f.stack) > 0 {
 		if err := f.advance(); err != nil {
@@ -248,7 +255,11 @@ func (v *verifier) checkFlow() *Error {
 
 func (f *flow) open(pc int) {
 	f.state[pc] = flowOpen
-	f.stack = append(f.stack, pc)
+	edges, n := f.edges(pc)
+	if n == 2 {
+		edges[0], edges[1] = edges[1], edges[0] // the last is followed first
+	}
+	f.stack = append(f.stack, openInsn{pc, edges, n})
 }
 
 // edge is a way on from an instruction.
@@ -312,15 +323,16 @@ func (f *flow) edges(pc int) (out [2]edge, n int) {
 
 // advance follows the next edge of the innermost open instruction, or closes it.
 func (f *flow) advance() *Error {
-	pc := f.stack[len(f.stack)-1]
-	edges, n := f.edges(pc)
-	if int(f.next[pc]) == n {
+	top := &f.stack[len(f.stack)-1]
+	pc := top.pc
+	if top.n == 0 {
 		f.state[pc] = flowDone
 		f.stack = f.stack[:len(f.stack)-1]
 		return nil
 	}
-	e := edges[f.next[pc]]
-	f.next[pc]++
+	top.n--
+	e := top.edges[top.n]
+	f.v.jumpsBack = f.v.jumpsBack || e.to <= pc
 	if e.to < 0 || e.to >= len(f.v.insns) {
 		return f.v.failAt(pc, JumpOutOfRange, "jump out of range from insn %d to %d", pc, e.to)
 	}
@@ -328,7 +340,6 @@ func (f *flow) advance() *Error {
 	case flowNew:
 		f.open(e.to)
 	case flowOpen:
-		f.v.loops = true
 		rule := f.v.profile.BackEdges
 		if !f.v.profile.Capable || rule == BackEdgesNone || rule == BackEdgesJumps && !e.jump {
 			return f.v.failAt(pc, BackEdge, "back-edge from insn %d to %d", pc, e.to)
@@ -355,8 +366,45 @@ func (v *verifier) successors(pc int) (out [2]int, n int) {
 }
 
 // liveRegs computes, for each instruction, the registers that may be read before they are written. A dead register
-// never keeps two states apart. Live sets only grow, so an instruction is looked at a bounded number of times.
+// never keeps two states apart.
 func (v *verifier) liveRegs() {
+	for pc := range v.insns {
+		in := &v.insns[pc]
+		in.use, in.def = v.useDef(pc)
+	}
+	// Without jumps back the second look changes nothing, and with loops that are not nested the third.
+	const looks = 4
+	for range looks {
+		changed := false
+		for pc := len(v.insns) - 1; pc >= 0; pc-- {
+			changed = v.growLive(pc) || changed
+		}
+		if !changed || !v.jumpsBack {
+			return
+		}
+	}
+	v.liveInLoops()
+}
+
+// growLive recomputes what may be read from pc on of what may be read behind it, and reports whether it became more.
+func (v *verifier) growLive(pc int) bool {
+	in := &v.insns[pc]
+	var live asm.RegSet
+	out, k := v.successors(pc)
+	for _, to := range out[:k] {
+		if to < len(v.insns) {
+			live |= v.insns[to].live
+		}
+	}
+	live = live&^in.def | in.use
+	grown := live != in.live
+	in.live = live
+	return grown
+}
+
+// liveInLoops looks at instructions again for as long as something changes. Live sets only grow, so each is looked at a bounded
+// number of times.
+func (v *verifier) liveInLoops() {
 	n := len(v.insns)
 	first := make([]int32, n+2) // predecessors of pc: preds[first[pc]:first[pc+1]]
 	each := func(f func(from, to int)) {
@@ -378,33 +426,27 @@ func (v *verifier) liveRegs() {
 		preds[first[to+1]] = int32(from)
 		first[to+1]++
 	})
-	work := make([]int32, n)
+	var work []int32
 	queued := make([]bool, n)
-	for pc := range work {
-		work[pc], queued[pc] = int32(pc), true
-	}
-	for len(work) > 0 {
-		pc := int(work[len(work)-1])
-		work = work[:len(work)-1]
-		queued[pc] = false
-		use, def := v.useDef(pc)
-		out, k := v.successors(pc)
-		var live asm.RegSet
-		for _, to := range out[:k] {
-			if to < n {
-				live |= v.insns[to].live
-			}
+	grow := func(pc int) {
+		if !v.growLive(pc) {
+			return
 		}
-		if live = live&^def | use; live == v.insns[pc].live {
-			continue
-		}
-		v.insns[pc].live = live
 		for _, p := range preds[first[pc]:first[pc+1]] {
 			if !queued[p] {
 				queued[p] = true
 				work = append(work, p)
 			}
 		}
+	}
+	for pc := n - 1; pc >= 0; pc-- {
+		grow(pc)
+	}
+	for len(work) > 0 {
+		pc := int(work[len(work)-1])
+		work = work[:len(work)-1]
+		queued[pc] = false
+		grow(pc)
 	}
 }
 

@@ -25,6 +25,8 @@ type insn struct {
 	entry bool // a jump leads here, or a local call returns here
 
 	live   asm.RegSet // registers that may be read from here on before they are written
+	use    asm.RegSet // registers that it reads
+	def    asm.RegSet // … and surely writes
 	off    int32
 	target int32  // of a jump or local call
 	visits uint32 // how often the walk got here
@@ -38,7 +40,7 @@ type insn struct {
 // decode fills v.insns.
 func (v *verifier) decode() {
 	prog := v.prog.Insns
-	v.insns = make([]insn, len(prog))
+	v.insns = v.newInsns(len(prog))
 	for pc := 0; pc < len(prog); pc++ {
 		in := prog[pc]
 		k := asm.KindOf(in)

@@ -404,7 +404,7 @@ func (s *state) entry(pc int, cur *state) *state {
 		return nil
 	}
 	for s = s.parent; s != nil; s = s.parent {
-		if s.pc == pc && s.sameCalls(cur) {
+		if s.pc == pc && s.thin == nil && s.sameCalls(cur) {
 			return s
 		}
 	}

@@ -112,7 +112,7 @@ func (v *verifier) backtrack(skip bool) {
 		if b.empty() {
 			return
 		}
-		last, next = int(v.steps.at(h).pc), st.pc
+		last = int(v.steps.at(h).pc)
 	}
 }
 
@@ -121,6 +121,9 @@ func (v *verifier) markIn(st *state) {
 	b := &v.back
 	if b.depth > st.depth {
 		b.depth = st.depth
+	}
+	if st.thin != nil {
+		return
 	}
 	for i := b.depth; i >= 0; i-- {
 		f := st.frames[i]
@@ -150,6 +153,9 @@ func (v *verifier) allPrecise() {
 	v.log.giveUp(v)
 	for st := v.cur.parent; st != nil && !st.allPrecise; st = st.parent {
 		st.allPrecise = true
+		if st.thin != nil {
+			continue
+		}
 		for i, f := range st.frames[:st.depth+1] {
 			for n := range f.regs[:10] {
 				if r := &f.regs[n]; r.typ == scalar && !r.precise {

@@ -10,9 +10,18 @@ import (
 type idMap struct {
 	pairs [][2]uint32
 	fresh uint32
+	// of and to are the pairs once more, by either side, when there are too many to look through.
+	of, to map[uint32]uint32
 }
 
+// fewPairs are faster to look through than a map.
+const fewPairs = 24
+
 func (m *idMap) reset(last uint32) {
+	if len(m.pairs) > fewPairs {
+		clear(m.of)
+		clear(m.to)
+	}
 	m.pairs = m.pairs[:0]
 	m.fresh = last
 }
@@ -20,6 +29,9 @@ func (m *idMap) reset(last uint32) {
 func (m *idMap) same(old, cur uint32) bool {
 	if old == 0 || cur == 0 {
 		return old == cur
+	}
+	if len(m.pairs) > fewPairs {
+		return m.sameOfMany(old, cur)
 	}
 	for _, p := range m.pairs {
 		if p[0] == old {
@@ -30,11 +42,33 @@ func (m *idMap) same(old, cur uint32) bool {
 		}
 	}
 	m.pairs = append(m.pairs, [2]uint32{old, cur})
+	if len(m.pairs) > fewPairs {
+		if m.of == nil {
+			m.of, m.to = map[uint32]uint32{}, map[uint32]uint32{}
+		}
+		for _, p := range m.pairs {
+			m.of[p[0]], m.to[p[1]] = p[1], p[0]
+		}
+	}
+	return true
+}
+
+func (m *idMap) sameOfMany(old, cur uint32) bool {
+	if to, ok := m.of[old]; ok {
+		return to == cur
+	}
+	if _, ok := m.to[cur]; ok {
+		return false
+	}
+	m.of[old], m.to[cur] = cur, old
 	return true
 }
 
 // sameScalar is same for scalars, where no id means an id of its own.
 func (m *idMap) sameScalar(old, cur uint32) bool {
+	if old == 0 && cur == 0 {
+		return true
+	}
 	if old == 0 {
 		m.fresh++
 		old = m.fresh
@@ -108,16 +142,13 @@ func (v *verifier) pruned(in *insn) (bool, *Error) {
 		if old.misses > old.hits*limit+limit {
 			list = append(list[:i], list[i+1:]...)
 			v.kept[v.pc] = list
-			v.stats.PeakStates = max(v.stats.PeakStates, v.keptNow)
-			v.keptNow--
-			if old.branches == 0 {
-				v.pool.put(old)
-			}
+			v.evict(old)
 		}
 	}
 	v.stats.MaxStatesPerInsn = max(v.stats.MaxStatesPerInsn, known)
 	if add {
 		v.keep()
+		return false, v.limitMemory()
 	}
 	return false, nil
 }
@@ -176,7 +207,7 @@ func (v *verifier) checkpoint(pc int) *state {
 	st := v.pool.copy(cur)
 	st.pc = pc
 	st.branches = 1
-	st.hits, st.misses, st.allPrecise = 0, 0, false
+	st.hits, st.misses, st.allPrecise, st.differs = 0, 0, false, 0
 	for i := 0; i <= cur.depth; i++ {
 		st.frames[i].read = 0
 		cur.frames[i].written = 0
@@ -205,12 +236,19 @@ func (v *verifier) liveAt(st *state, i int) uint16 {
 	return uint16(v.insns[st.frames[i+1].callsite].live)
 }
 
-// equal reports whether old covers cur (kernel: states_equal).
+// equal reports whether old covers cur (kernel: states_equal). Where the two differ is looked at first the next time: it
+// likely differs again, as the counter of a loop does.
 func (v *verifier) equal(old, cur *state, how likeness) bool {
 	if old.depth != cur.depth || len(old.refs) != len(cur.refs) || old.speculative && !cur.speculative {
 		return false
 	}
 	v.ids.reset(v.lastID)
+	if old.differs != 0 {
+		if i, n := int(old.differs-1)/frameParts, int(old.differs-1)%frameParts; !v.partCovers(old, cur, i, n, how) {
+			return false
+		}
+		v.ids.reset(v.lastID)
+	}
 	if !v.ids.same(old.lock, cur.lock) || old.lockMap != cur.lockMap {
 		return false
 	}
@@ -224,20 +262,39 @@ func (v *verifier) equal(old, cur *state, how likeness) bool {
 	}
 	for i := 0; i <= cur.depth; i++ {
 		o, c := old.frames[i], cur.frames[i]
-		if o.callsite != c.callsite || o.fn != c.fn || o.callback != c.callback {
+		if o.callsite != c.callsite || o.fn != c.fn || o.callback != c.callback || how == exact && len(o.stack) != len(c.stack) {
 			return false
 		}
-		live := v.liveAt(cur, i)
-		for n := range o.regs[:10] {
-			if live>>n&1 != 0 && !v.covers(&o.regs[n], &c.regs[n], how) {
+		for n := range numRegs + len(o.stack) {
+			if !v.partCovers(old, cur, i, n, how) {
+				old.differs = int32(i*frameParts+n) + 1
 				return false
 			}
 		}
-		if !v.stackCovers(o, c, how) {
-			return false
-		}
 	}
 	return true
+}
+
+// A frame's parts are its registers but R10, and its stack slots.
+const (
+	numRegs    = 10
+	frameParts = numRegs + maxSlots
+)
+
+// partCovers compares part n of frame i.
+func (v *verifier) partCovers(old, cur *state, i, n int, how likeness) bool {
+	o, c := old.frames[i], cur.frames[i]
+	if n < numRegs {
+		return v.liveAt(cur, i)>>n&1 == 0 || v.covers(&o.regs[n], &c.regs[n], how)
+	}
+	n -= numRegs
+	switch {
+	case how == alike && o.read>>n&1 == 0: // nobody will read it
+		return true
+	case n >= len(c.stack):
+		return v.slotNeedsNothing(&o.stack[n])
+	}
+	return v.slotCovers(&o.stack[n], &c.stack[n], how)
 }
 
 // covers reports whether everything that is safe with old is safe with cur (kernel: regsafe).
@@ -275,29 +332,6 @@ func (v *verifier) covers(old, cur *reg, how likeness) bool {
 		v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
 }
 
-// stackCovers is covers for the stack of a frame (kernel: stacksafe).
-func (v *verifier) stackCovers(old, cur *frame, how likeness) bool {
-	if how == exact && len(old.stack) != len(cur.stack) {
-		return false
-	}
-	for i := range old.stack {
-		if how == alike && old.read>>i&1 == 0 {
-			continue // nobody will read it
-		}
-		o := &old.stack[i]
-		if i >= len(cur.stack) {
-			if !v.slotNeedsNothing(o) {
-				return false
-			}
-			continue
-		}
-		if !v.slotCovers(o, &cur.stack[i], how) {
-			return false
-		}
-	}
-	return true
-}
-
 // slotNeedsNothing reports whether a slot is safe to be uninitialised.
 func (v *verifier) slotNeedsNothing(s *slot) bool {
 	for _, k := range s.bytes {
@@ -308,6 +342,7 @@ func (v *verifier) slotNeedsNothing(s *slot) bool {
 	return true
 }
 
+// slotCovers is covers for a stack slot (kernel: stacksafe).
 func (v *verifier) slotCovers(o, c *slot, how likeness) bool {
 	if o.bytes[0] > stackZero {
 		return o.bytes == c.bytes && o.reg.aux == c.reg.aux && o.reg.rng == c.reg.rng && o.reg.flags == c.reg.flags &&

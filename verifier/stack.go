@@ -64,16 +64,29 @@ func (v *verifier) checkStackRange(n uint8, r *reg, insnOff, size int64, what st
 		}
 		return v.fail(StackAccess, "invalid variable-offset%s stack R%d var_off=%v off=%d size=%d", what, n, r.tn, insnOff+int64(r.off), size).aboutBytes(n, off, size, -lowest)
 	}
-	v.growStack(f, int(lo))
-	return nil
+	return v.growStack(f, int(lo))
 }
 
 // growStack makes the stack down to off exist, and remembers how deep the function's stack gets.
-func (v *verifier) growStack(f *frame, off int) {
+func (v *verifier) growStack(f *frame, off int) *Error {
+	had := len(f.stack)
 	f.grow(off)
 	if s := &v.subs[f.fn]; -off > s.stack {
 		s.stack = (slotOf(off) + 1) * slotSize
 	}
+	if len(f.stack) == had || v.cur.depth == 0 {
+		return nil
+	}
+	slots := 0
+	for _, f := range v.cur.frames[:v.cur.depth+1] {
+		slots += len(f.stack)
+	}
+	if slots*slotSize <= 2*v.profile.MaxStack {
+		return nil
+	}
+	// Much more than there may be: what every state costs would get out of hand. Deviation: the kernel finds errors in what
+	// follows first.
+	return v.checkStackDepth()
 }
 
 // storeStack stores at a known place.
@@ -318,14 +331,14 @@ func (v *verifier) checkStackInit(n uint8, r *reg, insnOff, size int64, clobber 
 func (v *verifier) readSlot(fr uint8, i int) {
 	bit := uint64(1) << i
 	for s := v.cur; ; {
-		if s.frames[fr].written&bit != 0 {
+		if s.marks(int(fr)).written&bit != 0 {
 			return
 		}
 		p := s.parent
-		if p == nil || int(fr) > p.depth || p.frames[fr].read&bit != 0 {
+		if p == nil || int(fr) > p.depth || p.marks(int(fr)).read&bit != 0 {
 			return
 		}
-		p.frames[fr].read |= bit
+		p.marks(int(fr)).read |= bit
 		s = p
 	}
 }

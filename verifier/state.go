@@ -1,9 +1,6 @@
 package verifier
 
-import (
-	"slices"
-	"sync"
-)
+import "slices"
 
 // byteKind says what one byte of stack holds. (Linux: enum bpf_stack_slot_type.)
 type byteKind uint8
@@ -71,18 +68,15 @@ func (s *slot) scrub() {
 
 // frame is the activation of one function. (Linux: struct bpf_func_state.)
 type frame struct {
+	stack    []slot // stack[i] is [fp-8*(i+1), fp-8*i); only what was touched. First, as the collector looks no further
 	regs     [11]reg
-	stack    []slot // stack[i] is [fp-8*(i+1), fp-8*i); only what was touched
-	callsite int32  // pc of the call
-	fn       int32  // function number
-	callback bool   // called by a helper
-	calls    int32  // how often the helper at the current call of this frame called back
+	callsite int32 // pc of the call
+	fn       int32 // function number
+	callback bool  // called by a helper
+	calls    int32 // how often the helper at the current call of this frame called back
 	// retRange is what a callback must return.
 	retMin, retMax int32
-
-	// Liveness of stack slots since the last kept state, one bit a slot: written whole; and, of a kept state, read by
-	// what follows it before being written.
-	written, read uint64
+	slotMarks
 }
 
 // copyFrom makes f equal to o, keeping f's own stack memory.
@@ -139,7 +133,23 @@ type state struct {
 	// Of a kept state: how often it ended a path and how often not, and whether all its scalars are marked precise.
 	hits, misses int
 	allPrecise   bool
+	differs      int32 // where a later state differed from it last, plus 1: see equal
+
+	bytes int                   // that its frames take
+	thin  *[maxFrames]slotMarks // all that is left of its frames: see thinOut; else nil
 }
+
+// marks are frame i's.
+func (s *state) marks(i int) *slotMarks {
+	if s.thin != nil {
+		return &s.thin[i]
+	}
+	return &s.frames[i].slotMarks
+}
+
+// slotMarks are sets of a frame's stack slots, one bit a slot: written whole since the last kept state; and, of a kept
+// state, read by what follows it before being written.
+type slotMarks struct{ written, read uint64 }
 
 // top is the running frame.
 func (s *state) top() *frame { return s.frames[s.depth] }
@@ -167,106 +177,4 @@ func (s *state) releaseRef(id uint32) bool {
 		}
 	}
 	return false
-}
-
-// arena is the memory of a verification, used again by later ones.
-type arena struct {
-	pool  pool
-	steps steps
-	kept  [][]*state // states kept at each slot, newest last
-}
-
-var arenas = sync.Pool{New: func() any { return new(arena) }}
-
-// prepare makes the arena ready for a program of n slots.
-func (a *arena) prepare(n int) {
-	if cap(a.kept) < n {
-		a.kept = make([][]*state, n)
-	}
-	a.kept = a.kept[:n]
-	a.steps.n = 0
-}
-
-// What an arena keeps for the next verification at most.
-const (
-	spareStates = 512
-	spareChunks = 64
-)
-
-// recycle gives all memory back. After a large verification the collector gets it.
-func (v *verifier) recycle() {
-	a := v.arena
-	v.arena = nil
-	for _, b := range v.pending {
-		a.pool.put(b.st)
-	}
-	if v.cur != nil {
-		a.pool.put(v.cur)
-	}
-	for pc, list := range a.kept {
-		for _, st := range list {
-			a.pool.put(st)
-		}
-		clear(list)
-		a.kept[pc] = list[:0]
-	}
-	if len(a.pool.states) > spareStates || len(a.pool.frames) > 2*spareStates || len(a.steps.chunks) > spareChunks {
-		return
-	}
-	arenas.Put(a)
-}
-
-// pool recycles states and frames of one verification.
-type pool struct {
-	states []*state
-	frames []*frame
-}
-
-func (p *pool) frame() *frame {
-	if n := len(p.frames); n > 0 {
-		f := p.frames[n-1]
-		p.frames = p.frames[:n-1]
-		return f
-	}
-	return new(frame)
-}
-
-func (p *pool) newFrame(fn, callsite int) *frame {
-	f := p.frame()
-	stack := f.stack[:0]
-	*f = frame{stack: stack, fn: int32(fn), callsite: int32(callsite)}
-	return f
-}
-
-func (p *pool) putFrame(f *frame) { p.frames = append(p.frames, f) }
-
-// copy makes an independent copy of s.
-func (p *pool) copy(s *state) *state {
-	var c *state
-	if n := len(p.states); n > 0 {
-		c = p.states[n-1]
-		p.states = p.states[:n-1]
-	} else {
-		c = new(state)
-	}
-	refs := append(c.refs[:0], s.refs...)
-	*c = *s
-	c.refs = refs
-	for i := 0; i <= s.depth; i++ {
-		c.frames[i] = p.frame()
-		c.frames[i].copyFrom(s.frames[i])
-	}
-	for i := s.depth + 1; i < maxFrames; i++ {
-		c.frames[i] = nil
-	}
-	return c
-}
-
-// put gives s and its frames back. Nothing may refer to s any more.
-func (p *pool) put(s *state) {
-	for i := 0; i <= s.depth; i++ {
-		p.frames = append(p.frames, s.frames[i])
-	}
-	s.parent = nil
-	p.states = append(p.states, s)
 }

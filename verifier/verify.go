@@ -24,7 +24,8 @@ type verifier struct {
 	insns []insn
 	subs  []subprog
 	subOf []int32 // function of each slot
-	loops bool    // the control flow graph has a back edge
+	// jumpsBack says that something leads to an instruction before it.
+	jumpsBack bool
 
 	cur     *state
 	pc      int
@@ -43,6 +44,9 @@ type verifier struct {
 	keptNow int // states kept at this time
 	// allMatter is set when the release compares every number of two states, not only those that were relied on.
 	allMatter bool
+	// sweepAt is how many evicted states there are when finished ones are looked for next; memLimit how many bytes of
+	// states when limitMemory has something to do next.
+	sweepAt, memLimit int
 
 	mitigations  []mitigation // against Spectre, by slot; nil when the loader has CAP_PERFMON
 	exactScalars bool         // states are alike only when their scalars are the same: masks depend on them
@@ -76,10 +80,10 @@ func Verify(p *prog.Program, o Options) (*Verified, error) {
 	if err != nil {
 		err = v.explain(&o, err)
 	}
-	v.recycle()
 	if v.log != nil {
 		v.log.end(v, err)
 	}
+	v.recycle()
 	if err != nil {
 		err.Stats = v.stats
 		return nil, err
