@@ -90,23 +90,49 @@ func printMatrix(w io.Writer, v *verification) {
 	}
 }
 
-// printMatrixDetail prints rejections in full: of each program the one by the oldest kernel that has what the program
-// needs, or all of them.
+// printMatrixDetail prints rejections in full: all of them, or one of each program.
 func printMatrixDetail(w io.Writer, v *verification, all bool) {
 	for i := range v.programs {
 		outcomes := v.of(i)
+		typical := typicalRejection(outcomes)
 		for k := range outcomes {
 			o := &outcomes[k]
-			if o.Accepted || !all && !o.walked() {
+			if o.Accepted || !all && k != typical {
 				continue
 			}
-			fmt.Fprintf(w, "\nREJECT  %s  %s, %d insns (rules: %s)\n", o.Program, o.Type, o.Insns, o.profile.Name)
+			fmt.Fprintf(w, "\nREJECT  %s  %s, %d insns (rules: %s%s)\n", o.Program, o.Type, o.Insns, o.profile.Name, alike(outcomes, k))
 			printRejection(w, o.cause)
-			if !all {
-				break
-			}
 		}
 	}
+}
+
+// typicalRejection is the one by the oldest kernel that has all that the program needs, loops too; -1 when there is none.
+func typicalRejection(outcomes []outcome) int {
+	found := -1
+	for k := range outcomes {
+		switch o := &outcomes[k]; {
+		case !o.walked():
+		case o.cause.Code != verifier.BackEdge:
+			return k
+		case found < 0:
+			found = k
+		}
+	}
+	return found
+}
+
+// alike names the other kernels that say the same as outcome k.
+func alike(outcomes []outcome, k int) string {
+	var names []string
+	for i := range outcomes {
+		if o, e := &outcomes[i], outcomes[k].cause; i != k && !o.Accepted && o.cause.Code == e.Code && o.cause.PC == e.PC {
+			names = append(names, o.Kernel)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; the same on " + strings.Join(names, ", ")
 }
 
 // cellColor is green for what is accepted, red for what is rejected, yellow for what the kernel lacks.

@@ -28,7 +28,7 @@ type target struct {
 // profileOf finds the rules of one name of --kernel.
 func profileOf(name string) (*verifier.Profile, error) {
 	switch name {
-	case "newest", "":
+	case "newest":
 		return verifier.Newest(), nil
 	case "dag":
 		return verifier.DAG(), nil
@@ -77,7 +77,7 @@ type plan struct {
 // planOf reads what --kernel demands. Without it several objects get a matrix of the releases, and the newest decides.
 func planOf(f *verifyFlags, files int) (*plan, error) {
 	kernels := f.kernel
-	inform := kernels == "" && files > 1 && f.output == "text" && f.log == "0"
+	inform := kernels == "" && files > 1 && f.output == "text" && f.log == "0" && f.heat == 0
 	switch {
 	case inform:
 		kernels = "lts"
