@@ -29,6 +29,10 @@ type Env struct {
 
 	// Router answers bpf_fib_lookup and bpf_check_mtu. nil answers BPF_FIB_LKUP_RET_NOT_FWDED, and knows no interface.
 	Router Router
+	// Task is the current task; nil is one of zeros.
+	Task *Task
+	// Memory is what raw pointers of tracing programs point to; nil is nothing.
+	Memory *Memory
 	// Sockets are the host's; nil is none.
 	Sockets *Sockets
 	// Clone receives the copies that bpf_clone_redirect sends; the data is only valid during the call. nil drops them.

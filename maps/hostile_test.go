@@ -25,7 +25,10 @@ func everyMap(t testing.TB, s *mem.Space) []Map {
 		case row.Hashed && row.rules.key.max > 12:
 			spec.KeySize = 12
 		}
-		if row.rules.value.max > 12 {
+		switch {
+		case row.rules.valueStep == 8:
+			spec.ValueSize = 16
+		case row.rules.value.max > 12:
 			spec.ValueSize = 12
 		}
 		if row.rules.mustBeZero {

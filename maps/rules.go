@@ -34,6 +34,7 @@ const (
 	lpmDataMax    = 256
 	lpmValueMax   = kmallocMax - lpmDataMax - lpmNode
 	bloomHashMask = 0xf
+	stackDepthMax = 127 // sysctl_perf_event_max_stack
 	sockKeyMax    = 512 // MAX_BPF_STACK
 	// A storage element is allocated as a whole and its size is kept in 16 bits (Linux: BPF_LOCAL_STORAGE_MAX_VALUE_SIZE).
 	storageValueMax = 1<<16 - 1 - 144

@@ -135,6 +135,32 @@ func (s *Space) AllocSize(addr uint32) uint32 {
 	return 0
 }
 
+// Allocated returns how many bytes from addr on belong to an allocation: 0 when addr is in none.
+func (s *Space) Allocated(addr uint32) uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if start, n, ok := s.heap.around(addr); ok {
+		return start + n - addr
+	}
+	return 0
+}
+
+// around finds the allocation that an address is in.
+func (h *heap) around(addr uint32) (start, n uint32, ok bool) {
+	if c := addr / chunkSize; int(c) < len(h.chunks) && h.chunks[c] != 0 {
+		sp := &h.spans[h.chunks[c]-1]
+		slot := (addr - sp.start) / classSize(sp.class)
+		taken := int(slot) < sp.slots && sp.taken[slot>>6]>>(slot&63)&1 != 0
+		return sp.start + slot*classSize(sp.class), classSize(sp.class), taken
+	}
+	for start, n := range h.large {
+		if addr-start < n {
+			return start, n, true
+		}
+	}
+	return 0, 0, false
+}
+
 // InUse returns the bytes that are given out, rounding included: what Options.Limit bounds.
 func (s *Space) InUse() uint64 {
 	s.mu.Lock()
