@@ -20,6 +20,7 @@ import (
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/object"
 	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/tracing"
 	"github.com/skepvm/skep/verifier"
 	"github.com/skepvm/skep/vm"
 )
@@ -63,6 +64,9 @@ type program struct {
 	err      error // why it cannot run
 	engine   vm.Engine
 	frame    *prog.Buffer // of runs; nil before the first
+
+	hook    *tracing.Hook // of runs on events, and what it was made for; nil before the first
+	hookFor EventOptions
 }
 
 // Open loads an object file and makes it ready.
@@ -291,7 +295,7 @@ func (p *program) setFrame(space *mem.Space, in *Packet) error {
 }
 
 // Run runs a program once; name may be "" when the object has just one program. A fault of the guest is a *vm.Fault.
-// Only programs of packet types can be run.
+// Only programs of packet types can be run; see RunEvent.
 func (v *VM) Run(name string, in Packet) (Result, error) {
 	p, err := v.program(name)
 	if err != nil {

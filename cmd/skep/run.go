@@ -20,15 +20,22 @@ type runFlags struct {
 	unverified, maps             bool
 	packet                       packetFlags
 	network                      networkFlags
+	events                       eventFlags
 	load                         loadFlags
 }
 
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "run OBJECT (--data FILE | --hex BYTES)",
-		Short: "Run a program on one packet",
+		Use:   "run OBJECT (--data FILE | --hex BYTES | --regs … | --events FILE)",
+		Short: "Run a program on one packet, or on events",
 		Long: `Run verifies a program, runs it on one packet and prints its verdict, the packet afterwards and what it traced.
+
+Tracing programs run on events instead: --regs gives a kprobe's registers, --events a file with a JSON object a line:
+  {"ns": 1000, "regs": {"arg1": "@path"}, "task": {"pid": 7, "comm": "bash"}}      kprobe, uprobe, perf_event
+  {"fields": {"prev_pid": 7, "prev_comm": "bash"}}                                tracepoint, with --format
+  {"args": ["@task", 3]}                                                         raw_tracepoint
+--mem describes the memory that pointers lead to: {"path": {"text": "/etc/passwd"}, "task": {"type": "task_struct", "fields": {"pid": 7}}}.
 
 --unverified runs a program that the verifier rejects: in checked mode, unless --engine names another, a bad access ends the run with the
 exact instruction and address, and exit code 3. Other engines only keep it inside guest memory: jit makes sandboxed machine code.`,
@@ -47,6 +54,7 @@ exact instruction and address, and exit code 3. Other engines only keep it insid
 	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
 	f.packet.add(fl)
 	f.network.add(fl)
+	f.events.add(fl)
 	f.load.add(fl)
 	return cmd
 }
@@ -71,15 +79,18 @@ func (a *app) run(path string, f *runFlags) error {
 	if err := checkOutput(f.output); err != nil {
 		return err
 	}
-	data, err := f.packet.read(a.in)
-	if err != nil {
-		return err
-	}
 	engines := []string{f.engine}
 	if f.engine == "both" {
 		engines = []string{skep.EngineInterp, secondEngine()}
 	}
 	in, err := a.read(path)
+	if err != nil {
+		return err
+	}
+	if f.events.given() {
+		return a.runEvents(in, engines, f)
+	}
+	data, err := f.packet.read(a.in)
 	if err != nil {
 		return err
 	}
