@@ -89,7 +89,8 @@ type Types struct {
 	types   []Type
 	members []Member
 
-	index func() *index
+	once  sync.Once
+	index *index // see find
 }
 
 // index finds types.
@@ -107,9 +108,13 @@ type key struct {
 const maxDepth = 32
 
 func newTypes(types []Type, members []Member) *Types {
-	t := &Types{types: types, members: members}
-	t.index = sync.OnceValue(t.makeIndex)
-	return t
+	return &Types{types: types, members: members}
+}
+
+// find makes the index when it is first wanted.
+func (t *Types) find() *index {
+	t.once.Do(func() { t.index = t.makeIndex() })
+	return t.index
 }
 
 func (t *Types) makeIndex() *index {
@@ -141,7 +146,7 @@ func (t *Types) At(id ID) *Type {
 
 // Find returns the first type of a kind and name.
 func (t *Types) Find(kind Kind, name string) (ID, bool) {
-	id, ok := t.index().byName[key{kind, name}]
+	id, ok := t.find().byName[key{kind, name}]
 	return id, ok
 }
 
@@ -151,7 +156,7 @@ func (t *Types) Members(ty *Type) []Member { return t.members[ty.first : ty.firs
 // Tags returns the names of the DeclTags on a type: on its member or parameter of that number, or with -1 on the whole.
 func (t *Types) Tags(id ID, component int) []string {
 	var names []string
-	for _, tag := range t.index().tags[id] {
+	for _, tag := range t.find().tags[id] {
 		if ty := t.At(tag); ty.Component == component {
 			names = append(names, ty.Name)
 		}

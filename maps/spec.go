@@ -1,5 +1,7 @@
 package maps
 
+import "github.com/skepvm/skep/btf"
+
 // Spec describes a map before it exists: what an object file or a caller wants. It is plain data; New makes a Map of it.
 type Spec struct {
 	Name       string
@@ -19,6 +21,12 @@ type Spec struct {
 
 	Frozen      bool // constant for the program's life (.rodata): the verifier may read its contents
 	DataSection bool // .data, .bss, .rodata and the like: one value, addressed directly
+
+	// Types has the C types, ValueType is that of the values; nil and 0 when the object has no BTF, ValueType is 0 for a data section.
+	// Fields are what the kernel looks after itself in a value.
+	Types     *btf.Types
+	ValueType btf.ID
+	Fields    []btf.Field
 
 	// LockOff and TimerOff are the offsets in the value of a struct bpf_spin_lock and a struct bpf_timer, -1 for
 	// none. Use Lock and Timer to read them: so that a Spec literal need not set them, 0 only counts when Value has

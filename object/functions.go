@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/btf"
 )
 
 // function is a function of the file, before programs are put together from them.
@@ -15,8 +16,9 @@ type function struct {
 	sec    *section
 	start  int // slot in the section
 	end    int
-	global bool // visible, and known to BTF: the kernel checks it on its own
-	entry  bool // a program begins here
+	global bool   // visible, and known to BTF: the kernel checks it on its own
+	typ    btf.ID // 0 when BTF does not know it
+	entry  bool   // a program begins here
 	insns  []asm.Insn
 	refs   []ref // by ascending pc
 }
@@ -66,7 +68,8 @@ func (l *loader) splitFunctions(s *section) error {
 		if sym.size > 0 {
 			fn.end = min(fn.end, fn.start+int(sym.size/asm.InsnSize))
 		}
-		fn.global = sym.global() && l.funcInfo[place{s, fn.start}]
+		fn.typ = l.funcInfo[place{s, fn.start}]
+		fn.global = sym.global() && fn.typ != 0
 		fn.entry = s.name != ".text" && sym.bind != elf.STB_LOCAL
 		if fn.start == fn.end {
 			continue

@@ -22,22 +22,12 @@ type layouts struct {
 type described struct {
 	layout *maps.Layout // nil when it cannot be described
 	nodes  int          // descriptions that printing it visits
-
-	// lock and timer are the offsets of a struct bpf_spin_lock and a struct bpf_timer in it, -1 for none (kernel:
-	// btf_find_struct_field).
-	lock, timer int
 }
 
-func describes(l *maps.Layout) described { return described{layout: l, nodes: 1, lock: -1, timer: -1} }
+func describes(l *maps.Layout) described { return described{layout: l, nodes: 1} }
 
 // undescribed is the answer for what is no type of values, or out of bounds.
-var undescribed = described{lock: -1, timer: -1}
-
-// value makes t the type of the values of spec.
-func (ls *layouts) value(spec *maps.Spec, t btf.Type) {
-	d := ls.describe(t, 0)
-	spec.Value, spec.LockOff, spec.TimerOff = d.layout, d.lock, d.timer
-}
+var undescribed described
 
 // section makes the variables of a data section the fields of the value of spec.
 func (ls *layouts) section(spec *maps.Spec, ds *btf.Datasec) {
@@ -53,16 +43,7 @@ func (ls *layouts) section(spec *maps.Spec, ds *btf.Datasec) {
 			continue
 		}
 		spec.Value.Fields = append(spec.Value.Fields, maps.Field{Name: v.Name, BitOff: vsi.Offset * 8, Type: d.layout})
-		spec.LockOff, spec.TimerOff = within(spec.LockOff, d.lock, vsi.Offset), within(spec.TimerOff, d.timer, vsi.Offset)
 	}
-}
-
-// within moves on from have, the offset of something found before, to that of one found at inner of a part at off.
-func within(have, inner int, off uint32) int {
-	if have >= 0 || inner < 0 {
-		return have
-	}
-	return int(off) + inner
 }
 
 func (ls *layouts) describe(t btf.Type, depth int) described {
@@ -141,12 +122,6 @@ func enum(t *btf.Enum) *maps.Layout {
 
 func (ls *layouts) members(l *maps.Layout, members []btf.Member, depth int) described {
 	out := describes(l)
-	switch {
-	case l.Kind == maps.Struct && l.Name == "bpf_spin_lock":
-		out.lock = 0
-	case l.Kind == maps.Struct && l.Name == "bpf_timer":
-		out.timer = 0
-	}
 	for _, m := range members {
 		d := ls.describe(m.Type, depth+1)
 		bits := uint64(m.BitfieldSize)
@@ -157,10 +132,6 @@ func (ls *layouts) members(l *maps.Layout, members []btf.Member, depth int) desc
 			return undescribed
 		}
 		out.nodes += d.nodes
-		if l.Kind == maps.Struct {
-			off := m.Offset.Bytes()
-			out.lock, out.timer = within(out.lock, d.lock, off), within(out.timer, d.timer, off)
-		}
 		l.Fields = append(l.Fields, maps.Field{Name: m.Name, BitOff: uint32(m.Offset), BitSize: uint32(m.BitfieldSize), Type: d.layout})
 	}
 	return out

@@ -30,7 +30,7 @@ func (l *loader) link() error {
 
 // program links the program that begins with fn.
 func (l *loader) program(fn *function) *prog.Program {
-	p := &prog.Program{Name: fn.name, Section: fn.sec.name, License: l.out.License, Object: l.name}
+	p := &prog.Program{Name: fn.name, Section: fn.sec.name, License: l.out.License, Object: l.name, Types: l.byID}
 	k := &linker{l: l, p: p, start: make(map[*function]int), maps: make(map[*maps.Spec]int32), kfunc: make(map[string]int32)}
 	if t, ok := prog.TypeOfSection(fn.sec.name); ok {
 		p.Type = t
@@ -90,7 +90,7 @@ func (k *linker) append(f *function) {
 	k.start[f] = at
 	k.order = append(k.order, f)
 	k.p.Insns = append(k.p.Insns, f.insns...)
-	k.p.Funcs = append(k.p.Funcs, prog.Func{Name: f.name, Start: at, End: len(k.p.Insns), Global: f.global})
+	k.p.Funcs = append(k.p.Funcs, prog.Func{Name: f.name, Start: at, End: len(k.p.Insns), Global: f.global, Type: f.typ})
 	k.addLines(f, at)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skepvm/skep/asm"
+	skepbtf "github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/maps"
 )
 
@@ -28,13 +29,14 @@ type loader struct {
 	elf  *elfFile
 	out  *Object
 
-	types *btf.Spec     // nil when the object has no BTF
-	ext   *btf.ExtInfos // nil when it has no .BTF.ext
+	types *btf.Spec      // nil when the object has no BTF
+	byID  *skepbtf.Types // the same
+	ext   *btf.ExtInfos  // nil when it has no .BTF.ext
 
 	code       map[*section][]asm.Insn // with CO-RE applied
 	functions  []*function             // in the order of the file
 	functionAt map[place]*function
-	funcInfo   map[place]bool // functions that BTF knows
+	funcInfo   map[place]skepbtf.ID // functions that BTF knows
 
 	maps       []*mapDef
 	mapAt      map[mapPlace]*mapDef
@@ -70,7 +72,7 @@ func build(data []byte, name string, opts Options) (*Object, error) {
 	}
 	l := &loader{
 		name: name, opts: opts, elf: f, out: &Object{File: name},
-		code: make(map[*section][]asm.Insn), functionAt: make(map[place]*function), funcInfo: make(map[place]bool),
+		code: make(map[*section][]asm.Insn), functionAt: make(map[place]*function), funcInfo: make(map[place]skepbtf.ID),
 		mapAt: make(map[mapPlace]*mapDef), mapByID: make(map[uint32]*mapDef), kconfigAt: make(map[string]uint32),
 		kfuncs: make(map[string]bool), weak: make(map[string]bool), referenced: make(map[*section]bool),
 	}
@@ -119,10 +121,15 @@ func (l *loader) load() error {
 }
 
 func (l *loader) readBTF() error {
-	if l.sectionNamed(".BTF") == nil {
+	s := l.sectionNamed(".BTF")
+	if s == nil {
 		return nil
 	}
-	err := guard(func() (err error) {
+	var err error
+	if l.byID, err = skepbtf.Parse(s.data); err != nil {
+		return damaged(s.offset, "type information cannot be read: %v", err)
+	}
+	err = guard(func() (err error) {
 		l.types, l.ext, err = btf.LoadSpecAndExtInfosFromReader(bytes.NewReader(l.elf.data))
 		return err
 	})
@@ -133,7 +140,7 @@ func (l *loader) readBTF() error {
 		if s.code() {
 			funcs, _, _ := l.ext.Section(s.name)
 			for _, f := range funcs {
-				l.funcInfo[place{s, int(f.Offset)}] = true
+				l.funcInfo[place{s, int(f.Offset)}] = l.typeID(f.Func)
 			}
 		}
 	}
@@ -169,6 +176,19 @@ func typeNamed[T btf.Type](l *loader, name string) (T, bool) {
 	}
 	err := guard(func() error { return l.types.TypeByName(name, &t) })
 	return t, err == nil
+}
+
+// typeID is the number of a type of the object's BTF, 0 when it has none.
+func (l *loader) typeID(t btf.Type) skepbtf.ID {
+	var id btf.TypeID
+	err := guard(func() (err error) {
+		id, err = l.types.TypeID(t)
+		return err
+	})
+	if err != nil || int(id) >= l.byID.Len() {
+		return 0
+	}
+	return skepbtf.ID(id)
 }
 
 // sizeof is the size of a type in bytes.

@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skepvm/skep/asm"
+	skepbtf "github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/maps"
 )
 
@@ -190,7 +191,9 @@ func (l *loader) describe(spec *maps.Spec, def *btf.Struct, inner bool) error {
 		case "value":
 			var t btf.Type
 			if t, spec.ValueSize, err = pointee(m); err == nil {
-				l.layouts.value(spec, t)
+				spec.Value = l.layouts.describe(t, 0).layout
+				spec.ValueType = l.typeID(t)
+				err = l.fields(spec, nil)
 			}
 		case "values":
 			if inner {
@@ -268,6 +271,32 @@ func (l *loader) describeValues(spec *maps.Spec, m btf.Member) error {
 	return nil
 }
 
+// fields finds what the kernel looks after itself in the values of a map: in their type, or in the variables of a section.
+func (l *loader) fields(spec *maps.Spec, vars []btf.VarSecinfo) (err error) {
+	spec.Types = l.byID
+	if spec.ValueType != 0 {
+		spec.Fields, err = skepbtf.Fields(l.byID, l.byID.Resolve(spec.ValueType), skepbtf.MapFields)
+	} else {
+		var members []skepbtf.Member
+		for _, v := range vars {
+			members = append(members, skepbtf.Member{Type: l.typeID(v.Type), Off: v.Offset * 8})
+		}
+		spec.Fields, err = skepbtf.VarFields(l.byID, members, skepbtf.MapFields)
+	}
+	if err != nil {
+		return fmt.Errorf("its values cannot be: %w", err)
+	}
+	for _, f := range spec.Fields {
+		switch f.Kind {
+		case skepbtf.SpinLock:
+			spec.LockOff = int(f.Off)
+		case skepbtf.Timer:
+			spec.TimerOff = int(f.Off)
+		}
+	}
+	return nil
+}
+
 // readData makes a map of a section of global variables: one value, which is the section.
 func (l *loader) readData(s *section) error {
 	used := slices.ContainsFunc(s.symbols, func(sym *symbol) bool { return !strings.HasPrefix(sym.name, ".") })
@@ -288,6 +317,9 @@ func (l *loader) readData(s *section) error {
 	}
 	if ds, ok := typeNamed[*btf.Datasec](l, s.name); ok {
 		l.layouts.section(spec, ds)
+		if err := l.fields(spec, ds.Vars); err != nil {
+			spec.Broken = err.Error()
+		}
 	}
 	l.addMap(&mapDef{spec: spec, sec: s})
 	return nil
