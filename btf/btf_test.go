@@ -127,6 +127,7 @@ func walk(types *Types) {
 		types.Resolve(id)
 		types.Elements(id)
 		types.Find(ty.Kind, ty.Name)
+		_, _ = Fields(types, id, MapFields|ObjectFields)
 	}
 }
 

@@ -37,13 +37,13 @@ type ref struct {
 type refKind uint8
 
 const (
-	refCall   refKind = iota // call of a function
-	refFunc                  // address of a function
-	refMap                   // a map
-	refValue                 // address in the only value of a map
-	refKfunc                 // call of a kernel function
-	refKfuncAddr             // address of a kernel function, which only says whether there is one
-	refBroken                // cannot be resolved; why says so
+	refCall      refKind = iota // call of a function
+	refFunc                     // address of a function
+	refMap                      // a map
+	refValue                    // address in the only value of a map
+	refKfunc                    // call of a kernel function
+	refKfuncAddr                // address of a kernel function, which only says whether there is one
+	refBroken                   // cannot be resolved; why says so
 )
 
 // splitFunctions finds the functions of a code section.

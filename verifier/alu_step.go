@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/maps"
 )
 
 // aluSigns are the operators as the kernel prints them: without a sign for the signed ones.
@@ -394,7 +393,7 @@ func (v *verifier) stepImm64(in *insn) *Error {
 		*dst = ptrReg(ptrMapValue)
 		dst.aux = int32(uint32(in.imm))
 		dst.off = int32(in.imm >> 32)
-		if hasLock(v.mapOf(dst)) {
+		if v.hasLock(dst) {
 			dst.id = v.newID()
 		}
 	case asm.PseudoBTFID:
@@ -403,9 +402,4 @@ func (v *verifier) stepImm64(in *insn) *Error {
 		return v.fail(Unsupported, "unrecognized bpf_ld_imm64 insn")
 	}
 	return nil
-}
-
-func hasLock(m *maps.Spec) bool {
-	_, ok := m.Lock()
-	return ok
 }

@@ -20,8 +20,26 @@ var builtinTypes = []struct {
 const mapHead = `const struct bpf_map_ops *ops; struct bpf_map *inner_map_meta; void *security;
 	enum bpf_map_type map_type; u32 key_size; u32 value_size; u32 max_entries;`
 
+// sockets are structs that begin with others, which they may stand for. Of their members nothing else is known.
+const sockets = `
+	struct sock_common { u8 state; };
+	struct sock { struct sock_common common; };
+	struct unix_sock { struct sock sk; };
+	struct inet_sock { struct sock sk; };
+	struct udp_sock { struct inet_sock inet; };
+	struct udp6_sock { struct udp_sock udp; };
+	struct inet_connection_sock { struct inet_sock inet; };
+	struct mptcp_sock { struct inet_connection_sock sk; };
+	struct tcp_sock { struct inet_connection_sock conn; };
+	struct tcp6_sock { struct tcp_sock tcp; };
+	struct request_sock { struct sock_common common; };
+	struct inet_request_sock { struct request_sock req; };
+	struct tcp_request_sock { struct inet_request_sock req; };
+	struct inet_timewait_sock { struct sock_common common; };
+	struct tcp_timewait_sock { struct inet_timewait_sock tw; };`
+
 func builtin(bpfMap string) *btf.Types {
-	return btf.MustDeclare("struct bpf_map { " + bpfMap + " };")
+	return btf.MustDeclare("struct bpf_map { " + bpfMap + " };" + sockets)
 }
 
 // mapStructs are the structs that the kernel makes maps of (map_btf_id of the map's operations).
@@ -61,11 +79,10 @@ func (v *verifier) typesOf(r *reg) (*btf.Types, btf.ID) {
 
 // typeName is the name of the type that a BTF pointer points to.
 func (v *verifier) typeName(r *reg) string {
-	if r.aux >= 0 {
-		return v.structName(r.aux)
+	if r.aux < 0 {
+		return v.prog.Types.At(btf.ID(^r.aux)).Name
 	}
-	types, id := v.typesOf(r)
-	return types.At(id).Name
+	return v.structName(r.aux)
 }
 
 // needBTF refuses what cannot be known without the kernel's types.
@@ -312,6 +329,8 @@ func (v *verifier) accessBTF(a *access, r *reg, off int64) *Error {
 	switch {
 	case !v.profile.PointerLeaks:
 		return v.fail(PointerLeak, "'struct %s' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN", name)
+	case r.aux >= 0 && v.givenBTF == nil:
+		return v.needBTF("struct %s", name)
 	case !v.prog.GPL() && r.aux >= 0:
 		return v.fail(NeedsGPL, "Cannot access kernel 'struct %s' from non-GPL compatible program", name)
 	case off < 0:

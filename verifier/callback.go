@@ -9,6 +9,8 @@ func (v *verifier) callback(id int32) *Error {
 		return v.fail(BadCallback, "callback function not static")
 	}
 	switch id {
+	case helperTimerSetCallback:
+		return v.asyncCallback(fn, v.valueArgs)
 	case helperLoop:
 		n := caller.regs[1].umax
 		v.markPrecise(1)
@@ -36,14 +38,7 @@ func (v *verifier) callback(id int32) *Error {
 		f.regs[1] = unknownReg()
 		f.regs[2] = from.regs[3]
 	case helperForEach: // fn(map, key, value, ctx)
-		f.regs[1] = from.regs[1]
-		f.regs[2] = ptrReg(ptrMapKey)
-		f.regs[2].aux = int32(v.call.m.KeySize)
-		f.regs[3] = ptrReg(ptrMapValue)
-		f.regs[3].aux = v.call.mapAux
-		if hasLock(v.call.m) {
-			f.regs[3].id = v.newID()
-		}
+		v.valueArgs(f)
 		f.regs[4] = from.regs[3]
 	case helperUserRingbufDrain: // fn(dynptr, ctx)
 		f.regs[1] = ptrReg(ptrDynptr)
@@ -52,6 +47,33 @@ func (v *verifier) callback(id int32) *Error {
 	}
 	caller.calls = 0
 	return nil
+}
+
+// asyncCallback walks a function that the kernel calls later, on a stack of its own; set fills its argument registers
+// (kernel: push_async_cb).
+func (v *verifier) asyncCallback(fn int, set func(f *frame)) *Error {
+	if len(v.pending) >= v.profile.MaxJumpSeq {
+		return v.fail(TooManyJumps, "The sequence of %d jumps is too complex for async cb.", len(v.pending))
+	}
+	v.subs[fn].async = true
+	st := &state{branches: 1}
+	f := v.pool.newFrame(fn, -1)
+	st.frames[0] = f
+	f.regs[10] = ptrReg(ptrStack)
+	f.async = v.cur.top().async + 1
+	f.retMin, f.retMax = 0, 0
+	set(f)
+	v.pending = append(v.pending, branch{st, v.subs[fn].start, v.pc, v.log.pos()})
+	return nil
+}
+
+// valueArgs are the arguments of a callback that gets a map's value: fn(map, key, value).
+func (v *verifier) valueArgs(f *frame) {
+	f.regs[1], f.regs[2], f.regs[3] = ptrReg(ptrMap), ptrReg(ptrMapKey), ptrReg(ptrMapValue)
+	f.regs[1].aux, f.regs[2].aux, f.regs[3].aux = v.call.mapAux, v.call.mapAux, v.call.mapAux
+	if v.hasLock(&f.regs[3]) {
+		f.regs[3].id = v.newID()
+	}
 }
 
 // callbackReturned goes back to the helper call, which may call again. What changed in imprecise scalars is forgotten,

@@ -97,6 +97,9 @@ func (v *verifier) stepExit() (done bool, err *Error) {
 
 // checkReturn checks the value that the program returns, which register n holds (kernel: check_return_code).
 func (v *verifier) checkReturn(n uint8) *Error {
+	if f := v.cur.top(); f.async > 0 {
+		return v.checkAsyncReturn(f)
+	}
 	want := v.returnRange()
 	if want == nil {
 		return nil
@@ -107,6 +110,17 @@ func (v *verifier) checkReturn(n uint8) *Error {
 	}
 	v.markPrecise(n)
 	return v.checkRange(r, want.Min, want.Max, fmt.Sprintf("At program exit the register R%d", n))
+}
+
+// checkAsyncReturn checks what a callback returns that the kernel calls later.
+func (v *verifier) checkAsyncReturn(f *frame) *Error {
+	const what = "At async callback return the register R0"
+	r0 := &f.regs[0]
+	if r0.typ != scalar {
+		return v.fail(ReturnValue, "%s is not a known value (%s)", what, r0.typeString())
+	}
+	v.markPrecise(0)
+	return v.checkRange(r0, f.retMin, f.retMax, what)
 }
 
 // returnRange is what the attach point, else the program type, demands of R0.

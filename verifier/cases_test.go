@@ -1,6 +1,7 @@
 package verifier_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,6 +34,8 @@ import (
 //	pad: 5000                instructions that do nothing before the others
 //	processed: 12            instructions visited
 //	btf: struct x { … };     types of the kernel, as btf.Declare reads them; lines add up
+//	types: struct v { … };   types of the program; lines add up, before the maps that use them
+//	map: name hash 4 v 16    a map: type, key size, type of the value or its size, entries
 //	runnable: no             a kernel's objects are read
 //	reason: words            that the reason has; so hint and, with the instruction, cause (cause: 5 words), several times
 //	---                      may be left out with all lines above
@@ -49,6 +52,7 @@ type verifyCase struct {
 	rule    string
 	pad     int
 	btf     string
+	types   string
 	inside  bool // runs inside of a kernel only
 
 	reasons, hints, causes []string
@@ -199,6 +203,10 @@ func (c *verifyCase) set(line string) error {
 		c.proc = n
 	case "btf":
 		c.btf += value + "\n"
+	case "types":
+		return c.declare(value)
+	case "map":
+		return c.addMap(strings.Fields(value))
 	case "runnable":
 		c.inside = value == "no"
 	case "reason":
@@ -227,6 +235,46 @@ func (c *verifyCase) set(line string) error {
 		return fmt.Errorf("key %q", key)
 	}
 	return nil
+}
+
+func (c *verifyCase) declare(line string) (err error) {
+	c.types += line + "\n"
+	c.prog.Types, err = btf.Declare(c.types)
+	return err
+}
+
+// addMap makes the map of its name, type, key size, value and entries.
+func (c *verifyCase) addMap(f []string) error {
+	if len(f) != 5 {
+		return fmt.Errorf("a map has a name, a type, a key size, a value and a number of entries")
+	}
+	m := &maps.Spec{Name: f[0], LockOff: -1, TimerOff: -1, Types: c.prog.Types}
+	for t := range maps.Type(maps.NumTypes) {
+		if t.String() == f[1] {
+			m.Type = t
+		}
+	}
+	if m.Type == maps.Unspec {
+		return fmt.Errorf("map type %q", f[1])
+	}
+	key, err1 := strconv.Atoi(f[2])
+	n, err2 := strconv.Atoi(f[4])
+	size, err3 := strconv.Atoi(f[3])
+	m.KeySize, m.MaxEntries, m.ValueSize = uint32(key), uint32(n), uint32(size)
+	if err3 != nil {
+		id, ok := c.prog.Types.Find(btf.Struct, f[3])
+		if !ok {
+			return fmt.Errorf("struct %q", f[3])
+		}
+		var err error
+		m.ValueType = id
+		m.ValueSize, _ = c.prog.Types.Size(id)
+		if m.Fields, err = btf.Fields(c.prog.Types, id, btf.MapFields); err != nil {
+			return err
+		}
+	}
+	c.prog.Maps = append(c.prog.Maps, m)
+	return errors.Join(err1, err2)
 }
 
 func (c *verifyCase) setProfile(name string) error {

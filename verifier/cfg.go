@@ -15,6 +15,7 @@ type subprog struct {
 	reachesTail bool // so does a function that it calls
 	movesPacket bool // it, or a function that it calls, may change packet pointers
 	global      bool // not static
+	async       bool // some helper has it called later
 }
 
 // checkForm looks at the whole program before walking it: functions, targets of jumps, form of the 64-bit loads,
@@ -172,7 +173,10 @@ func (v *verifier) checkPseudo(pc int, in asm.Insn) *Error {
 	if m.Broken != "" {
 		return v.failAt(pc, Broken, "map %s: %s", m.Name, m.Broken)
 	}
-	if err := v.checkMapType(pc, m); err != nil || in.Src == asm.PseudoMapIdx {
+	if err := v.checkMapType(pc, m); err != nil {
+		return err
+	}
+	if err := v.checkMapUse(pc, m, v.mapFields[in.Imm]); err != nil || in.Src == asm.PseudoMapIdx {
 		return err
 	}
 	off := uint32(v.prog.Insns[pc+1].Imm)

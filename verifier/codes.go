@@ -78,6 +78,7 @@ const (
 	ReturnValue       Code = "E_RETURN_VALUE"
 	SockAccess        Code = "E_SOCK_ACCESS"
 	SpecialField      Code = "E_SPECIAL_FIELD"
+	SpecialMisuse     Code = "E_SPECIAL_USE"
 	Speculation       Code = "E_SPECULATION"
 	StackAccess       Code = "E_STACK_ACCESS"
 	StackDepth        Code = "E_STACK_DEPTH"
@@ -175,6 +176,7 @@ var Codes = []CodeRow{
 	{Code: ReturnValue, Meaning: "the program type or callback does not allow this return value", Hint: "set R0 to one of the allowed values before exit"},
 	{Code: SockAccess, Meaning: "the socket has no such field that may be read", Hint: "use the fields of the struct with their own sizes"},
 	{Code: SpecialField, Meaning: "locks and timers in map values belong to their helpers", Hint: "access around the field"},
+	{Code: SpecialMisuse, Meaning: "the helper works on a special field of a map's value: a timer, a kptr or the like, at its place", Hint: "declare the field in the map's value type, with BTF (-g), and pass its address"},
 	{Code: Speculation, Meaning: "for loaders without CAP_PERFMON the kernel masks what is added to pointers, against Spectre: pointers must stay in bounds, and one mask must fit all paths", Hint: "choose a loader with CAP_PERFMON, check numbers before they are added, and add them in one place for one memory only"},
 	{Code: StackAccess, Meaning: "the access may leave the function's stack: 512 bytes below R10", Hint: "keep offsets from R10 between -512 and -size"},
 	{Code: StackDepth, Meaning: "the functions of one chain of calls use too much stack together", Hint: "use less stack, or a per-CPU array as scratch memory"},

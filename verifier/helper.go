@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
@@ -27,8 +28,11 @@ const (
 	helperProbeReadUserStr   = 114
 	helperProbeReadKernelStr = 115
 	helperGetTaskStack       = 141
+	helperGetCurrentTaskBTF  = 158
 	helperForEach            = 164
+	helperTimerSetCallback   = 170
 	helperLoop               = 181
+	helperKptrXchg           = 194
 	helperDynptrFromMem      = 197
 	helperDynptrWrite        = 202
 	helperDynptrData         = 203
@@ -54,7 +58,8 @@ type callInfo struct {
 	sizeMax  int64 // largest size of the memory that the helper fills
 	fn       int   // callback
 	constKey int64
-	dynptr   reg // the initialised dynptr among the arguments
+	dynptr   reg       // the initialised dynptr among the arguments
+	kptr     btf.Field // where bpf_kptr_xchg puts its pointer
 }
 
 // callHelper checks a call and leaves in R0 what the helper returns (kernel: check_helper_call).
@@ -153,10 +158,23 @@ func (v *verifier) release(id int32) *Error {
 	if c.ref == 0 {
 		return nil // NULL
 	}
+	if id == helperKptrXchg && v.inRCU() {
+		v.sharePerCPU(c.ref)
+	}
 	if !v.releaseAll(c.ref) {
 		return v.fail(BadRelease, "func %s#%d reference has not been acquired before", c.row.Name, id)
 	}
 	return nil
+}
+
+// sharePerCPU lets the program go on using a per-CPU object that it gives to a map: RCU protects it.
+func (v *verifier) sharePerCPU(ref uint32) {
+	const perCPUAlloc = perCPU | alloc
+	v.cur.eachReg(func(r *reg) {
+		if r.ref == ref && r.flags&perCPUAlloc == perCPUAlloc {
+			r.ref, r.flags = 0, r.flags&^alloc|rcu
+		}
+	})
 }
 
 // special has the rules of single helpers.
@@ -188,17 +206,25 @@ func (v *verifier) special(id int32) *Error {
 	return nil
 }
 
-// spinLock takes or gives back the lock of a map value.
+// spinLock takes or gives back the lock of a map value or of an object (kernel: process_spin_lock).
 func (v *verifier) spinLock(take bool, r *reg) *Error {
-	m := v.mapOf(r)
-	off, ok := m.Lock()
+	owner, name := "local", "kptr"
+	f, ok := fieldOf(v.fields(r), btf.Set(btf.SpinLock))
+	if r.typ == ptrMapValue {
+		m := v.mapOf(r)
+		owner, name = "map", m.Name
+		if m.Types == nil && m.Value == nil && !ok && r.isConst() {
+			return v.fail(LockMisuse, "map '%s' has to have BTF in order to use bpf_spin_lock", name)
+		}
+	}
+	off := int64(r.tn.Value) + int64(r.off)
 	switch {
 	case !r.isConst():
 		return v.fail(LockMisuse, "R1 doesn't have constant offset. bpf_spin_lock has to be at the constant offset")
 	case !ok:
-		return v.fail(LockMisuse, "map '%s' has no valid bpf_spin_lock", m.Name)
-	case int64(r.tn.Value)+int64(r.off) != int64(off):
-		return v.fail(LockMisuse, "off %d doesn't point to 'struct bpf_spin_lock' that is at %d", int64(r.tn.Value)+int64(r.off), off)
+		return v.fail(LockMisuse, "%s '%s' has no valid bpf_spin_lock", owner, name)
+	case off != int64(f.Off):
+		return v.fail(LockMisuse, "off %d doesn't point to 'struct bpf_spin_lock' that is at %d", off, f.Off)
 	case take && v.cur.lock != 0:
 		return v.fail(LockMisuse, "Locking two bpf_spin_locks are not allowed")
 	case !take && v.cur.lock == 0:
@@ -209,7 +235,13 @@ func (v *verifier) spinLock(take bool, r *reg) *Error {
 	v.cur.lock, v.cur.lockMap = 0, 0
 	if take {
 		v.cur.lock, v.cur.lockMap = r.id, r.aux
+		return nil
 	}
+	v.cur.eachReg(func(r *reg) {
+		if r.typ == ptrBTF && r.flags&nonOwning != 0 {
+			*r = v.invalid()
+		}
+	})
 	return nil
 }
 
@@ -238,7 +270,7 @@ func (v *verifier) setReturn(id int32) *Error {
 			(c.m.Type == maps.Array || c.m.Type == maps.PerCPUArray) {
 			flags = 0
 		}
-		if hasLock(c.m) {
+		if v.hasLock(r0) {
 			r0.id = v.newID()
 		}
 	case helpers.RetSocket:
@@ -260,8 +292,20 @@ func (v *verifier) setReturn(id int32) *Error {
 		r0.aux = int32(c.row.RetSize)
 	case helpers.RetBTF:
 		*r0 = ptrReg(ptrBTF)
-		flags |= trusted
-		r0.aux = v.structID(c.row.RetBTF)
+		switch id {
+		case helperKptrXchg:
+			if r0.aux = v.kptrType(c.kptr); r0.aux < 0 {
+				flags |= alloc
+				if c.kptr.Kind == btf.KptrPerCPU {
+					flags |= perCPU
+				}
+			}
+		default:
+			r0.aux = v.structID(c.row.RetBTF)
+		}
+		if id == helperGetCurrentTaskBTF {
+			flags |= trusted
+		}
 	default:
 		return v.fail(Unsupported, "helper %s#%d returns a kind of pointer that is not supported", c.row.Name, id)
 	}
@@ -373,7 +417,11 @@ var argTypes = map[helpers.Arg][]argType{
 	helpers.ArgAllocSize:  {{scalar, 0}},
 	helpers.ArgScalar:     {{scalar, 0}},
 	helpers.ArgCtx:        {{ptrCtx, 0}},
-	helpers.ArgSpinLock:   {{ptrMapValue, 0}},
+	helpers.ArgSpinLock:   {{ptrMapValue, 0}, {ptrBTF, alloc}},
+	helpers.ArgTimer:      {{ptrMapValue, 0}},
+	helpers.ArgKptrDst:    {{ptrMapValue, 0}, {ptrBTF, alloc}},
+	helpers.ArgBTF:        {{ptrBTF, 0}, {ptrBTF, trusted}, {ptrBTF, rcu}},
+	helpers.ArgPerCPUBTF:  {{ptrBTF, perCPU}, {ptrBTF, perCPU | rcu}, {ptrBTF, perCPU | trusted}},
 	helpers.ArgSock:       {{ptrSocket, 0}},
 	helpers.ArgSockCommon: {{ptrSockCommon, 0}, {ptrSocket, 0}, {ptrTCPSock, 0}, {ptrXDPSock, 0}},
 	helpers.ArgBTFSock: {{ptrSockCommon, 0}, {ptrSocket, 0}, {ptrTCPSock, 0}, {ptrXDPSock, 0}, {ptrBTF, 0},
@@ -409,8 +457,11 @@ func (v *verifier) checkArgType(n uint8, r *reg, arg helpers.Arg) *Error {
 		if base := arg.Base(); base == helpers.ArgMem || base == helpers.ArgFixedMem {
 			flags &^= dynptrSlice | packetSlice
 		}
+		if v.call.row.ID == helperKptrXchg && n == 2 && flags&alloc != 0 {
+			flags &^= alloc | perCPU
+		}
 		if r.typ == t.typ && (flags == t.flags || r.typ == scalar) {
-			return nil
+			return v.checkArgBTF(n, r, arg)
 		}
 	}
 	names := make([]string, len(want))
@@ -422,6 +473,41 @@ func (v *verifier) checkArgType(n uint8, r *reg, arg helpers.Arg) *Error {
 		e.Code = ArgMaybeNull
 	}
 	return e
+}
+
+// checkArgBTF checks what a BTF pointer points to (kernel: check_reg_type, below found).
+func (v *verifier) checkArgBTF(n uint8, r *reg, arg helpers.Arg) *Error {
+	if r.typ != ptrBTF {
+		return nil
+	}
+	name := v.call.row.Name
+	base := arg.Base()
+	switch base {
+	case helpers.ArgMem, helpers.ArgFixedMem, helpers.ArgMapKey, helpers.ArgMapValue:
+		if !arg.Has(helpers.ArgReadOnly) {
+			return v.fail(ReadOnlyMem, "%s() may write into memory pointed by R%d type=%s", name, n, r.typeString())
+		}
+		return nil
+	case helpers.ArgPerCPUBTF, helpers.ArgSpinLock, helpers.ArgKptrDst:
+		return nil
+	}
+	if r.null() && (!arg.Has(helpers.ArgMaybeNull) || arg.Has(helpers.ArgRelease)) && r.flags&alloc == 0 {
+		return v.fail(ArgMaybeNull, "Possibly NULL pointer passed to helper arg%d", n)
+	}
+	if v.call.row.ID == helperKptrXchg {
+		return v.checkKptrValue(n, r, v.call.kptr)
+	}
+	want := "sock_common"
+	if base == helpers.ArgBTF {
+		want = v.call.row.BTFType[n-1]
+	}
+	strict := arg.Has(helpers.ArgRelease) && name != "bpf_sk_release"
+	for w := range strings.SplitSeq(want, "|") {
+		if v.sameStruct(r, v.structID(w), strict) {
+			return nil
+		}
+	}
+	return v.fail(ArgType, "R%d is of type %s but %s is expected", n, v.typeName(r), want)
 }
 
 // checkArgOff checks that pointers which must not be moved were not (kernel: check_func_arg_reg_off).
@@ -449,6 +535,9 @@ func (v *verifier) checkArgValue(i int, n uint8, r *reg, arg helpers.Arg) *Error
 	mem := memArg{n: n, write: write, raw: arg.Has(helpers.ArgUninit)}
 	switch arg.Base() {
 	case helpers.ArgMapPtr:
+		if c.m != nil && c.mapAux != r.aux {
+			return v.fail(SpecialMisuse, "timer pointer in R1 map_uid=0 doesn't match map pointer in R2 map_uid=0")
+		}
 		c.m, c.mapAux = v.mapOf(r), r.aux
 		if c.m == nil {
 			return v.fail(BadMap, "map in map without description of its inner map")
@@ -503,6 +592,10 @@ func (v *verifier) checkArgValue(i int, n uint8, r *reg, arg helpers.Arg) *Error
 		c.memSize = int64(r.tn.Value)
 	case helpers.ArgFunc:
 		c.fn = int(r.aux)
+	case helpers.ArgTimer:
+		return v.timer(n, r, btf.Timer)
+	case helpers.ArgKptrDst:
+		return v.kptrDest(n, r)
 	case helpers.ArgConstStr:
 		return v.checkConstStr(n, r)
 	}
@@ -548,13 +641,15 @@ func (v *verifier) checkMem(a memArg) *Error {
 		if a.write {
 			return v.fail(ReadOnlyMem, "R%d cannot write into %s", a.n, r.typeString())
 		}
-		return v.checkRegion(a.n, r, off, a.size, int64(r.aux), a.zeroOK)
+		return v.checkRegion(a.n, r, off, a.size, int64(v.mapOf(r).KeySize), a.zeroOK)
 	case ptrMapValue:
 		m := v.mapOf(r)
 		if err := v.checkMapAccess(m, off, int(a.size), a.write); err != nil {
 			return err
 		}
-		return v.checkMapRange(a.n, r, m, off, a.size, a.zeroOK)
+		return v.checkMapRange(a.n, r, m, off, a.size, a.zeroOK, false)
+	case ptrBTF:
+		return v.accessBTF(&access{n: a.n, size: int(a.size), value: noValue}, r, off)
 	case ptrMem:
 		if a.write && r.flags&readOnly != 0 {
 			return v.fail(ReadOnlyMem, "R%d cannot write into %s", a.n, r.typeString())
@@ -612,7 +707,7 @@ func (v *verifier) checkConstStr(n uint8, r *reg) *Error {
 		return v.fail(HelperArg, "no direct value access support for this map type")
 	}
 	off := int64(r.off) + int64(r.tn.Value)
-	if err := v.checkMapRange(n, r, m, int64(r.off), 1, false); err != nil {
+	if err := v.checkMapRange(n, r, m, int64(r.off), 1, false, false); err != nil {
 		return err
 	}
 	if data := m.Contents[0].Value; off >= int64(len(data)) || !strings.Contains(string(data[off:]), "\x00") {

@@ -360,7 +360,7 @@ func (v *verifier) notNull(r *reg) {
 	switch {
 	case r.typ == ptrMapValue && v.becomesOther(r):
 		return
-	case r.typ == ptrMapValue && hasLock(v.mapOf(r)):
+	case (r.typ == ptrMapValue || r.typ == ptrBTF) && v.hasLock(r):
 		return // the id tells which lock
 	}
 	r.id = 0

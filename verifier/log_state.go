@@ -127,7 +127,7 @@ func (v *verifier) appendReg(b []byte, frame int, r *reg) []byte {
 	}
 	b = append(b, r.typeString()...)
 	if r.typ == ptrBTF {
-		b = append(b, v.structName(r.aux)...)
+		b = append(b, v.typeName(r)...)
 	}
 	if r.typ == ptrStack {
 		if int(r.frame()) != frame {

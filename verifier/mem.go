@@ -176,7 +176,7 @@ func (v *verifier) accessType(a *access, r *reg) *Error {
 		if a.write {
 			return v.fail(ReadOnlyMem, "write to change key R%d not allowed", a.n)
 		}
-		if err := v.checkRegion(a.n, r, off, int64(a.size), int64(r.aux), false); err != nil {
+		if err := v.checkRegion(a.n, r, off, int64(a.size), int64(v.mapOf(r).KeySize), false); err != nil {
 			return err
 		}
 	case ptrMem:
@@ -360,8 +360,11 @@ func (v *verifier) accessMapValue(a *access, r *reg, off int64) *Error {
 	if err := v.checkMapAccess(m, off, a.size, a.write); err != nil {
 		return err
 	}
-	if err := v.checkMapRange(a.n, r, m, off, int64(a.size), false); err != nil {
+	if err := v.checkMapRange(a.n, r, m, off, int64(a.size), false, true); err != nil {
 		return err
+	}
+	if f, ok := fieldAt(v.fields(r), kptrKinds, off+int64(r.tn.Value)); ok {
+		return v.accessKptr(a, f)
 	}
 	if val, ok := frozenValue(m, a, off+int64(r.tn.Value)); ok && r.isConst() && !a.write && a.value != noValue {
 		v.regs()[a.value] = constReg(val)
@@ -382,21 +385,13 @@ func (v *verifier) checkMapAccess(m *maps.Spec, off int64, size int, write bool)
 	return nil
 }
 
-// checkMapRange checks that an access lies in the value and off its lock and timer (kernel: check_map_access).
-func (v *verifier) checkMapRange(n uint8, r *reg, m *maps.Spec, off, size int64, zeroOK bool) *Error {
+// checkMapRange checks that an access lies in the value and off its special fields (kernel: check_map_access). direct says that
+// it is a load or store of the program.
+func (v *verifier) checkMapRange(n uint8, r *reg, m *maps.Spec, off, size int64, zeroOK, direct bool) *Error {
 	if err := v.checkRegion(n, r, off, size, int64(m.ValueSize), zeroOK); err != nil {
 		return err
 	}
-	overlaps := func(at int, fieldSize int64) bool {
-		return off+r.smin < int64(at)+fieldSize && int64(at) < off+int64(r.umax)+size
-	}
-	if at, ok := m.Lock(); ok && overlaps(at, 4) {
-		return v.fail(SpecialField, "bpf_spin_lock cannot be accessed directly by load/store")
-	}
-	if at, ok := m.Timer(); ok && overlaps(at, 16) {
-		return v.fail(SpecialField, "bpf_timer cannot be accessed directly by load/store")
-	}
-	return nil
+	return v.checkFields(r, off, size, direct)
 }
 
 // frozenValue reads from a map whose contents nobody can change any more.

@@ -165,7 +165,7 @@ func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
 	case bounded:
 		return v.equal(old, cur, within), nil
 	}
-	if old.depth == cur.depth && old.mayGotoDepth == cur.mayGotoDepth &&
+	if old.depth == cur.depth && old.mayGotoDepth == cur.mayGotoDepth && old.frames[0].async == cur.frames[0].async &&
 		sameRegs(old.top(), cur.top()) && v.equal(old, cur, exact) && !iterDepthsDiffer(old, cur) {
 		e := v.fail(InfiniteLoop, "infinite loop detected at insn %d", v.pc)
 		e.State = fmt.Sprintf("cur state: %s\nold state: %s", v.stateText(cur), v.stateText(old))

@@ -7,10 +7,10 @@ const (
 	notInit regType = iota
 	scalar
 	ptrCtx
-	ptrMap // a map itself; reg.aux is its index
-	ptrMapValue
-	ptrMapKey
-	ptrStack // of frame reg.aux
+	ptrMap      // a map itself; reg.aux is its index, ^reg.aux that of the map whose inner map it is
+	ptrMapValue // of map reg.aux
+	ptrMapKey   // of map reg.aux
+	ptrStack    // of frame reg.aux
 	ptrPacket
 	ptrPacketMeta
 	ptrPacketEnd

@@ -232,7 +232,7 @@ func (v *verifier) checkMoved(n uint8, ptr *reg) *Error {
 			return v.fail(Speculation, "R%d stack pointer arithmetic goes out of range, prohibited for !root; off=%d", n, off)
 		}
 	case ptrMapValue:
-		if err := v.checkMapRange(n, ptr, v.mapOf(ptr), int64(ptr.off), 1, false); err != nil {
+		if err := v.checkMapRange(n, ptr, v.mapOf(ptr), int64(ptr.off), 1, false, true); err != nil {
 			words := err.Kernel
 			err = v.fail(Speculation, "R%d pointer arithmetic of map value goes out of range, prohibited for !root", n)
 			err.Kernel = words + "\n" + err.Kernel

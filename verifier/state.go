@@ -73,8 +73,9 @@ type frame struct {
 	callsite int32 // pc of the call
 	fn       int32 // function number
 	callback bool  // called by a helper
+	async    int32 // called later, by the kernel, as so many callbacks set each other; 0 when it isn't
 	calls    int32 // how often the helper at the current call of this frame called back
-	// retRange is what a callback must return.
+	// retMin and retMax bound what a callback must return.
 	retMin, retMax int32
 	slotMarks
 }

@@ -21,6 +21,9 @@ type verifier struct {
 	kernelPC  int        // where the program reads memory that only a kernel has; -1 when it doesn't
 	sleepable bool
 
+	mapFields, innerFields [][]btf.Field
+	structFields           map[int32][]btf.Field
+
 	insns []insn
 	subs  []subprog
 	subOf []int32 // function of each slot
@@ -109,6 +112,7 @@ func (v *verifier) run() *Error {
 	if s, ok := prog.SectionOf(v.prog.Section); ok {
 		v.sleepable = s.Sleepable && s.Type == v.prog.Type
 	}
+	v.findFields()
 	v.decode()
 	if err := v.checkForm(); err != nil {
 		return err
@@ -194,15 +198,20 @@ type chain struct {
 // checkStackDepth adds the stacks of every chain of calls (kernel: check_max_stack_depth).
 func (v *verifier) checkStackDepth() *Error {
 	chains := make([]chain, len(v.subs))
-	if err := v.chainFrom(0, 1, chains); err != nil {
-		return err
-	}
-	c := &chains[0]
-	if c.tail >= tailCallStack {
-		return v.failAt(-1, StackDepth, "tail_calls are not allowed when call stack of previous frames is %d bytes. Too large", c.tail)
-	}
-	if c.bytes > v.profile.MaxStack {
-		return v.failAt(-1, StackDepth, "combined stack size of %d calls is %d. Too large", c.frames, c.bytes)
+	for fn := range v.subs {
+		if fn > 0 && !v.subs[fn].async {
+			continue
+		}
+		if err := v.chainFrom(fn, 1, chains); err != nil {
+			return err
+		}
+		c := &chains[fn]
+		if c.tail >= tailCallStack {
+			return v.failAt(-1, StackDepth, "tail_calls are not allowed when call stack of previous frames is %d bytes. Too large", c.tail)
+		}
+		if c.bytes > v.profile.MaxStack {
+			return v.failAt(-1, StackDepth, "combined stack size of %d calls is %d. Too large", c.frames, c.bytes)
+		}
 	}
 	return nil
 }
@@ -222,6 +231,9 @@ func (v *verifier) chainFrom(fn, depth int, chains []chain) *Error {
 			continue
 		}
 		callee := int(v.subOf[in.target])
+		if v.subs[callee].async && in.kind != asm.CallLocal {
+			continue // it has a stack of its own
+		}
 		if !chains[callee].done || chains[callee].open {
 			if err := v.chainFrom(callee, depth+1, chains); err != nil {
 				return err
