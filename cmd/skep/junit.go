@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // seconds is a time, written without an exponent.
@@ -91,12 +92,22 @@ func writeJUnit(w io.Writer, v *verification, diff *comparison, src sources) err
 	return report.write(w)
 }
 
+// xmlText leaves out what XML cannot have, in a CDATA section either: source lines come out of the object.
+func xmlText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' && r != '\n' || r == utf8.RuneError || r == 0xfffe || r == 0xffff {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
 func junitCaseOf(o *outcome, diff *comparison, src sources) junitCase {
 	c := junitCase{Name: fmt.Sprintf("%s (%s)", o.Program, o.Kernel), Class: o.Object, Time: seconds(o.TimeUS / 1e6)}
 	if e := o.cause; e != nil {
 		var text strings.Builder
 		printOutcome(&text, o)
-		c.Failure = &junitMessage{Message: e.Error(), Type: string(e.Code), Text: text.String()}
+		c.Failure = &junitMessage{Message: e.Error(), Type: string(e.Code), Text: xmlText(text.String())}
 		if e.Line != nil {
 			c.File, c.Line = src.find(o.Object, e.Line.File), e.Line.Line
 		}

@@ -114,6 +114,18 @@ func TestJUnit(t *testing.T) {
 	require.Contains(t, report.Suites[3].Cases[0].Error.Message, "none.o")
 }
 
+// TestXMLText checks that a report stays XML whatever a source line holds.
+func TestXMLText(t *testing.T) {
+	var report junitReport
+	odd := "a\x00b\x1b[31m\xff ]]> \ufffe <&>"
+	report.add("s", junitCase{Name: odd, Failure: &junitMessage{Message: odd, Text: xmlText(odd)}})
+	var out bytes.Buffer
+	require.NoError(t, report.write(&out))
+	var back junitReport
+	require.NoError(t, xml.Unmarshal(out.Bytes(), &back), out.String())
+	require.Equal(t, "a?b?[31m? ]]> ? <&>", back.Suites[0].Cases[0].Failure.Text)
+}
+
 // TestSARIF checks what the schema of SARIF 2.1.0 requires, and that results point into rules and source.
 func TestSARIF(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "verify.sarif")

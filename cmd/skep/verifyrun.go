@@ -217,6 +217,9 @@ func (a *app) loadAll(v *verification, files []string, f *verifyFlags) (names []
 	if _, err := f.load.options(); err != nil {
 		return nil, err
 	}
+	if i := slices.Index(files, "-"); i >= 0 && slices.Contains(files[i+1:], "-") {
+		return nil, errors.New("- is standard input, which can be read once")
+	}
 	objects := make([]*object.Object, len(files))
 	errs := make([]error, len(files))
 	parallel(len(files), f.jobs, func(i int) {
