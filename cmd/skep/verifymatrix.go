@@ -129,8 +129,11 @@ func alike(outcomes []outcome, k int) string {
 			names = append(names, o.Kernel)
 		}
 	}
-	if len(names) == 0 {
+	switch len(names) {
+	case 0:
 		return ""
+	case len(outcomes) - 1:
+		return "; the same on all others"
 	}
 	return "; the same on " + strings.Join(names, ", ")
 }
