@@ -60,6 +60,11 @@ func (v *verifier) recycle() {
 	for _, st := range a.evicted {
 		a.pool.put(st)
 	}
+	for _, l := range v.visits {
+		for _, b := range l.back {
+			a.pool.put(b.at)
+		}
+	}
 	clear(a.evicted)
 	a.evicted = a.evicted[:0]
 	for pc, list := range a.kept {
@@ -123,7 +128,7 @@ func (p *pool) copy(s *state) *state {
 	}
 	refs := append(c.refs[:0], s.refs...)
 	*c = *s
-	c.refs, c.bytes, c.thin = refs, stateBytes, nil
+	c.refs, c.bytes, c.thin = refs, stateBytes, false
 	for i := 0; i <= s.depth; i++ {
 		f := p.frame()
 		had := cap(f.stack)
@@ -143,7 +148,7 @@ func (p *pool) copy(s *state) *state {
 func (p *pool) put(s *state) {
 	p.putFrames(s)
 	p.live -= s.bytes
-	s.parent, s.thin, s.bytes = nil, nil, 0
+	s.parent, s.thin, s.bytes = nil, false, 0
 	p.states = append(p.states, s)
 }
 
@@ -165,12 +170,13 @@ const (
 
 // evict forgets a kept state that was of no use. It may lie on a path that is not finished: then it goes later.
 func (v *verifier) evict(st *state) {
-	v.stats.PeakStates = max(v.stats.PeakStates, v.keptNow)
 	v.keptNow--
-	if st.branches == 0 {
+	if st.branches == 0 && v.settled(st) {
 		v.pool.put(st)
 		return
 	}
+	st.evicted = true
+	v.evictedNow++
 	v.evicted = append(v.evicted, st)
 	if len(v.evicted) >= max(v.sweepAt, 64) {
 		v.sweep(false)
@@ -183,7 +189,7 @@ func (v *verifier) evict(st *state) {
 func (v *verifier) sweep(thin bool) {
 	left := v.evicted[:0]
 	for _, st := range v.evicted {
-		if st.branches == 0 {
+		if st.branches == 0 && v.settled(st) {
 			v.pool.put(st)
 			continue
 		}
@@ -199,16 +205,12 @@ func (v *verifier) sweep(thin bool) {
 // thinOut takes its frames from an evicted state, unless it is the first behind a multiple of maxBack instructions. On the
 // way back over it nothing is marked, and nothing is found marked.
 func (v *verifier) thinOut(st *state) {
-	if st.thin != nil || st.parent == nil || st.length/maxBack != st.parent.length/maxBack {
+	if st.thin || st.parent == nil || st.length/maxBack != st.parent.length/maxBack {
 		return
-	}
-	marks := new([maxFrames]slotMarks)
-	for i, f := range st.frames[:st.depth+1] {
-		marks[i] = f.slotMarks
 	}
 	v.pool.putFrames(st)
 	v.pool.live -= st.bytes - stateBytes
-	st.bytes, st.thin = stateBytes, marks
+	st.bytes, st.thin = stateBytes, true
 }
 
 // limitMemory throws states away when there are too many: first those of finished paths that were of no use, then all of

@@ -45,6 +45,8 @@ func (v *verifier) callback(id int32) *Error {
 		f.regs[1].aux, f.regs[1].id = int32(dynptrLocal), v.newID()
 		f.regs[2] = from.regs[3]
 	}
+	from.calls++
+	other.unrolled++
 	caller.calls = 0
 	return nil
 }
@@ -81,28 +83,28 @@ func (v *verifier) valueArgs(f *frame) {
 func (v *verifier) callbackReturned(callsite int) {
 	st := v.cur
 	st.returned = true
-	st.top().calls++
 	v.pc = callsite
 	if p := st.entry(callsite, st); p != nil {
-		widen(p, st)
+		v.widen(p, st)
 	}
 }
 
 // widen makes unknown every scalar of cur that differs from old and that decided nothing so far
 // (kernel: widen_imprecise_scalars).
-func widen(old, cur *state) {
+func (v *verifier) widen(old, cur *state) {
+	v.ids.reset(v.lastID)
 	loosen := func(o, c *reg) {
-		if o.typ == scalar && c.typ == scalar && !o.precise && o.bounds != c.bounds {
+		if o.typ == scalar && c.typ == scalar && !o.precise && !c.precise && !v.covers(o, c, exact) {
 			*c = unknownReg()
 		}
 	}
-	for i := 0; i <= cur.depth; i++ {
+	for i := cur.depth; i >= 0; i-- {
 		o, c := old.frames[i], cur.frames[i]
-		for n := range c.regs[:10] {
+		for n := range c.regs[:framePointer] {
 			loosen(&o.regs[n], &c.regs[n])
 		}
 		for k := 0; k < len(o.stack) && k < len(c.stack); k++ {
-			if o.stack[k].spilledScalar() && c.stack[k].spilledScalar() {
+			if o.stack[k].spilled() && c.stack[k].spilled() {
 				loosen(&o.stack[k].reg, &c.stack[k].reg)
 			}
 		}

@@ -43,6 +43,7 @@ func (v *verifier) enter(in *insn) *Error {
 		f.regs[i] = caller.regs[i]
 	}
 	clearScratched(caller)
+	v.live.cur = nil
 	v.log.states(v, "caller", v.cur.depth-1, "callee", v.cur.depth)
 	v.log.touchAll()
 	v.pc = int(in.target)
@@ -156,6 +157,7 @@ func rangeWords(r *reg) string {
 // leave returns from a local function or a callback (kernel: prepare_func_exit).
 func (v *verifier) leave() *Error {
 	st := v.cur
+	v.updateLiveness()
 	callee, caller := st.top(), st.frames[st.depth-1]
 	r0 := callee.regs[0]
 	switch {

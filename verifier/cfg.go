@@ -10,12 +10,13 @@ import (
 // subprog is a function of the program: slots [start, end).
 type subprog struct {
 	start, end  int
-	stack       int  // deepest byte that it touches
-	tailCall    bool // calls bpf_tail_call
-	reachesTail bool // so does a function that it calls
-	movesPacket bool // it, or a function that it calls, may change packet pointers
-	global      bool // not static
-	async       bool // some helper has it called later
+	stack       int        // deepest byte that it touches
+	tailCall    bool       // calls bpf_tail_call
+	reachesTail bool       // so does a function that it calls
+	flow        *flowGraph // nil until it is needed
+	movesPacket bool       // it, or a function that it calls, may change packet pointers
+	global      bool       // not static
+	async       bool       // some helper has it called later
 }
 
 // checkForm looks at the whole program before walking it: functions, targets of jumps, form of the 64-bit loads,
@@ -27,6 +28,7 @@ func (v *verifier) checkForm() *Error {
 		}
 	}
 	v.findEffects()
+	v.findLoops()
 	v.liveRegs()
 	v.log.liveRegs(v)
 	return nil

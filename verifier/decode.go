@@ -22,6 +22,7 @@ type insn struct {
 
 	prune bool // states are kept and compared here
 	force bool // … always
+	store bool // it may write to the stack
 	entry bool // a jump leads here, or a local call returns here
 
 	live   asm.RegSet // registers that may be read from here on before they are written
@@ -33,6 +34,7 @@ type insn struct {
 	imm    uint64
 	memTyp regType // what this load or store went through, on any path so far
 	states uint32  // states that were kept here
+	scc    int32   // the loop that it belongs to; 0 none
 	helper *helpers.Row
 	kfunc  *helpers.Kfunc // that is called, or whose address is loaded
 }
@@ -65,17 +67,19 @@ func (v *verifier) decode() {
 				d.imm = asm.Imm64(in, prog[pc+1])
 			}
 		}
+		switch row.Class {
+		case asm.ClassStore, asm.ClassStoreRel, asm.ClassAtomic, asm.ClassCall:
+			d.store = true
+		}
 		d.illegal = k == asm.Invalid || asm.Check(in) != nil || !v.profile.Kernel.AtLeast(row.Since)
 		if k == asm.CallHelper {
 			if r := helpers.ByID(in.Imm); r != nil {
 				d.helper = r.For(v.prog.Type)
-				v.open = v.open || callsBack(r)
 			}
 		}
 		if k == asm.CallKfunc || k == asm.LdImm64 && in.Src == asm.PseudoBTFID {
 			d.kfunc = v.kfuncOf(in.Imm)
 		}
-		v.open = v.open || k == asm.MayGoto || d.stepsIter()
 		if k == asm.LdImm64 {
 			pc++ // the second slot stays invalid
 		}

@@ -142,7 +142,7 @@ func (v *verifier) constructDynptr(n uint8, r *reg, a dynptrArg) *Error {
 		s := &f.stack[first-i]
 		s.fill(stackDynptr)
 		s.reg = d
-		f.written |= 1 << (first - i)
+		v.wroteSlot(v.frameNumber(f), first-i)
 	}
 	f.stack[first].reg.rng = dynptrFirst
 	return nil
@@ -174,7 +174,7 @@ func (v *verifier) destroyDynptr(f *frame, i int) *Error {
 func (v *verifier) forgetDynptr(f *frame, i int) {
 	for k := range dynptrSlots {
 		f.stack[i-k] = slot{}
-		f.written |= 1 << (i - k)
+		v.wroteSlot(v.frameNumber(f), i-k)
 		v.log.touchSlot(i - k)
 	}
 }

@@ -68,7 +68,7 @@ func (v *verifier) checkIter(i int, n uint8, r *reg, a *helpers.KfuncArg) *Error
 		v.releaseAll(c.ref)
 		for k := range slots {
 			f.stack[first-k] = slot{}
-			f.written |= 1 << (first - k)
+			v.wroteSlot(v.frameNumber(f), first-k)
 			v.log.touchSlot(first - k)
 		}
 	}
@@ -112,7 +112,7 @@ func (v *verifier) constructIter(i int, n uint8, r *reg, typ string, slots int) 
 		s := &f.stack[first-k]
 		s.fill(stackIter)
 		s.reg = it
-		f.written |= 1 << (first - k)
+		v.wroteSlot(v.frameNumber(f), first-k)
 		v.log.touchSlot(first - k)
 	}
 	f.stack[first].reg.ref = ref
@@ -132,7 +132,7 @@ func (v *verifier) iterNext() *Error {
 		}
 		v.iterAt(next, v.kcall.iter).reg.off++
 		if p := v.cur.parent.entry(v.pc, v.cur); p != nil {
-			widen(p, next)
+			v.widen(p, next)
 		}
 		v.notNull(&next.top().regs[0])
 	}

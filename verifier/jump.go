@@ -391,7 +391,7 @@ func (v *verifier) stepMayGoto(in *insn) *Error {
 	}
 	next.mayGotoDepth++
 	if p := v.cur.parent.entry(v.pc, v.cur); p != nil {
-		widen(p, next)
+		v.widen(p, next)
 	}
 	v.pc = int(in.target)
 	return nil
@@ -404,7 +404,7 @@ func (s *state) entry(pc int, cur *state) *state {
 		return nil
 	}
 	for s = s.parent; s != nil; s = s.parent {
-		if s.pc == pc && s.thin == nil && s.sameCalls(cur) {
+		if s.pc == pc && !s.thin && s.sameCalls(cur) {
 			return s
 		}
 	}

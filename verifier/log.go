@@ -280,7 +280,12 @@ func (l *logger) liveRegs(v *verifier) {
 				set[i] = byte('0' + i)
 			}
 		}
-		l.printf("%7d: %s ", pc, set[:])
+		if scc := v.insns[pc].scc; scc != 0 {
+			l.printf("%3d ", scc)
+		} else {
+			l.printf("    ")
+		}
+		l.printf("%3d: %s ", pc, set[:])
 		l.buf = append(v.appendInsn(l.buf, pc), '\n')
 		if v.wide(pc) {
 			pc++
@@ -293,7 +298,7 @@ func (l *logger) backFrom(v *verifier, b *backtracker, st *state, last, next int
 	if !l.walks() {
 		return
 	}
-	first := v.entry
+	first := v.subs[st.frames[0].fn].start
 	if st.parent != nil {
 		first = st.parent.pc
 	}
@@ -326,9 +331,9 @@ func (l *logger) backSet(b *backtracker, frame int, what, end string) {
 }
 
 // giveUp writes that a way back ended where values can't be followed, forced what is precise for that.
-func (l *logger) giveUp(v *verifier) {
+func (l *logger) giveUp(st *state) {
 	if l.walks() {
-		l.printf("mark_precise: frame%d: falling back to forcing all scalars precise\n", v.cur.depth)
+		l.printf("mark_precise: frame%d: falling back to forcing all scalars precise\n", st.depth)
 	}
 }
 
@@ -357,6 +362,68 @@ func (l *logger) propagating(frame int, regs uint16, slots uint64) {
 		l.printf("fp%d", -slotSize*(bits.TrailingZeros64(m)+1))
 	}
 	l.buf = append(l.buf, '\n')
+}
+
+// loop writes that a loop was entered or left, or that a path ended in it.
+func (l *logger) loop(what string, id *loopID) {
+	if !l.walks() {
+		return
+	}
+	l.printf("SCC %s (", what)
+	for _, pc := range id.calls {
+		if pc == 0 {
+			break
+		}
+		l.printf("%d,", pc)
+	}
+	l.printf("%d)\n", id.scc)
+}
+
+// liveSlots writes what has become known of the stack before an instruction.
+func (l *logger) liveSlots(v *verifier, f *instance, frame, pc int, live, covered uint64) {
+	if !l.walks() {
+		return
+	}
+	u := f.use(frame, pc)
+	if u.read == 0 && u.written == 0 && pc != f.start && !v.insns[pc].prune {
+		return
+	}
+	l.maskChange(f, "live", frame, pc, u.live, live)
+	l.maskChange(f, "written", frame, pc, u.covered, covered)
+}
+
+func (l *logger) maskChange(f *instance, what string, frame, pc int, old, now uint64) {
+	if old == now {
+		return
+	}
+	l.chain(&f.callChain)
+	l.printf(" frame %d insn %d ", frame, pc)
+	if more := now &^ old; more != 0 {
+		l.printf("+%s ", what)
+		l.buf = append(appendSlotSet(l.buf, more), ' ')
+	}
+	if less := old &^ now; less != 0 {
+		l.printf("-%s ", what)
+		l.buf = appendSlotSet(l.buf, less)
+	}
+	l.buf = append(l.buf, '\n')
+}
+
+func (l *logger) chain(c *callChain) {
+	l.buf = append(l.buf, '(')
+	for i := 1; i <= c.depth; i++ {
+		l.printf("%d,", c.calls[i])
+	}
+	l.printf("%d)", c.start)
+}
+
+// livenessDone writes that all is known of a function that its paths so far can tell.
+func (l *logger) livenessDone(f *instance, rounds int) {
+	if !l.walks() {
+		return
+	}
+	l.chain(&f.callChain)
+	l.printf(" live stack update done in %d iterations\n", rounds)
 }
 
 // end writes the error, what was counted, and all that was held back.

@@ -45,19 +45,20 @@ func (v *verifier) markPrecise(n uint8) {
 	}
 	v.back = backtracker{depth: v.cur.depth}
 	v.back.set(n)
-	v.backtrack(true)
+	v.backtrack(v.cur, v.pc, true)
 }
 
 // markPreciseSlot is markPrecise for a spilled scalar.
 func (v *verifier) markPreciseSlot(frame, slot int) {
 	v.back = backtracker{depth: v.cur.depth}
 	v.back.slots[frame] = 1 << slot
-	v.backtrack(true)
+	v.backtrack(v.cur, v.pc, true)
 }
 
-// inheritPrecision notes that what was relied on after the kept state old is relied on after the current one too.
-func (v *verifier) inheritPrecision(old *state) {
-	v.back = backtracker{depth: v.cur.depth}
+// inheritPrecision notes that what was relied on after the kept state old is relied on after cur too, which is at pc. It
+// is false when that was known.
+func (v *verifier) inheritPrecision(old, cur *state, pc int) bool {
+	v.back = backtracker{depth: cur.depth}
 	b := &v.back
 	for i := old.depth; i >= 0; i-- {
 		f := old.frames[i]
@@ -73,56 +74,58 @@ func (v *verifier) inheritPrecision(old *state) {
 		}
 		v.log.propagating(i, uint16(b.regs[i]), b.slots[i])
 	}
-	v.backtrack(false)
+	return v.backtrack(cur, pc, false)
 }
 
-// backtrack follows the path backward until nothing is left to mark. The current instruction, when it is on the path
-// already, has not changed anything yet: skip it (kernel: __mark_chain_precision).
-func (v *verifier) backtrack(skip bool) {
+// backtrack follows the path from st, which is at pc, backward until nothing is left to mark. running says that the path
+// has the instruction at pc already, which has not changed anything yet. It is false when all was marked before (kernel:
+// __mark_chain_precision).
+func (v *verifier) backtrack(st *state, pc int, running bool) (changed bool) {
 	b := &v.back
 	if b.empty() {
-		return
+		return false
 	}
-	st, h, last, next := v.cur, v.cur.hist, v.pc, -1
+	from, h, last, next := st, st.hist, pc, -1
+	if running {
+		h = v.steps.at(h).prev
+	}
 	for {
 		v.log.backFrom(v, b, st, last, next)
 		if next < 0 {
-			next = v.pc
+			next = pc
 		}
 		for h != st.histBase {
 			s := v.steps.at(h)
-			if !skip {
-				if !v.backStep(s, next) {
-					v.allPrecise()
-					return
-				}
-				if b.empty() {
-					return
-				}
+			if !v.backStep(s, next) {
+				v.allPrecise(from)
+				return true
 			}
-			skip = false
+			if b.empty() {
+				return changed
+			}
 			next = int(s.pc)
 			h = s.prev
 		}
 		if st = st.parent; st == nil {
-			v.allPrecise()
-			return
+			v.allPrecise(from)
+			return true
 		}
-		v.markIn(st)
+		changed = v.markIn(st) || changed
 		if b.empty() {
-			return
+			return changed
 		}
 		last = int(v.steps.at(h).pc)
 	}
 }
 
-// markIn marks in a kept state what matters, and drops what was marked before or is no scalar.
-func (v *verifier) markIn(st *state) {
+// markIn marks in a kept state what matters, and drops what was marked before or is no scalar. It is false when that is
+// all of it.
+func (v *verifier) markIn(st *state) (changed bool) {
 	b := &v.back
 	if b.depth > st.depth {
 		b.depth = st.depth
 	}
-	if st.thin != nil {
+	if st.thin {
 		return
 	}
 	for i := b.depth; i >= 0; i-- {
@@ -132,7 +135,7 @@ func (v *verifier) markIn(st *state) {
 			if r := &f.regs[n]; r.typ != scalar || r.precise {
 				b.regs[i] &^= 1 << n
 			} else {
-				r.precise = true
+				r.precise, changed = true, true
 			}
 		}
 		for m := b.slots[i]; m != 0; m &= m - 1 {
@@ -140,20 +143,21 @@ func (v *verifier) markIn(st *state) {
 			if k >= len(f.stack) || !f.stack[k].spilledScalar() || f.stack[k].reg.precise {
 				b.slots[i] &^= 1 << k
 			} else {
-				f.stack[k].reg.precise = true
+				f.stack[k].reg.precise, changed = true, true
 			}
 		}
 		v.log.marked(v, b, st, i)
 	}
+	return changed
 }
 
-// allPrecise gives up following values: every scalar of every kept state on the path matters (kernel:
+// allPrecise gives up following values: every scalar of every kept state on the path to st matters (kernel:
 // mark_all_scalars_precise).
-func (v *verifier) allPrecise() {
-	v.log.giveUp(v)
-	for st := v.cur.parent; st != nil && !st.allPrecise; st = st.parent {
+func (v *verifier) allPrecise(st *state) {
+	v.log.giveUp(st)
+	for st = st.parent; st != nil && !st.allPrecise; st = st.parent {
 		st.allPrecise = true
-		if st.thin != nil {
+		if st.thin {
 			continue
 		}
 		for i, f := range st.frames[:st.depth+1] {

@@ -98,21 +98,34 @@ const (
 	maxHistory   = 40 // entries of the path's history after which a state is kept in any case, so that ways back stay short
 )
 
+// bucket is the list that a state kept at pc is in. Like the kernel's, it may hold those of other places in functions
+// that are called (kernel: explored_state).
+func (v *verifier) bucket(pc int) *[]*state {
+	callsite := v.cur.top().callsite
+	return &v.kept[(uint32(pc)^uint32(callsite))%uint32(len(v.insns))]
+}
+
 // pruned reports whether what follows the current state was proved already, because a kept state at the same
 // instruction covers it. Otherwise it may keep the current state (kernel: is_state_visited).
 func (v *verifier) pruned(in *insn) (bool, *Error) {
 	cur := v.cur
 	force := in.force || cur.entries > maxHistory
 	add := force || v.jumps-v.lastJumps >= keepMinJumps && v.stats.Processed-v.lastProcessed >= keepMinInsns
-	list := v.kept[v.pc]
-	known := len(list)
+	bucket := v.bucket(v.pc)
+	list := *bucket
+	v.cleanKept(list)
+	known := 0
 	for i := len(list) - 1; i >= 0; i-- {
 		old := list[i]
-		hit := false
+		known++
+		if old.pc != v.pc {
+			continue
+		}
+		hit, loop := false, false
 		if old.branches > 0 {
 			// old is on the current path, or on that of a pending branch: it proves nothing yet.
-			loop, err := v.onPath(old, in)
-			if err != nil {
+			var err *Error
+			if loop, err = v.onPath(old, in); err != nil {
 				return false, err
 			}
 			hit = loop
@@ -121,15 +134,17 @@ func (v *verifier) pruned(in *insn) (bool, *Error) {
 			}
 		} else {
 			how := alike
-			if v.open {
+			if loop = !v.settled(old); loop {
 				how = within
 			}
 			hit = v.equal(old, cur, how)
 		}
 		if hit {
 			old.hits++
-			v.inheritReads(old)
-			v.inheritPrecision(old)
+			v.inheritPrecision(old, cur, v.pc)
+			if loop {
+				v.addBackedge(old, cur)
+			}
 			return true, nil
 		}
 		if add {
@@ -141,7 +156,7 @@ func (v *verifier) pruned(in *insn) (bool, *Error) {
 		}
 		if old.misses > old.hits*limit+limit {
 			list = append(list[:i], list[i+1:]...)
-			v.kept[v.pc] = list
+			*bucket = list
 			v.evict(old)
 		}
 	}
@@ -151,6 +166,15 @@ func (v *verifier) pruned(in *insn) (bool, *Error) {
 		return false, v.limitMemory()
 	}
 	return false, nil
+}
+
+// cleanKept cleans the states at the current instruction whose paths have all ended (kernel: clean_live_states).
+func (v *verifier) cleanKept(list []*state) {
+	for i := len(list) - 1; i >= 0; i-- {
+		if old := list[i]; old.branches == 0 && !old.cleaned && old.pc == v.pc && old.sameCalls(v.cur) && v.settled(old) {
+			v.clean(old)
+		}
+	}
 }
 
 // onPath looks at a kept state that has open branches, and so lies on the current path. The same state again means a
@@ -165,7 +189,8 @@ func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
 	case bounded:
 		return v.equal(old, cur, within), nil
 	}
-	if old.depth == cur.depth && old.mayGotoDepth == cur.mayGotoDepth && old.frames[0].async == cur.frames[0].async &&
+	if old.depth == cur.depth && old.mayGotoDepth == cur.mayGotoDepth && old.unrolled == cur.unrolled &&
+		old.frames[0].async == cur.frames[0].async &&
 		sameRegs(old.top(), cur.top()) && v.equal(old, cur, exact) && !iterDepthsDiffer(old, cur) {
 		e := v.fail(InfiniteLoop, "infinite loop detected at insn %d", v.pc)
 		e.State = fmt.Sprintf("cur state: %s\nold state: %s", v.stateText(cur), v.stateText(old))
@@ -192,15 +217,19 @@ func (v *verifier) keep() {
 	v.stats.States++
 	v.insns[v.pc].states++
 	v.keptNow++
-	v.stats.PeakStates = max(v.stats.PeakStates, v.keptNow)
-	v.kept[v.pc] = append(v.kept[v.pc], v.checkpoint(v.pc))
+	v.stats.PeakStates = max(v.stats.PeakStates, v.keptNow+v.evictedNow)
+	st := v.checkpoint(v.pc)
+	bucket := v.bucket(v.pc)
+	*bucket = append(*bucket, st)
+	v.cur.entries = 0
+	v.enterLoop(st)
 }
 
 // maxBack is how many steps there are at most from one state of a path to the next, so that a way back, which ends where
 // everything is marked already, is short even if no state was kept for pruning.
 const maxBack = 256
 
-// checkpoint makes a copy of the current state its parent. Unless pc is -1, it can be found as an entry of pc.
+// checkpoint makes a copy of the current state its parent.
 func (v *verifier) checkpoint(pc int) *state {
 	cur := v.cur
 	cur.eachReg(func(r *reg) { r.precise = false })
@@ -208,24 +237,9 @@ func (v *verifier) checkpoint(pc int) *state {
 	st.pc = pc
 	st.branches = 1
 	st.hits, st.misses, st.allPrecise, st.differs = 0, 0, false, 0
-	for i := 0; i <= cur.depth; i++ {
-		st.frames[i].read = 0
-		cur.frames[i].written = 0
-	}
 	cur.parent = st
-	cur.histBase, cur.entries, cur.lengthBase = cur.hist, 0, cur.length
+	cur.histBase, cur.lengthBase = cur.hist, cur.length
 	return st
-}
-
-// inheritReads notes that the slots that are read after the kept state old are read after the current one.
-func (v *verifier) inheritReads(old *state) {
-	for fr := 0; fr <= old.depth; fr++ {
-		for i := range old.frames[fr].stack {
-			if old.frames[fr].read>>i&1 != 0 {
-				v.readSlot(uint8(fr), i)
-			}
-		}
-	}
 }
 
 // liveAt is the set of registers of frame i that may still be read.
@@ -262,7 +276,8 @@ func (v *verifier) equal(old, cur *state, how likeness) bool {
 	}
 	for i := 0; i <= cur.depth; i++ {
 		o, c := old.frames[i], cur.frames[i]
-		if o.callsite != c.callsite || o.fn != c.fn || o.callback != c.callback || how == exact && len(o.stack) != len(c.stack) {
+		if o.callsite != c.callsite || o.fn != c.fn || o.callback != c.callback || o.calls > c.calls ||
+			how == exact && len(o.stack) != len(c.stack) {
 			return false
 		}
 		for n := range numRegs + len(o.stack) {
@@ -288,10 +303,7 @@ func (v *verifier) partCovers(old, cur *state, i, n int, how likeness) bool {
 		return v.liveAt(cur, i)>>n&1 == 0 || v.covers(&o.regs[n], &c.regs[n], how)
 	}
 	n -= numRegs
-	switch {
-	case how == alike && o.read>>n&1 == 0: // nobody will read it
-		return true
-	case n >= len(c.stack):
+	if n >= len(c.stack) {
 		return v.slotNeedsNothing(&o.stack[n])
 	}
 	return v.slotCovers(&o.stack[n], &c.stack[n], how)

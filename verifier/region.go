@@ -112,7 +112,7 @@ func (v *verifier) saveIRQ(i int, n uint8, r *reg) *Error {
 	s.fill(stackIRQ)
 	s.reg = ptrReg(ptrIRQ)
 	s.reg.ref = id
-	f.written |= 1 << at
+	v.wroteSlot(v.frameNumber(f), at)
 	return nil
 }
 
@@ -141,7 +141,7 @@ func (v *verifier) restoreIRQ(i int, r *reg) *Error {
 		}
 	}
 	f.stack[at] = slot{}
-	f.written |= 1 << at
+	v.wroteSlot(v.frameNumber(f), at)
 	v.log.touchSlot(at)
 	return nil
 }

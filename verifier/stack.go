@@ -109,7 +109,7 @@ func (v *verifier) storeStack(f *frame, fr uint8, off int, a *access) *Error {
 	}
 	aligned := off%slotSize == 0
 	if a.size == slotSize {
-		f.written |= 1 << i
+		v.wroteSlot(fr, i)
 	}
 	switch {
 	case aligned && val != nil && val.typ == scalar && v.profile.Capable:
@@ -325,22 +325,6 @@ func (v *verifier) checkStackInit(n uint8, r *reg, insnOff, size int64, clobber 
 		v.readSlot(r.frame(), slotOf(off))
 	}
 	return nil
-}
-
-// readSlot marks a stack slot as read in every kept state whose value of it is the one that is read now.
-func (v *verifier) readSlot(fr uint8, i int) {
-	bit := uint64(1) << i
-	for s := v.cur; ; {
-		if s.marks(int(fr)).written&bit != 0 {
-			return
-		}
-		p := s.parent
-		if p == nil || int(fr) > p.depth || p.marks(int(fr)).read&bit != 0 {
-			return
-		}
-		p.marks(int(fr)).read |= bit
-		s = p
-	}
 }
 
 // constKey returns the constant 32-bit key that r points to on the stack (kernel: get_constant_map_key).

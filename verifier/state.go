@@ -77,7 +77,6 @@ type frame struct {
 	calls    int32 // how often the helper at the current call of this frame called back
 	// retMin and retMax bound what a callback must return.
 	retMin, retMax int32
-	slotMarks
 }
 
 // copyFrom makes f equal to o, keeping f's own stack memory.
@@ -130,27 +129,18 @@ type state struct {
 	mayGotoDepth   int32  // how often a may_goto fell through
 	returned       bool   // a callback has just returned to the helper call that called it
 	speculative    bool   // a mispredicted branch led here (see spectre.go)
+	unrolled       int32  // how often a helper has called back
 
 	// Of a kept state: how often it ended a path and how often not, and whether all its scalars are marked precise.
 	hits, misses int
 	allPrecise   bool
+	cleaned      bool  // what nobody will read is gone
+	evicted      bool  // no path is compared with it any more, but it lies on one
 	differs      int32 // where a later state differed from it last, plus 1: see equal
 
-	bytes int                   // that its frames take
-	thin  *[maxFrames]slotMarks // all that is left of its frames: see thinOut; else nil
+	bytes int  // that its frames take
+	thin  bool // its frames are gone: see thinOut
 }
-
-// marks are frame i's.
-func (s *state) marks(i int) *slotMarks {
-	if s.thin != nil {
-		return &s.thin[i]
-	}
-	return &s.frames[i].slotMarks
-}
-
-// slotMarks are sets of a frame's stack slots, one bit a slot: written whole since the last kept state; and, of a kept
-// state, read by what follows it before being written.
-type slotMarks struct{ written, read uint64 }
 
 // top is the running frame.
 func (s *state) top() *frame { return s.frames[s.depth] }

@@ -32,7 +32,6 @@ type verifier struct {
 
 	cur     *state
 	pc      int
-	entry   int // where the walk began
 	pending []branch
 	links   []link
 	ids     idMap
@@ -41,10 +40,12 @@ type verifier struct {
 	lastID uint32 // last id given out
 	// jumps and processed of now and of when a state was kept last, for the kernel's heuristics.
 	jumps, lastJumps, lastProcessed int
-	// open is set when some path may end at a state that is not finished (may_goto, callbacks): then read and
-	// precision marks are not complete, and states are compared in full.
-	open    bool
-	keptNow int // states kept at this time
+
+	keptNow    int // states that paths are compared with
+	evictedNow int // evicted states that are still on some path
+	live       liveness
+	visits     []*loopVisit
+	unsettled  int // ends of paths in loops that are not done yet
 	// allMatter is set when the release compares every number of two states, not only those that were relied on.
 	allMatter bool
 	// sweepAt is how many evicted states there are when finished ones are looked for next; memLimit how many bytes of

@@ -45,7 +45,7 @@ func (v *verifier) visit() (done bool, err *Error) {
 			return pruned, err
 		}
 	}
-	if v.cur.length-v.cur.lengthBase >= maxBack {
+	if v.cur.length-v.cur.lengthBase >= maxBack && v.log == nil {
 		v.checkpoint(-1)
 	}
 	if v.log.paths() {
@@ -68,7 +68,14 @@ func (v *verifier) execute(in *insn) (done bool, err *Error) {
 	if in.illegal {
 		return false, v.checkLegal(v.pc)
 	}
-	return v.step(in)
+	v.live.pc = v.pc
+	if !in.store {
+		return v.step(in)
+	}
+	v.running()
+	done, err = v.step(in)
+	v.commitWrites()
+	return done, err
 }
 
 // countEntry counts the path's last step when the kernel's history has an entry for it: at the end of a jump, of an access
@@ -136,16 +143,30 @@ func (v *verifier) push(pc int) (*state, *Error) {
 	return st, nil
 }
 
+// endPath tells the kept states on a path that it has ended (kernel: update_branch_counts).
+func (v *verifier) endPath(st *state) {
+	for ; st != nil; st = st.parent {
+		st.branches--
+		if st.branches > 0 {
+			return
+		}
+		if st == v.cur || st.pc < 0 {
+			continue
+		}
+		v.leaveLoop(st)
+		if st.evicted && v.settled(st) {
+			st.evicted = false
+			v.evictedNow--
+		}
+	}
+}
+
 // nextPath ends the current path and takes up the newest pending one; false when there is none.
 func (v *verifier) nextPath() bool {
 	st := v.cur
 	v.stats.LongestPath = max(v.stats.LongestPath, st.length)
-	for s := st; s != nil; s = s.parent {
-		s.branches--
-		if s.branches > 0 {
-			break
-		}
-	}
+	v.endPath(st)
+	v.updateLiveness()
 	v.pool.put(st)
 	n := len(v.pending)
 	if n == 0 {

@@ -10,7 +10,11 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/skepvm/skep/object"
+	"github.com/skepvm/skep/prog"
 )
 
 // Verdict is what the kernel's verifier says of a program.
@@ -51,9 +55,15 @@ func Verify(elf []byte, level uint32) (map[string]*Verdict, error) {
 	}
 	defer coll.Close()
 	out := map[string]*Verdict{}
+	obj, err := object.LoadBytes(elf, "", object.Options{})
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range names {
 		one := spec.Copy()
-		one.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name].Copy()}
+		p := spec.Programs[name].Copy()
+		p.Instructions = inOrder(p.Instructions, obj.Program(name))
+		one.Programs = map[string]*ebpf.ProgramSpec{name: p}
 		v, err := verify(one, coll.Maps, level)
 		if err != nil {
 			return nil, fmt.Errorf("program %s: %w", name, err)
@@ -61,6 +71,29 @@ func Verify(elf []byte, level uint32) (map[string]*Verdict, error) {
 		out[name] = v
 	}
 	return out, nil
+}
+
+// inOrder puts the functions of a program in the order in which we, and libbpf, have them.
+func inOrder(insns asm.Instructions, p *prog.Program) asm.Instructions {
+	if p == nil {
+		return insns
+	}
+	funcs := map[string]asm.Instructions{}
+	name := ""
+	for _, in := range insns {
+		if s := in.Symbol(); s != "" {
+			name = s
+		}
+		funcs[name] = append(funcs[name], in)
+	}
+	var out asm.Instructions
+	for _, f := range p.Funcs {
+		out = append(out, funcs[f.Name]...)
+	}
+	if len(out) != len(insns) {
+		return insns
+	}
+	return out
 }
 
 func verify(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, level uint32) (*Verdict, error) {
