@@ -18,6 +18,7 @@ import (
 // comments. The keys:
 //
 //	type: xdp           program type
+//	caps: bpf           the loader's capabilities; all when it is left out
 //	verdict: accept     or the code of the rejection, "E_…"
 //	kernel: accept      or part of the live kernel's words, or "gives up"; when it is left out, the kernel agrees
 //	r0: 2               result on every packet
@@ -27,6 +28,7 @@ import (
 type Fixture struct {
 	Name    string
 	Type    prog.Type
+	Caps    prog.Caps
 	Verdict string
 	Kernel  string // "accept", words, "gives up", "" (agrees)
 	R0      string
@@ -37,7 +39,11 @@ type Fixture struct {
 // String is the fixture as a file has it.
 func (f *Fixture) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "=== %s\ntype: %s\nverdict: %s\n", f.Name, f.Type, f.Verdict)
+	fmt.Fprintf(&b, "=== %s\ntype: %s\n", f.Name, f.Type)
+	if f.Caps != prog.AllCaps {
+		fmt.Fprintf(&b, "caps: %s\n", f.Caps)
+	}
+	fmt.Fprintf(&b, "verdict: %s\n", f.Verdict)
 	if f.Kernel != "" {
 		fmt.Fprintf(&b, "kernel: %s\n", f.Kernel)
 	}
@@ -81,7 +87,7 @@ func parseFixtures(text string) ([]*Fixture, error) {
 			return nil, fmt.Errorf("%q has no program", part)
 		}
 		name, keys, _ := strings.Cut(head, "\n")
-		f := &Fixture{Name: name, Text: code}
+		f := &Fixture{Name: name, Caps: prog.AllCaps, Text: code}
 		for _, line := range strings.Split(keys, "\n") {
 			if line == "" || line[0] == '#' {
 				continue
@@ -105,6 +111,11 @@ func (f *Fixture) set(line string) error {
 		var ok bool
 		if f.Type, ok = prog.TypeOf(value); !ok {
 			return fmt.Errorf("no program type %s", value)
+		}
+	case "caps":
+		var err error
+		if f.Caps, err = prog.ParseCaps(value); err != nil {
+			return err
 		}
 	case "verdict":
 		f.Verdict = value
@@ -140,7 +151,7 @@ func (f *Fixture) Check() string {
 	if err != nil {
 		return err.Error()
 	}
-	v, err := verifier.Verify(p, verifier.Options{})
+	v, err := verifier.Verify(p, verifier.Options{Profile: verifier.Newest().With(f.Caps)})
 	if verdict := Verdict(err); verdict != f.Verdict {
 		return fmt.Sprintf("verdict %s, want %s: %v", verdict, f.Verdict, err)
 	}

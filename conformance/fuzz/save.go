@@ -38,7 +38,7 @@ func (s *session) found(c *candidate, problem, text string, packets uint64) {
 // the verifier says now.
 func save(dir string, f *Finding, c *candidate, packets uint64) (file string, err error) {
 	fixture := &conformance.Fixture{
-		Name: fmt.Sprintf("%s of seed %d", f.Level, f.Seed), Type: c.Type, Text: f.Text, Packets: packets,
+		Name: fmt.Sprintf("%s of seed %d", f.Level, f.Seed), Type: c.Type, Caps: prog.AllCaps, Text: f.Text, Packets: packets,
 		Verdict: "unknown",
 	}
 	if p, err := fixture.Program(); err == nil {

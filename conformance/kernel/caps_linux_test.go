@@ -13,6 +13,8 @@ import (
 	"github.com/skepvm/skep/conformance"
 	"github.com/skepvm/skep/conformance/gen"
 	"github.com/skepvm/skep/conformance/kernel"
+	"github.com/skepvm/skep/examples"
+	"github.com/skepvm/skep/object"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/verifier"
 )
@@ -78,7 +80,7 @@ func compareLoader(t *testing.T, caps prog.Caps, program func(seed uint64) *gen.
 	}
 	dropCaps(t, caps)
 	r := newReferee(t)
-	r.profile = conformance.Profile().With(caps)
+	r.profile, r.words = conformance.Profile().With(caps), true
 	both, neither, differ, words, why := 0, 0, tally{}, tally{}, tally{}
 	for seed := *first; seed < *first+*count; seed++ {
 		p := program(seed)
@@ -179,4 +181,36 @@ func say(err error) string {
 		return numbers.ReplaceAllString(lines[len(lines)-1], "N")
 	}
 	return numbers.ReplaceAllString(err.Error(), "N")
+}
+
+// TestLoaderObjects compares the verdicts on the example objects: real programs of clang.
+func TestLoaderObjects(t *testing.T) {
+	requireKernel(t)
+	caps := prog.CapBPF | prog.CapNetAdmin
+	dropCaps(t, caps)
+	compared := 0
+	for _, name := range examples.Names() {
+		elf, err := examples.Open(name)
+		require.NoError(t, err)
+		o, err := object.LoadBytes(elf, name, object.Options{})
+		require.NoError(t, err)
+		verdicts, err := kernel.Verify(elf, 1)
+		if err != nil {
+			t.Logf("%s does not get to the kernel's verifier: %v", name, err)
+			continue
+		}
+		for _, p := range o.Programs {
+			want := verdicts[p.Name]
+			v, err := verifier.Verify(p, verifier.Options{Profile: verifier.Newest().With(caps)})
+			require.Equal(t, want.Accepted, err == nil, "%s: here %v, kernel %s", p.Name, err, want.Words)
+			if err != nil {
+				lines := strings.Split(err.(*verifier.Error).Kernel, "\n")
+				require.Equal(t, want.Words, lines[len(lines)-1], p.Name)
+			} else {
+				require.Equal(t, want.Processed, v.Stats().Processed, p.Name)
+			}
+			compared++
+		}
+	}
+	require.Greater(t, compared, 10)
 }

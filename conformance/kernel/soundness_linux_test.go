@@ -30,6 +30,7 @@ var (
 type referee struct {
 	maps     *kernel.MapSet
 	profile  *verifier.Profile
+	words    bool   // ask also for the kernel's words
 	loopback uint32 // interface that packets of test runs come in by
 }
 
@@ -42,7 +43,7 @@ func newReferee(t testing.TB) *referee {
 	t.Cleanup(set.Close)
 	lo, err := net.InterfaceByName("lo")
 	require.NoError(t, err)
-	return &referee{set, conformance.Profile(), uint32(lo.Index)}
+	return &referee{maps: set, profile: conformance.Profile(), loopback: uint32(lo.Index)}
 }
 
 // opinion is what both verifiers say of a program; nil is yes.
@@ -73,7 +74,7 @@ func (r *referee) judge(p *prog.Program) *opinion {
 		o.kernel = errNotAsked
 		return o
 	}
-	if o.ours != nil && !*stats {
+	if o.ours != nil && !*stats && !r.words {
 		o.loaded, o.kernel = kernel.TryProgram(p, r.maps) // its words are of no interest
 	} else {
 		o.loaded, o.kernel = kernel.LoadProgram(p, r.maps)
@@ -286,6 +287,11 @@ func TestFixtures(t *testing.T) {
 		t.Run(f.Name, func(t *testing.T) {
 			p, err := f.Program()
 			require.NoError(t, err)
+			r := r
+			if f.Caps != prog.AllCaps { // of maps the kernel remembers who made them
+				dropCaps(t, f.Caps)
+				r = newReferee(t)
+			}
 			loaded, err := kernel.LoadProgram(p, r.maps)
 			if err == nil {
 				defer loaded.Close()
