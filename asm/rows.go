@@ -100,6 +100,7 @@ var atomicFamily = [...]struct {
 var (
 	linuxV2      = kver.V(4, 14) // jlt and its kin
 	linuxLocal   = kver.V(4, 16) // bpf-to-bpf calls
+	linuxShift32 = kver.V(5, 0)  // 32-bit arithmetic shifts right
 	linuxV3      = kver.V(5, 1)  // 32-bit comparisons
 	linuxAtomics = kver.V(5, 12)
 	linuxKfunc   = kver.V(5, 13)
@@ -161,6 +162,9 @@ func aluRows(t *[NumKinds]Info) {
 				}
 				if f.off != 0 {
 					row.ISA, row.Since = ISAv4, linuxV4
+				}
+				if op == Arsh && width == 32 {
+					row.Since = linuxShift32
 				}
 				if f.divmul {
 					row.Group = [...]Group{DivMul64, DivMul32}[i]

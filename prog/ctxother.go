@@ -118,6 +118,10 @@ var cgroupSockFields = func() []CtxField {
 			f[i].Only = atBind6
 		case "src_port":
 			f[i].Only = atBind
+		case "dst_ip4", "dst_ip6", "dst_port", "state":
+			f[i].Since = kver.V(5, 1)
+		case "rx_queue_mapping":
+			f[i].Since = kver.V(5, 8)
 		}
 	}
 	return f

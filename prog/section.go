@@ -3,6 +3,8 @@ package prog
 import (
 	"strconv"
 	"strings"
+
+	"github.com/skepvm/skep/kver"
 )
 
 // Attach is a kernel attach type (enum bpf_attach_type), as far as it changes what a program may do.
@@ -149,6 +151,9 @@ type Section struct {
 	Frags     bool   // handles packets in several buffers (BPF_F_XDP_HAS_FRAGS)
 	Sleepable bool   // BPF_F_SLEEPABLE
 	Ret       *Range // when the attach point demands another one than the type
+	// Since is the first kernel that loads such a program, when that is not the type's; RetSince is the first that demands
+	// Ret: older ones have the type's range.
+	Since, RetSince kver.Version
 }
 
 // SectionOf finds the row of a section's name: first as libbpf 1.x matches it, then as older loaders did, by the
@@ -211,30 +216,33 @@ var (
 	ret00  = &Range{0, 0}
 )
 
+// Name is the pattern without its "+".
+func (s *Section) Name() string { return strings.TrimSuffix(s.Pattern, "+") }
+
 // Sections is the table of section names.
 var Sections = []Section{
 	{Pattern: "socket", Type: SocketFilter},
-	{Pattern: "sk_reuseport/migrate", Type: SkReuseport, Attach: AttachSkReuseportSelectOrMigrate},
+	{Pattern: "sk_reuseport/migrate", Type: SkReuseport, Attach: AttachSkReuseportSelectOrMigrate, Since: kver.V(5, 14)},
 	{Pattern: "sk_reuseport", Type: SkReuseport, Attach: AttachSkReuseportSelect},
 	{Pattern: "kprobe+", Type: Kprobe},
 	{Pattern: "uprobe+", Type: Kprobe},
-	{Pattern: "uprobe.s+", Type: Kprobe, Sleepable: true},
+	{Pattern: "uprobe.s+", Type: Kprobe, Sleepable: true, Since: kver.V(6, 0)},
 	{Pattern: "kretprobe+", Type: Kprobe},
 	{Pattern: "uretprobe+", Type: Kprobe},
-	{Pattern: "uretprobe.s+", Type: Kprobe, Sleepable: true},
-	{Pattern: "kprobe.multi+", Type: Kprobe, Attach: AttachTraceKprobeMulti},
-	{Pattern: "kretprobe.multi+", Type: Kprobe, Attach: AttachTraceKprobeMulti},
-	{Pattern: "kprobe.session+", Type: Kprobe, Attach: AttachTraceKprobeSession, Ret: ret01},
-	{Pattern: "uprobe.multi+", Type: Kprobe, Attach: AttachTraceUprobeMulti},
-	{Pattern: "uretprobe.multi+", Type: Kprobe, Attach: AttachTraceUprobeMulti},
-	{Pattern: "uprobe.session+", Type: Kprobe, Attach: AttachTraceUprobeSession, Ret: ret01},
-	{Pattern: "uprobe.multi.s+", Type: Kprobe, Attach: AttachTraceUprobeMulti, Sleepable: true},
-	{Pattern: "uretprobe.multi.s+", Type: Kprobe, Attach: AttachTraceUprobeMulti, Sleepable: true},
-	{Pattern: "uprobe.session.s+", Type: Kprobe, Attach: AttachTraceUprobeSession, Sleepable: true, Ret: ret01},
+	{Pattern: "uretprobe.s+", Type: Kprobe, Sleepable: true, Since: kver.V(6, 0)},
+	{Pattern: "kprobe.multi+", Type: Kprobe, Attach: AttachTraceKprobeMulti, Since: kver.V(5, 18)},
+	{Pattern: "kretprobe.multi+", Type: Kprobe, Attach: AttachTraceKprobeMulti, Since: kver.V(5, 18)},
+	{Pattern: "kprobe.session+", Type: Kprobe, Attach: AttachTraceKprobeSession, Ret: ret01, Since: kver.V(6, 10)},
+	{Pattern: "uprobe.multi+", Type: Kprobe, Attach: AttachTraceUprobeMulti, Since: kver.V(6, 6)},
+	{Pattern: "uretprobe.multi+", Type: Kprobe, Attach: AttachTraceUprobeMulti, Since: kver.V(6, 6)},
+	{Pattern: "uprobe.session+", Type: Kprobe, Attach: AttachTraceUprobeSession, Ret: ret01, Since: kver.V(6, 13)},
+	{Pattern: "uprobe.multi.s+", Type: Kprobe, Attach: AttachTraceUprobeMulti, Sleepable: true, Since: kver.V(6, 6)},
+	{Pattern: "uretprobe.multi.s+", Type: Kprobe, Attach: AttachTraceUprobeMulti, Sleepable: true, Since: kver.V(6, 6)},
+	{Pattern: "uprobe.session.s+", Type: Kprobe, Attach: AttachTraceUprobeSession, Sleepable: true, Ret: ret01, Since: kver.V(6, 13)},
 	{Pattern: "ksyscall+", Type: Kprobe},
 	{Pattern: "kretsyscall+", Type: Kprobe},
 	{Pattern: "usdt+", Type: Kprobe},
-	{Pattern: "usdt.s+", Type: Kprobe, Sleepable: true},
+	{Pattern: "usdt.s+", Type: Kprobe, Sleepable: true, Since: kver.V(6, 0)},
 	{Pattern: "tc/ingress", Type: SchedCLS, Attach: AttachTCXIngress},
 	{Pattern: "tc/egress", Type: SchedCLS, Attach: AttachTCXEgress},
 	{Pattern: "tcx/ingress", Type: SchedCLS, Attach: AttachTCXIngress},
@@ -252,23 +260,23 @@ var Sections = []Section{
 	{Pattern: "raw_tp.w+", Type: RawTracepointWritable},
 	{Pattern: "tp_btf+", Type: Tracing, Attach: AttachTraceRawTP},
 	{Pattern: "fentry+", Type: Tracing, Attach: AttachTraceFentry, Ret: ret00},
-	{Pattern: "fmod_ret+", Type: Tracing, Attach: AttachModifyReturn},
+	{Pattern: "fmod_ret+", Type: Tracing, Attach: AttachModifyReturn, Since: kver.V(5, 7)},
 	{Pattern: "fexit+", Type: Tracing, Attach: AttachTraceFexit, Ret: ret00},
-	{Pattern: "fentry.s+", Type: Tracing, Attach: AttachTraceFentry, Sleepable: true, Ret: ret00},
-	{Pattern: "fmod_ret.s+", Type: Tracing, Attach: AttachModifyReturn, Sleepable: true},
-	{Pattern: "fexit.s+", Type: Tracing, Attach: AttachTraceFexit, Sleepable: true, Ret: ret00},
+	{Pattern: "fentry.s+", Type: Tracing, Attach: AttachTraceFentry, Sleepable: true, Ret: ret00, Since: kver.V(5, 10)},
+	{Pattern: "fmod_ret.s+", Type: Tracing, Attach: AttachModifyReturn, Sleepable: true, Since: kver.V(5, 10)},
+	{Pattern: "fexit.s+", Type: Tracing, Attach: AttachTraceFexit, Sleepable: true, Ret: ret00, Since: kver.V(5, 10)},
 	{Pattern: "freplace+", Type: Ext},
 	{Pattern: "lsm+", Type: LSM, Attach: AttachLSMMac},
-	{Pattern: "lsm.s+", Type: LSM, Attach: AttachLSMMac, Sleepable: true},
-	{Pattern: "lsm_cgroup+", Type: LSM, Attach: AttachLSMCgroup},
-	{Pattern: "iter+", Type: Tracing, Attach: AttachTraceIter, Ret: ret01},
-	{Pattern: "iter.s+", Type: Tracing, Attach: AttachTraceIter, Sleepable: true, Ret: ret01},
+	{Pattern: "lsm.s+", Type: LSM, Attach: AttachLSMMac, Sleepable: true, Since: kver.V(5, 10)},
+	{Pattern: "lsm_cgroup+", Type: LSM, Attach: AttachLSMCgroup, Since: kver.V(6, 0)},
+	{Pattern: "iter+", Type: Tracing, Attach: AttachTraceIter, Ret: ret01, Since: kver.V(5, 8)},
+	{Pattern: "iter.s+", Type: Tracing, Attach: AttachTraceIter, Sleepable: true, Ret: ret01, Since: kver.V(6, 0)},
 	{Pattern: "syscall", Type: Syscall, Sleepable: true},
-	{Pattern: "xdp.frags/devmap", Type: XDP, Attach: AttachXDPDevmap, Frags: true},
+	{Pattern: "xdp.frags/devmap", Type: XDP, Attach: AttachXDPDevmap, Frags: true, Since: kver.V(5, 18)},
 	{Pattern: "xdp/devmap", Type: XDP, Attach: AttachXDPDevmap},
-	{Pattern: "xdp.frags/cpumap", Type: XDP, Attach: AttachXDPCpumap, Frags: true},
+	{Pattern: "xdp.frags/cpumap", Type: XDP, Attach: AttachXDPCpumap, Frags: true, Since: kver.V(5, 18)},
 	{Pattern: "xdp/cpumap", Type: XDP, Attach: AttachXDPCpumap},
-	{Pattern: "xdp.frags", Type: XDP, Attach: AttachXDP, Frags: true},
+	{Pattern: "xdp.frags", Type: XDP, Attach: AttachXDP, Frags: true, Since: kver.V(5, 18)},
 	{Pattern: "xdp", Type: XDP, Attach: AttachXDP},
 	{Pattern: "xdp_devmap+", Type: XDP, Attach: AttachXDPDevmap},
 	{Pattern: "xdp_cpumap+", Type: XDP, Attach: AttachXDPCpumap},
@@ -286,30 +294,30 @@ var Sections = []Section{
 	{Pattern: "lirc_mode2", Type: LircMode2, Attach: AttachLircMode2},
 	{Pattern: "flow_dissector", Type: FlowDissector, Attach: AttachFlowDissector},
 	{Pattern: "cgroup_skb/ingress", Type: CgroupSKB, Attach: AttachCgroupInetIngress},
-	{Pattern: "cgroup_skb/egress", Type: CgroupSKB, Attach: AttachCgroupInetEgress, Ret: ret03},
+	{Pattern: "cgroup_skb/egress", Type: CgroupSKB, Attach: AttachCgroupInetEgress, Ret: ret03, RetSince: kver.V(5, 3)},
 	{Pattern: "cgroup/skb", Type: CgroupSKB},
 	{Pattern: "cgroup/sock_create", Type: CgroupSock, Attach: AttachCgroupInetSockCreate},
-	{Pattern: "cgroup/sock_release", Type: CgroupSock, Attach: AttachCgroupInetSockRelease},
+	{Pattern: "cgroup/sock_release", Type: CgroupSock, Attach: AttachCgroupInetSockRelease, Since: kver.V(5, 9)},
 	{Pattern: "cgroup/sock", Type: CgroupSock, Attach: AttachCgroupInetSockCreate},
 	{Pattern: "cgroup/post_bind4", Type: CgroupSock, Attach: AttachCgroupInet4PostBind},
 	{Pattern: "cgroup/post_bind6", Type: CgroupSock, Attach: AttachCgroupInet6PostBind},
-	{Pattern: "cgroup/bind4", Type: CgroupSockAddr, Attach: AttachCgroupInet4Bind, Ret: ret03},
-	{Pattern: "cgroup/bind6", Type: CgroupSockAddr, Attach: AttachCgroupInet6Bind, Ret: ret03},
+	{Pattern: "cgroup/bind4", Type: CgroupSockAddr, Attach: AttachCgroupInet4Bind, Ret: ret03, RetSince: kver.V(5, 12)},
+	{Pattern: "cgroup/bind6", Type: CgroupSockAddr, Attach: AttachCgroupInet6Bind, Ret: ret03, RetSince: kver.V(5, 12)},
 	{Pattern: "cgroup/connect4", Type: CgroupSockAddr, Attach: AttachCgroupInet4Connect},
 	{Pattern: "cgroup/connect6", Type: CgroupSockAddr, Attach: AttachCgroupInet6Connect},
-	{Pattern: "cgroup/connect_unix", Type: CgroupSockAddr, Attach: AttachCgroupUnixConnect},
-	{Pattern: "cgroup/sendmsg4", Type: CgroupSockAddr, Attach: AttachCgroupUDP4Sendmsg},
-	{Pattern: "cgroup/sendmsg6", Type: CgroupSockAddr, Attach: AttachCgroupUDP6Sendmsg},
-	{Pattern: "cgroup/sendmsg_unix", Type: CgroupSockAddr, Attach: AttachCgroupUnixSendmsg},
-	{Pattern: "cgroup/recvmsg4", Type: CgroupSockAddr, Attach: AttachCgroupUDP4Recvmsg, Ret: retOne},
-	{Pattern: "cgroup/recvmsg6", Type: CgroupSockAddr, Attach: AttachCgroupUDP6Recvmsg, Ret: retOne},
-	{Pattern: "cgroup/recvmsg_unix", Type: CgroupSockAddr, Attach: AttachCgroupUnixRecvmsg, Ret: retOne},
-	{Pattern: "cgroup/getpeername4", Type: CgroupSockAddr, Attach: AttachCgroupInet4Getpeername, Ret: retOne},
-	{Pattern: "cgroup/getpeername6", Type: CgroupSockAddr, Attach: AttachCgroupInet6Getpeername, Ret: retOne},
-	{Pattern: "cgroup/getpeername_unix", Type: CgroupSockAddr, Attach: AttachCgroupUnixGetpeername, Ret: retOne},
-	{Pattern: "cgroup/getsockname4", Type: CgroupSockAddr, Attach: AttachCgroupInet4Getsockname, Ret: retOne},
-	{Pattern: "cgroup/getsockname6", Type: CgroupSockAddr, Attach: AttachCgroupInet6Getsockname, Ret: retOne},
-	{Pattern: "cgroup/getsockname_unix", Type: CgroupSockAddr, Attach: AttachCgroupUnixGetsockname, Ret: retOne},
+	{Pattern: "cgroup/connect_unix", Type: CgroupSockAddr, Attach: AttachCgroupUnixConnect, Since: kver.V(6, 7)},
+	{Pattern: "cgroup/sendmsg4", Type: CgroupSockAddr, Attach: AttachCgroupUDP4Sendmsg, Since: kver.V(4, 18)},
+	{Pattern: "cgroup/sendmsg6", Type: CgroupSockAddr, Attach: AttachCgroupUDP6Sendmsg, Since: kver.V(4, 18)},
+	{Pattern: "cgroup/sendmsg_unix", Type: CgroupSockAddr, Attach: AttachCgroupUnixSendmsg, Since: kver.V(6, 7)},
+	{Pattern: "cgroup/recvmsg4", Type: CgroupSockAddr, Attach: AttachCgroupUDP4Recvmsg, Ret: retOne, Since: kver.V(5, 2)},
+	{Pattern: "cgroup/recvmsg6", Type: CgroupSockAddr, Attach: AttachCgroupUDP6Recvmsg, Ret: retOne, Since: kver.V(5, 2)},
+	{Pattern: "cgroup/recvmsg_unix", Type: CgroupSockAddr, Attach: AttachCgroupUnixRecvmsg, Ret: retOne, Since: kver.V(6, 7)},
+	{Pattern: "cgroup/getpeername4", Type: CgroupSockAddr, Attach: AttachCgroupInet4Getpeername, Ret: retOne, Since: kver.V(5, 8)},
+	{Pattern: "cgroup/getpeername6", Type: CgroupSockAddr, Attach: AttachCgroupInet6Getpeername, Ret: retOne, Since: kver.V(5, 8)},
+	{Pattern: "cgroup/getpeername_unix", Type: CgroupSockAddr, Attach: AttachCgroupUnixGetpeername, Ret: retOne, Since: kver.V(6, 7)},
+	{Pattern: "cgroup/getsockname4", Type: CgroupSockAddr, Attach: AttachCgroupInet4Getsockname, Ret: retOne, Since: kver.V(5, 8)},
+	{Pattern: "cgroup/getsockname6", Type: CgroupSockAddr, Attach: AttachCgroupInet6Getsockname, Ret: retOne, Since: kver.V(5, 8)},
+	{Pattern: "cgroup/getsockname_unix", Type: CgroupSockAddr, Attach: AttachCgroupUnixGetsockname, Ret: retOne, Since: kver.V(6, 7)},
 	{Pattern: "cgroup/sysctl", Type: CgroupSysctl, Attach: AttachCgroupSysctl},
 	{Pattern: "cgroup/getsockopt", Type: CgroupSockopt, Attach: AttachCgroupGetsockopt},
 	{Pattern: "cgroup/setsockopt", Type: CgroupSockopt, Attach: AttachCgroupSetsockopt},

@@ -99,6 +99,10 @@ func only(base []CtxField, names string, acc Access) []CtxField {
 	return out
 }
 
+// cgroupPackets is the release in which cgroup_skb programs were allowed what tc programs are; before, they were like socket
+// filters (kernel: cg_skb_is_valid_access).
+var cgroupPackets = kver.V(4, 20)
+
 // sockTuple is the range family..local_port of struct __sk_buff, which only types with a socket at hand may read.
 const sockTuple = "family remote_ip4 local_ip4 remote_ip6 local_ip6 remote_port local_port"
 
@@ -106,8 +110,11 @@ var (
 	tcFields = func() []CtxField {
 		f := skb(sockTuple, "mark tc_index priority cb tc_classid tstamp queue_mapping")
 		for i := range f {
-			if f[i].Name == "tstamp_type" {
+			switch f[i].Name {
+			case "tstamp_type":
 				f[i].Access = Read
+			case "queue_mapping":
+				f[i].SinceWrite = kver.V(5, 1)
 			}
 		}
 		return f
@@ -118,8 +125,14 @@ var (
 			switch f[i].Name {
 			case "data", "data_end":
 				f[i].NeedsBPF = Read
+				f[i].Since = cgroupPackets
 			case "tstamp":
 				f[i].NeedsBPF = Write
+			case "mark", "priority":
+				f[i].SinceWrite = cgroupPackets
+			}
+			if listed(sockTuple, f[i].Name) {
+				f[i].Since = cgroupPackets
 			}
 		}
 		return f

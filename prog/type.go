@@ -117,7 +117,9 @@ type CtxField struct {
 	Yields Yield
 	BTF    string       // kernel type for TrustedBTF
 	Since  kver.Version // zero when as old as the ctx
-	Only   []Attach     // attach types that may use it; nil is all
+	// SinceWrite is Since of stores, where they came later.
+	SinceWrite kver.Version
+	Only       []Attach // attach types that may use it; nil is all
 	// OnlyWrite is Only for stores, where they differ.
 	OnlyWrite []Attach
 	// NeedsBPF are the accesses that only loaders with CAP_BPF may have.
@@ -197,11 +199,19 @@ func access(fields []CtxField, off, size int, write bool, at Attach, k kver.Vers
 			continue
 		}
 		seen = f
-		if f.Allows(off, size, write) && f.allowsAttach(at, write) && k.AtLeast(f.Since) {
+		if f.Allows(off, size, write) && f.allowsAttach(at, write) && k.AtLeast(f.since(write)) {
 			return f, true
 		}
 	}
 	return seen, false
+}
+
+// since is the first kernel that allows a load or a store.
+func (f *CtxField) since(write bool) kver.Version {
+	if write && f.SinceWrite.AtLeast(f.Since) {
+		return f.SinceWrite
+	}
+	return f.Since
 }
 
 func (f *CtxField) allowsAttach(at Attach, write bool) bool {

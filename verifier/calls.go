@@ -126,7 +126,7 @@ func (v *verifier) checkAsyncReturn(f *frame) *Error {
 
 // returnRange is what the attach point, else the program type, demands of R0.
 func (v *verifier) returnRange() *prog.Range {
-	if s, ok := prog.SectionOf(v.prog.Section); ok && s.Type == v.prog.Type && s.Ret != nil {
+	if s, ok := prog.SectionOf(v.prog.Section); ok && s.Type == v.prog.Type && s.Ret != nil && v.profile.Kernel.AtLeast(s.RetSince) {
 		return s.Ret
 	}
 	return v.row.Ret

@@ -117,6 +117,8 @@ func (v *verifier) failTooNew(pc int) *Error {
 	switch {
 	case row.Selector() == asm.FieldOff:
 		words = row.Words
+	case row.Class == asm.ClassALU:
+		words = "BPF_ARSH not supported for 32 bit ALU"
 	case row.Selector() == asm.FieldImm && !v.profile.Kernel.AtLeast(asm.AtomicXchg64.Info().Since):
 		words = "BPF_XADD uses reserved fields"
 	case row.Selector() == asm.FieldImm:

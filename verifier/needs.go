@@ -18,6 +18,7 @@ const (
 	NeedHelper NeedKind = "helper"
 	NeedMap    NeedKind = "map type"
 	NeedType   NeedKind = "program type"
+	NeedAttach NeedKind = "section" // a row of prog.Sections: an attach type or a load flag
 	NeedInsns  NeedKind = "instructions"
 	NeedField  NeedKind = "ctx field"
 	NeedRule   NeedKind = "rule" // of the verifier: a row of Rules
@@ -58,6 +59,9 @@ func Profiles(releases []kver.Version) []*Profile {
 func Needs(p *prog.Program) []Need {
 	s := scan{prog: p, seen: map[[2]string]bool{}}
 	s.add(NeedType, p.Type.String(), p.Type.Row().Since, -1)
+	if sec, ok := prog.SectionOf(p.Section); ok && sec.Type == p.Type {
+		s.add(NeedAttach, sec.Name(), sec.Since, -1)
+	}
 	for pc := 0; pc < len(p.Insns); pc++ {
 		s.insn(pc)
 		if asm.KindOf(p.Insns[pc]) == asm.LdImm64 {
@@ -128,7 +132,12 @@ func (s *scan) imm64(pc int) {
 
 // insnNames name instructions that releases brought, by class.
 var insnNames = map[asm.Class]func(*asm.Info) string{
-	asm.ClassALU:      isaName("signed division"),
+	asm.ClassALU: func(i *asm.Info) string {
+		if i.ALU == asm.Arsh {
+			return "32-bit arithmetic shifts"
+		}
+		return isaName("signed division")(i)
+	},
 	asm.ClassMovsx:    isaName("sign-extending moves"),
 	asm.ClassSwap:     isaName("byte swaps"),
 	asm.ClassAddrCast: isaName("address space casts"),

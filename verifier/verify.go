@@ -157,6 +157,9 @@ func (v *verifier) checkProgram() *Error {
 		return v.failAt(-1, NotPrivileged, "program type %s needs capabilities %s, its loader has %s", p.Type, p.Type.Row().Needs,
 			v.profile.Caps)
 	}
+	if s, ok := prog.SectionOf(p.Section); ok && s.Type == p.Type && !v.profile.Kernel.AtLeast(s.Since) {
+		return v.failAt(-1, BadProgType, "programs of section %s need kernel %v", s.Name(), s.Since).needs(NeedAttach, s.Name(), s.Since)
+	}
 	return nil
 }
 
