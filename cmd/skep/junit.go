@@ -108,7 +108,7 @@ func junitCaseOf(o *outcome, diff *comparison, src sources) junitCase {
 		var text strings.Builder
 		printOutcome(&text, o)
 		c.Failure = &junitMessage{Message: e.Error(), Type: string(e.Code), Text: xmlText(text.String())}
-		if e.Line != nil {
+		if e.Line != nil && e.Line.File != "" {
 			c.File, c.Line = src.find(o.Object, e.Line.File), e.Line.Line
 		}
 	} else if why := diff.failure(o); why != "" {

@@ -256,7 +256,7 @@ func belowHere(path string) string {
 
 // location is a source line, or the object itself where there is none.
 func (s sources) location(object string, l *prog.Line) sarifLocation {
-	if l == nil || l.Line < 1 {
+	if l == nil || l.Line < 1 || l.File == "" {
 		return sarifLocation{Physical: sarifPhysical{Artifact: artifact(belowHere(object))}}
 	}
 	region := &sarifRegion{StartLine: l.Line, StartColumn: max(l.Col, 0)}
@@ -270,7 +270,7 @@ func (s sources) location(object string, l *prog.Line) sarifLocation {
 func artifact(path string) sarifArtifact {
 	u := url.URL{Path: filepath.ToSlash(path)}
 	if filepath.IsAbs(path) {
-		u.Scheme = "file"
+		u.Scheme, u.Path = "file", "/"+strings.TrimPrefix(u.Path, "/") // C:/… too
 	}
 	return sarifArtifact{u.String()}
 }

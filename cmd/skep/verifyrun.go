@@ -201,15 +201,34 @@ func (a *app) runPlan(files []string, p *plan, f *verifyFlags) (*verification, e
 		return nil, err
 	}
 	v.outcomes = make([]outcome, len(v.programs)*len(v.targets))
+	step, stop := a.verifyProgress(len(v.outcomes))
 	parallel(len(v.outcomes), f.jobs, func(i int) {
 		n := i / len(v.targets)
 		v.outcomes[i] = verifyProgram(names[n], v.programs[n], v.targets[i%len(v.targets)], p.types, f)
+		step()
 	})
+	stop()
 	if p.matrix() {
 		v.support = make([]support, len(v.programs))
 		parallel(len(v.programs), f.jobs, func(i int) { v.support[i] = p.supportOf(v.programs[i]) })
 	}
 	return v, nil
+}
+
+// verifyProgress shows on stderr how many of n programs are verified, if that is a terminal and it takes long. step may be called
+// by several goroutines.
+func (a *app) verifyProgress(n int) (step, stop func()) {
+	if !isTerminal(a.err) {
+		return func() {}, func() {}
+	}
+	var done atomic.Int64
+	start := time.Now()
+	step = func() {
+		if k := done.Add(1); time.Since(start) > time.Second {
+			fmt.Fprintf(a.err, "\r\x1b[K%d of %d verified", k, n)
+		}
+	}
+	return step, func() { fmt.Fprint(a.err, "\r\x1b[K") }
 }
 
 // loadAll fills in the programs and what could not be read, and returns the file of each program.
