@@ -56,6 +56,8 @@ type verifyCase struct {
 	inside  bool // runs inside of a kernel only
 
 	reasons, hints, causes []string
+
+	fixed *verifyCase // of codes.txt: the program corrected
 }
 
 // kernelAnswer is what a release is to say.
@@ -116,30 +118,47 @@ func loadCases(t testing.TB, file string) []*verifyCase {
 	var cases []*verifyCase
 	for _, part := range strings.Split("\n"+string(text), "\n=== ")[1:] {
 		name, body, _ := strings.Cut(part, "\n")
-		head, rest, ok := strings.Cut(body, "---\n")
-		if ok {
-			body = rest
-		} else {
-			head = ""
+		body, right, fixed := strings.Cut(body, "\n--- fixed\n")
+		head, body := cutHead(body)
+		c, err := newCase(name, head, body)
+		if err == nil && fixed {
+			more, body := cutHead(right)
+			c.fixed, err = newCase(name, head+more, body)
 		}
-		c := &verifyCase{name: name, profile: verifier.Newest(), caps: prog.AllCaps, prog: &prog.Program{Name: name, Type: prog.XDP, License: "GPL", Maps: caseMaps()}}
-		for _, line := range strings.Split(head, "\n") {
-			if line == "" || line[0] == '#' {
-				continue
-			}
-			if err := c.set(line); err != nil {
-				t.Fatalf("%s: %s: %v", file, name, err)
-			}
-		}
-		if c.prog.Insns, err = parse(c.prog, body); err != nil {
+		if err != nil {
 			t.Fatalf("%s: %s: %v", file, name, err)
-		}
-		for range c.pad {
-			c.prog.Insns = append([]asm.Insn{{Op: 0xb7}}, c.prog.Insns...)
 		}
 		cases = append(cases, c)
 	}
 	return cases
+}
+
+func cutHead(text string) (head, body string) {
+	if head, body, ok := strings.Cut(text, "---\n"); ok {
+		return head, body
+	}
+	return "", text
+}
+
+// newCase makes a case of its parts.
+func newCase(name, head, body string) (*verifyCase, error) {
+	c := &verifyCase{name: name, profile: verifier.Newest(), caps: prog.AllCaps, prog: &prog.Program{Name: name, Type: prog.XDP, License: "GPL", Maps: caseMaps()}}
+	for _, line := range strings.Split(head, "\n") {
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if err := c.set(line); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if c.prog.Insns, err = parse(c.prog, body); err != nil {
+		return nil, err
+	}
+	for range c.pad {
+		c.prog.Insns = append([]asm.Insn{{Op: 0xb7}}, c.prog.Insns...)
+	}
+	return c, nil
 }
 
 // parse reads assembler text with the program's maps and kernel functions by name.
@@ -201,6 +220,7 @@ func (c *verifyCase) set(line string) error {
 			return err
 		}
 		c.proc = n
+	case "group", "kernel": // of codes.txt
 	case "btf":
 		c.btf += value + "\n"
 	case "types":
@@ -308,6 +328,20 @@ func (c *verifyCase) setKernels(list string) error {
 	return nil
 }
 
+// verify verifies the program as the case says.
+func (c *verifyCase) verify(t *testing.T) (*verifier.Verified, error) {
+	t.Helper()
+	o := verifier.Options{Profile: c.profile.With(c.caps)}
+	if c.btf != "" {
+		types, err := btf.Declare(c.btf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.BTF = types
+	}
+	return verifier.Verify(c.prog, o)
+}
+
 func (c *verifyCase) check(t *testing.T) {
 	for _, a := range c.kernels {
 		one := *c
@@ -318,15 +352,7 @@ func (c *verifyCase) check(t *testing.T) {
 	if len(c.kernels) > 0 {
 		return
 	}
-	o := verifier.Options{Profile: c.profile.With(c.caps)}
-	if c.btf != "" {
-		types, err := btf.Declare(c.btf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.BTF = types
-	}
-	v, err := verifier.Verify(c.prog, o)
+	v, err := c.verify(t)
 	if c.want == "accept" {
 		if err != nil {
 			t.Fatal(err.(*verifier.Error).Detail())
@@ -380,42 +406,5 @@ func TestCases(t *testing.T) {
 		for _, c := range loadCases(t, f) {
 			t.Run(strings.TrimSuffix(filepath.Base(f), ".txt")+"/"+c.name, c.check)
 		}
-	}
-}
-
-// noExample are the codes that no short program leads to.
-var noExample = map[verifier.Code]bool{
-	verifier.Broken: true, verifier.Internal: true, verifier.TooLong: true, verifier.TooManyJumps: true,
-	verifier.TooManySubprogs: true,
-}
-
-// TestCodes checks that each code is explained and that its example gives exactly that code.
-func TestCodes(t *testing.T) {
-	examples := map[verifier.Code]*verifyCase{}
-	for _, c := range loadCases(t, "codes.txt") {
-		if _, ok := verifier.Lookup(verifier.Code(c.name)); !ok {
-			t.Errorf("example of %s, which is no code", c.name)
-		}
-		c.want = c.name
-		examples[verifier.Code(c.name)] = c
-	}
-	for _, row := range verifier.Codes {
-		t.Run(string(row.Code), func(t *testing.T) {
-			got, ok := verifier.Lookup(row.Code)
-			if !ok || got.Meaning == "" || got.Hint == "" {
-				t.Fatal("not explained")
-			}
-			c := examples[row.Code]
-			if noExample[row.Code] {
-				if c != nil {
-					t.Fatal("has an example after all")
-				}
-				return
-			}
-			if c == nil || got.Example == "" {
-				t.Fatal("has no example")
-			}
-			c.check(t)
-		})
 	}
 }

@@ -94,9 +94,11 @@ func (x *explainer) made(e *event) string {
 	switch in.class {
 	case asm.ClassLoad, asm.ClassLoadAcq:
 		base := x.t.value(place{x.t.steps[e.step].depth, in.src}, e.step).reg
-		return fmt.Sprintf("loaded from %s, %s", x.memory(&base, int(in.off)), countBytes(int64(in.size)))
+		return fmt.Sprintf("loaded from %s (%s)", x.memory(&base, int(in.off)), countBytes(int64(in.size)))
 	case asm.ClassCall:
 		return "returned by " + x.callee(in)
+	case asm.ClassExit:
+		return "returned by a function that is proved alone: its callers know nothing of the result"
 	case asm.ClassImm64:
 		return "set to " + x.kind(&e.val.reg)
 	case asm.ClassALU:

@@ -29,8 +29,10 @@ const (
 	Broken            Code = "E_BROKEN"
 	CallDepth         Code = "E_CALL_DEPTH"
 	CtxAccess         Code = "E_CTX_ACCESS"
+	ConstString       Code = "E_CONST_STRING"
 	DivByZero         Code = "E_DIV_ZERO"
 	DynptrMisuse      Code = "E_DYNPTR"
+	Empty             Code = "E_EMPTY"
 	FallsOff          Code = "E_FALLS_OFF"
 	FlowKeysBounds    Code = "E_FLOW_KEYS"
 	FramePointerWrite Code = "E_FRAME_POINTER"
@@ -54,6 +56,7 @@ const (
 	MemBounds         Code = "E_MEM_BOUNDS"
 	MemScalar         Code = "E_MEM_SCALAR"
 	MemType           Code = "E_MEM_TYPE"
+	MightSleep        Code = "E_MIGHT_SLEEP"
 	Misaligned        Code = "E_ALIGN"
 	MixedPointers     Code = "E_MIXED_POINTERS"
 	ModifiedPtr       Code = "E_MODIFIED_PTR"
@@ -61,6 +64,7 @@ const (
 	NeedsGPL          Code = "E_GPL"
 	NegativeOffset    Code = "E_NEGATIVE_OFFSET"
 	NegativeSize      Code = "E_NEGATIVE_SIZE"
+	NotConstant       Code = "E_NOT_CONSTANT"
 	NotPrivileged     Code = "E_PRIVILEGE"
 	NullArith         Code = "E_NULL_ARITH"
 	NullPointer       Code = "E_NULL_POINTER"
@@ -102,10 +106,20 @@ const (
 // CodeRow explains a code.
 type CodeRow struct {
 	Code    Code
-	Meaning string // what rule was broken, and why there is one
-	Hint    string // what to change
-	Example string // smallest program that is rejected so, in assembler text; "" where there is none
+	Meaning string   // what rule was broken, and why there is one
+	Hint    string   // what to change
+	Group   string   // what the rule is about: one of Groups
+	Kernel  []string // the kernel's messages, of several releases; * stands for what differs
+	Example string   // smallest program that is rejected so, in assembler text; "" where there is none
+	Report  string   // what is said of the example
+	Fixed   string   // the example corrected: accepted; "" where it cannot be
+	// What the example and the corrected one are loaded as (program type, kernel, licence); "" is XDP, the newest kernel, GPL.
+	Given, FixedGiven string
 }
+
+// Groups are what codes are about, in the order of their lists.
+var Groups = []string{"packet", "memory", "null and stale pointers", "pointer arithmetic", "registers and stack", "calls",
+	"references and locks", "control flow and limits", "instructions", "program and kernel", "privileges"}
 
 // Codes explains every code, in alphabetical order of the Go names. Lookup adds the examples.
 var Codes = []CodeRow{
@@ -127,8 +141,10 @@ var Codes = []CodeRow{
 	{Code: Broken, Meaning: "the program or one of its maps cannot be used", Hint: "the message names what is missing"},
 	{Code: CallDepth, Meaning: "at most 8 functions may be active; recursion never ends", Hint: "inline functions, or turn recursion into a loop"},
 	{Code: CtxAccess, Meaning: "the program type has no such ctx field, or none that may be accessed so", Hint: "use the fields of the ctx struct with their own sizes; see the program type's table"},
+	{Code: ConstString, Meaning: "the helper needs a constant string that nobody changes and that ends with a zero byte", Hint: "declare it static const char fmt[] = \"…\", which puts it into .rodata"},
 	{Code: DivByZero, Meaning: "division by the constant zero", Hint: "check the constant"},
 	{Code: DynptrMisuse, Meaning: "a dynptr is made by its constructor, used and released through functions, and never written over while it holds a reference", Hint: "keep the struct bpf_dynptr on the stack, initialise it once, and release it on every path"},
+	{Code: Empty, Meaning: "the program has no instructions", Hint: "check the section that the program is in"},
 	{Code: FallsOff, Meaning: "a function must end in exit or a jump: control would run off its end", Hint: "end the function with exit"},
 	{Code: FlowKeysBounds, Meaning: "access outside struct bpf_flow_keys", Hint: "stay within its 56 bytes"},
 	{Code: FramePointerWrite, Meaning: "R10 can only be read", Hint: "copy R10 to another register and change that"},
@@ -152,6 +168,7 @@ var Codes = []CodeRow{
 	{Code: MemBounds, Meaning: "the access may leave the memory", Hint: "check the offset against the size before the access"},
 	{Code: MemScalar, Meaning: "a number is not an address: only pointers that the verifier knows can be followed", Hint: "start from the ctx, a map value, the stack or the packet; a pointer that was multiplied, masked or loaded from memory is a number"},
 	{Code: MemType, Meaning: "this kind of pointer cannot be followed", Hint: "compare with it, but access through another pointer"},
+	{Code: MightSleep, Meaning: "the helper may sleep, and this program must not", Hint: "use a helper that does not sleep, or a sleepable program (section fentry.s, lsm.s, syscall and the like)"},
 	{Code: Misaligned, Meaning: "the access is not aligned to its size", Hint: "align stack slots and fields, or use smaller accesses"},
 	{Code: MixedPointers, Meaning: "one instruction must not go through the ctx or a socket on one path and through other memory on another", Hint: "use an instruction for each"},
 	{Code: ModifiedPtr, Meaning: "this pointer must be used as it was given", Hint: "use the unchanged pointer and put constants into the instruction's offset"},
@@ -159,6 +176,7 @@ var Codes = []CodeRow{
 	{Code: NeedsGPL, Meaning: "the helper is for GPL-compatible programs", Hint: "declare a GPL-compatible licence in section \"license\""},
 	{Code: NegativeOffset, Meaning: "the offset may be negative", Hint: "make the index unsigned, or check that it is at least 0"},
 	{Code: NegativeSize, Meaning: "the size may be negative", Hint: "make it unsigned, or mask it: size &= const"},
+	{Code: NotConstant, Meaning: "this argument must be a constant", Hint: "pass a constant: on every path that leads to the call the same one"},
 	{Code: NotPrivileged, Meaning: "the profile's loader lacks a capability", Hint: "choose a privileged profile"},
 	{Code: NullArith, Meaning: "arithmetic on a pointer that may be NULL would hide that it is", Hint: "compare it with 0 first"},
 	{Code: NullPointer, Meaning: "the pointer is NULL here", Hint: "use it on the other side of the comparison with NULL"},
@@ -183,7 +201,7 @@ var Codes = []CodeRow{
 	{Code: StackEscape, Meaning: "a pointer to the stack of a function that ends would dangle", Hint: "pass values, or memory of the caller"},
 	{Code: StalePointer, Meaning: "a call before this made the pointer invalid", Hint: "after calls that may move the packet, load data and data_end again; use nothing that was released"},
 	{Code: TooComplex, Meaning: "there are more paths than the verifier walks", Hint: "split the program, bound loops by constants, or use bpf_loop"},
-	{Code: TooLong, Meaning: "the program has no or too many instructions", Hint: "split it with tail calls"},
+	{Code: TooLong, Meaning: "the program has too many instructions", Hint: "split it with tail calls"},
 	{Code: TooManyJumps, Meaning: "too many branches wait on one path", Hint: "split the program"},
 	{Code: TooManySubprogs, Meaning: "the program has too many functions", Hint: "inline some"},
 	{Code: Unbounded, Meaning: "the offset has no upper bound", Hint: "compare the index with the size before the access, or mask it"},
@@ -198,25 +216,66 @@ var Codes = []CodeRow{
 }
 
 //go:embed codes.txt
-var exampleText string
+var codesText string
 
-// codeIndex finds rows by code, their examples filled in from codes.txt.
-var codeIndex = sync.OnceValue(func() map[Code]CodeRow {
-	examples := map[Code]string{}
-	for _, c := range strings.Split("\n"+exampleText, "\n=== ")[1:] {
-		name, body, _ := strings.Cut(c, "\n")
-		if _, code, ok := strings.Cut(body, "---\n"); ok {
-			body = code
-		}
-		examples[Code(name)] = strings.TrimSpace(body) + "\n"
+// codesSaid has the reports of the examples, which a test makes.
+//
+//go:embed codes_said.txt
+var codesSaid string
+
+// blocks splits text into its parts, each after a line "=== NAME".
+func blocks(text string) map[Code]string {
+	m := map[Code]string{}
+	for _, b := range strings.Split("\n"+text, "\n=== ")[1:] {
+		name, body, _ := strings.Cut(b, "\n")
+		m[Code(name)] = body
 	}
+	return m
+}
+
+// codeIndex finds rows by code, with what codes.txt and codes_said.txt add.
+var codeIndex = sync.OnceValue(func() map[Code]CodeRow {
+	examples, said := blocks(codesText), blocks(codesSaid)
 	m := make(map[Code]CodeRow, len(Codes))
 	for _, row := range Codes {
-		row.Example = examples[row.Code]
+		row.Report = said[row.Code]
+		row.parse(examples[row.Code])
 		m[row.Code] = row
 	}
 	return m
 })
+
+// parse reads a block of codes.txt: lines "key: value", a line "---", the example, and, after a line "--- fixed", what is
+// corrected; lines "key: value" and "---" before that are of the corrected one alone.
+func (r *CodeRow) parse(block string) {
+	wrong, right, _ := strings.Cut(block, "\n--- fixed\n")
+	head, example, _ := strings.Cut(wrong, "---\n")
+	for line := range strings.Lines(head) {
+		switch key, value, _ := strings.Cut(strings.TrimSpace(line), ": "); key {
+		case "group":
+			r.Group = value
+		case "kernel":
+			r.Kernel = append(r.Kernel, value)
+		default:
+			r.Given += ", " + key + " " + value
+		}
+	}
+	r.Given = strings.TrimPrefix(r.Given, ", ")
+	r.FixedGiven = r.Given
+	if head, rest, ok := strings.Cut(right, "---\n"); ok {
+		right = rest
+		r.FixedGiven = strings.ReplaceAll(strings.TrimSpace(head), ":", "")
+	}
+	r.Example, r.Fixed = tidy(example), tidy(right)
+}
+
+// tidy trims a program's text.
+func tidy(text string) string {
+	if text = strings.TrimSpace(text); text != "" {
+		text += "\n"
+	}
+	return text
+}
 
 // Lookup explains a code; false when there is none of that name.
 func Lookup(c Code) (CodeRow, bool) {

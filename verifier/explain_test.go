@@ -1,6 +1,9 @@
 package verifier
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // TestSecondWalk checks that the walk that explains a rejection finds the same rejection as the first, and has recorded the
 // whole path to it.
@@ -25,5 +28,27 @@ func TestSecondWalk(t *testing.T) {
 		}
 		first.recycle()
 		second.recycle()
+	}
+}
+
+// TestMatchKernel looks up what a real kernel said of the programs that both reject.
+func TestMatchKernel(t *testing.T) {
+	found, all := 0, 0
+	for _, c := range oracleCases(t) {
+		o := Options{Profile: Newest()}
+		o.Profile.StrictAlign = c.Strict()
+		_, err := Verify(program(t, &c), o)
+		if err == nil || c.ErrLine == "" {
+			continue
+		}
+		all++
+		if code := err.(*Error).Code; slices.ContainsFunc(Match(c.ErrLine), func(r CodeRow) bool { return r.Code == code }) {
+			found++
+		} else {
+			t.Logf("%s: %s is not found by %q", c.Key(), code, c.ErrLine)
+		}
+	}
+	if 100*found < 99*all {
+		t.Errorf("%d of %d found", found, all)
 	}
 }

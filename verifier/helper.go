@@ -80,7 +80,7 @@ func (v *verifier) callHelper(in *insn) *Error {
 		return v.fail(NeedsGPL, "cannot call GPL-restricted function from non-GPL compatible program")
 	}
 	if r.MightSleep && v.prog.Type != prog.Syscall {
-		return v.fail(HelperUnavailable, "helper call might sleep in a non-sleepable prog")
+		return v.fail(MightSleep, "helper call might sleep in a non-sleepable prog")
 	}
 	v.call = callInfo{row: r, fn: -1, constKey: -1}
 	for i := range r.NumArgs() {
@@ -134,7 +134,7 @@ func (v *verifier) fillRaw() *Error {
 		s := &f.stack[slotOf(off)]
 		v.log.touchSlot(slotOf(off))
 		if !v.profile.PointerLeaks && s.spilled() && !s.spilledScalar() {
-			return v.fail(StackAccess, "attempt to corrupt spilled pointer on stack")
+			return v.fail(NotPrivileged, "attempt to corrupt spilled pointer on stack")
 		}
 		if v.mitigations != nil {
 			v.noteStore(f, off, 1, nil)
@@ -583,7 +583,7 @@ func (v *verifier) checkArgValue(i int, n uint8, r *reg, arg helpers.Arg) *Error
 		return v.checkSize(i, n, r, arg.Base() == helpers.ArgSizeOrZero)
 	case helpers.ArgAllocSize:
 		if !r.isConst() {
-			return v.fail(HelperArg, "R%d is not a known constant'", n)
+			return v.fail(NotConstant, "R%d is not a known constant'", n)
 		}
 		if r.tn.Value > math.MaxInt32 {
 			return v.fail(HelperArg, "R%d is too large to allocate", n)
@@ -677,7 +677,7 @@ func (v *verifier) checkStackMem(a memArg, r *reg) *Error {
 		return err
 	}
 	if !r.isConst() && !v.profile.PointerLeaks {
-		return v.fail(StackAccess, "R%d variable stack access prohibited for !root, var_off=%v", a.n, r.tn)
+		return v.fail(Speculation, "R%d variable stack access prohibited for !root, var_off=%v", a.n, r.tn)
 	}
 	if !r.isConst() && !v.profile.VarStackArgs {
 		return v.fail(StackAccess, "invalid variable stack read R%d var_off=%v", a.n, r.tn)
@@ -700,18 +700,18 @@ func (v *verifier) checkConstStr(n uint8, r *reg) *Error {
 	m := v.mapOf(r)
 	switch {
 	case !m.Frozen || m.ProgWrites():
-		return v.fail(HelperArg, "R%d does not point to a readonly map'", n)
+		return v.fail(ConstString, "R%d does not point to a readonly map'", n)
 	case !r.isConst():
-		return v.fail(HelperArg, "R%d is not a constant address'", n)
+		return v.fail(NotConstant, "R%d is not a constant address'", n)
 	case len(m.Contents) != 1:
-		return v.fail(HelperArg, "no direct value access support for this map type")
+		return v.fail(ConstString, "no direct value access support for this map type")
 	}
 	off := int64(r.off) + int64(r.tn.Value)
 	if err := v.checkMapRange(n, r, m, int64(r.off), 1, false, false); err != nil {
 		return err
 	}
 	if data := m.Contents[0].Value; off >= int64(len(data)) || !strings.Contains(string(data[off:]), "\x00") {
-		return v.fail(HelperArg, "string is not zero-terminated")
+		return v.fail(ConstString, "string is not zero-terminated")
 	}
 	return nil
 }

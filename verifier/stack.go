@@ -27,7 +27,7 @@ func (v *verifier) accessStack(a *access, r *reg) *Error {
 		return v.loadStack(f, r.frame(), off, a)
 	}
 	if !v.profile.PointerLeaks {
-		return v.fail(StackAccess, "R%d variable stack access prohibited for !root, var_off=%v off=%d", a.n, r.tn, r.off)
+		return v.fail(Speculation, "R%d variable stack access prohibited for !root, var_off=%v off=%d", a.n, r.tn, r.off)
 	}
 	if !v.profile.VarStack {
 		return v.fail(StackAccess, "variable stack access var_off=%v off=%d size=%d", r.tn, int64(r.off)+int64(a.off), a.size)
@@ -99,7 +99,7 @@ func (v *verifier) storeStack(f *frame, fr uint8, off int, a *access) *Error {
 		val = &v.regs()[a.value]
 	}
 	if !v.profile.PointerLeaks && s.spilled() && !s.spilledScalar() && a.size != slotSize {
-		return v.fail(StackAccess, "attempt to corrupt spilled pointer on stack")
+		return v.fail(NotPrivileged, "attempt to corrupt spilled pointer on stack")
 	}
 	if v.mitigations != nil {
 		v.noteStore(f, off, a.size, val)
@@ -199,7 +199,7 @@ func (v *verifier) storeStackVar(f *frame, r *reg, a *access) *Error {
 		v.log.touchSlot(slotOf(off))
 		k := f.byteAt(off)
 		if *k == stackInvalid && !v.profile.UninitStack {
-			return v.fail(StackAccess, "uninit stack in range of var-offset write prohibited for !root; invalid size")
+			return v.fail(NotPrivileged, "uninit stack in range of var-offset write prohibited for !root; invalid size")
 		}
 		if *k == stackSpill && zero && s.spilledScalar() && s.reg.tn.Equals(0) && s.spillSize() == slotSize {
 			usedZero = true

@@ -145,7 +145,7 @@ func (v *verifier) checkProgram() *Error {
 	case p.Broken != "":
 		return v.failAt(-1, Broken, "%s", p.Broken)
 	case len(p.Insns) == 0:
-		return v.failAt(-1, TooLong, "program has no instructions")
+		return v.failAt(-1, Empty, "program has no instructions")
 	case len(p.Insns) > v.profile.MaxInsns:
 		return v.failAt(-1, TooLong, "program is too large: %d instructions, the limit is %d", len(p.Insns), v.profile.MaxInsns)
 	case p.Type == prog.Unspec || p.Type >= prog.NumTypes:
