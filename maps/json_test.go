@@ -63,8 +63,10 @@ type sample struct {
 func TestDumpJSON(t *testing.T) {
 	s := newSpace(t)
 	var out bytes.Buffer
+	var all []Map
 	dump := func(m Map) {
 		t.Helper()
+		all = append(all, m)
 		if err := DumpJSON(&out, m); err != nil {
 			t.Fatal(err)
 		}
@@ -100,6 +102,69 @@ func TestDumpJSON(t *testing.T) {
 		}
 	}
 	golden(t, out.Bytes())
+
+	// Reading it into new maps gives the same text.
+	again, dumped := newSpace(t), bytes.Clone(out.Bytes())
+	fresh := map[string]Map{}
+	for _, m := range all {
+		fresh[m.Spec().Name] = newMap(t, again, m.Spec(), CPUs(m))
+	}
+	if err := LoadJSON(bytes.NewReader(dumped), func(name string) Map { return fresh[name] }); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	for _, m := range all {
+		if err := DumpJSON(&out, fresh[m.Spec().Name]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := out.Bytes(); !bytes.Equal(got, dumped) {
+		t.Errorf("read and written again:\n%s\nwant:\n%s", got, dumped)
+	}
+}
+
+func TestLoadJSONErrors(t *testing.T) {
+	s := newSpace(t)
+	typed := newMap(t, s, &Spec{Name: "m", Type: Hash, KeySize: 4, ValueSize: 80, MaxEntries: 1, Key: u32, Value: sampleLayout, LockOff: -1, TimerOff: -1}, 1)
+	plain := newMap(t, s, &Spec{Name: "p", Type: PerCPUHash, KeySize: 3, ValueSize: 2, MaxEntries: 1}, 2)
+	find := func(name string) Map { return map[string]Map{"m": typed, "p": plain}[name] }
+	for _, c := range []struct{ text, want string }{
+		{`{"name": "x"}`, "offset 13: map x: there is no such map"},
+		{`{"name": "m", "type": "array"}`, "offset 30: map m: it is of type hash, not array"},
+		{`{"nam": "m"}`, `offset 12: json: unknown field "nam"`},
+		{`{"name": "m", "elements": [{"key": 1, "value": {"cunt": 1}}]}`, "offset 61: map m: element 0: value.cunt: there is no such field in sample"},
+		{`{"name": "m", "elements": [{"key": "a", "value": {}}]}`, `offset 54: map m: element 0: key: "a" is no number`},
+		{`{"name": "m", "elements": [{"key": 4294967296, "value": {}}]}`, "offset 61: map m: element 0: key: 4294967296 does not fit 32 bits"},
+		{`{"name": "m", "elements": [{"key": 1, "value": {"bytes": [1,2,3,4,5]}}]}`, "offset 72: map m: element 0: value.bytes: 5 elements: the array has 4"},
+		{`{"name": "m", "elements": [{"key": 1, "value": {"bytes": [1,256]}}]}`, "offset 68: map m: element 0: value.bytes[1]: 256 does not fit 8 bits"},
+		{`{"name": "m", "elements": [{"key": 1, "value": 3}]}`, "offset 51: map m: element 0: value: 3: want an object with the fields of sample"},
+		{`{"name": "m", "elements": [{"key": 1, "value": {"low": 8}}]}`, "offset 60: map m: element 0: value.low: 8 does not fit 3 bits"},
+		{`{"name": "m", "elements": [{"key": 1, "value": {}}, {"key": 2, "value": {}}]}`,
+			`offset 77: map m: element 1: map "m": update: too big or map full (E2BIG)`},
+		{`{"name": "p", "elements": [{"key": "0102", "values": []}]}`, `offset 58: map p: element 0: key: "0102": want 3 bytes, 2 hex digits each`},
+		{`{"name": "p", "elements": [{"key": "010203", "values": [1, 2, 3]}]}`, "offset 67: map p: element 0: values of 3 CPUs: the machine has 2"},
+	} {
+		err := LoadJSON(bytes.NewReader([]byte(c.text)), find)
+		var bad *JSONError
+		if !errors.As(err, &bad) || bad.Error() != c.want {
+			t.Errorf("%s\n got %v\nwant %s", c.text, err, c.want)
+		}
+	}
+}
+
+func FuzzLoadJSON(f *testing.F) {
+	f.Add([]byte(`{"name": "m", "elements": [{"key": 1, "value": {"count": -1, "low": 3, "name": "x", "bytes": [1], "rate": 1.5, "action": "PASS"}}]}`))
+	f.Add([]byte(`{"name": "p", "elements": [{"key": "010203", "values": ["0102", 3]}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s := newSpace(t)
+		typed := newMap(t, s, &Spec{Name: "m", Type: Hash, KeySize: 4, ValueSize: 80, MaxEntries: 4, Key: u32, Value: sampleLayout, LockOff: -1, TimerOff: -1}, 1)
+		plain := newMap(t, s, &Spec{Name: "p", Type: PerCPUHash, KeySize: 3, ValueSize: 2, MaxEntries: 4}, 2)
+		find := func(name string) Map { return map[string]Map{"m": typed, "p": plain}[name] }
+		var bad *JSONError
+		if err := LoadJSON(bytes.NewReader(text), find); err != nil && !errors.As(err, &bad) {
+			t.Fatal(err)
+		}
+	})
 }
 
 func golden(t *testing.T, got []byte) {
