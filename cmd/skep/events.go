@@ -157,6 +157,9 @@ func (a *app) eventsOn(in *file, engine string, events []*tracing.Event, f *runF
 		return nil, err
 	}
 	defer v.Close()
+	if err := f.state.load(v); err != nil {
+		return nil, err
+	}
 	eng, err := v.Engine(f.program)
 	if err != nil {
 		return nil, a.explainFailure(err)
@@ -180,7 +183,7 @@ func (a *app) eventsOn(in *file, engine string, events []*tracing.Event, f *runF
 			r.Insns += res.Insns
 		}
 	}
-	return r, a.printEvents(v, r, f, last)
+	return r, errors.Join(a.printEvents(v, r, f, last), f.state.save(v))
 }
 
 func (a *app) printEvents(v *skep.VM, r *eventReport, f *runFlags, last bool) error {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/skepvm/skep"
 	"github.com/skepvm/skep/maps"
@@ -48,4 +51,40 @@ func dumpMaps(w io.Writer, v *skep.VM, name string) error {
 		return fmt.Errorf("no map %q", name)
 	}
 	return nil
+}
+
+// stateFlags are files with the maps' elements before and after.
+type stateFlags struct{ in, out string }
+
+func (f *stateFlags) add(fl *pflag.FlagSet) {
+	fl.StringVar(&f.in, "map-in", "", "file with elements to set before the run, as --map-out and `skep maps` write them")
+	fl.StringVar(&f.out, "map-out", "", "file for the maps after the run, as JSON")
+}
+
+// load sets the elements of the file.
+func (f *stateFlags) load(v *skep.VM) error {
+	if f.in == "" {
+		return nil
+	}
+	file, err := os.Open(f.in)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := maps.LoadJSON(file, v.Map); err != nil {
+		return fmt.Errorf("%s: %w", f.in, err)
+	}
+	return nil
+}
+
+// save writes the maps.
+func (f *stateFlags) save(v *skep.VM) error {
+	if f.out == "" {
+		return nil
+	}
+	file, err := os.Create(f.out)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dumpMaps(file, v, ""), file.Close())
 }

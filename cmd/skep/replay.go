@@ -28,6 +28,7 @@ type sessionFlags struct {
 	seed            uint64
 	raw, keepVLAN   bool
 	unverified      bool
+	state           stateFlags
 	network         networkFlags
 	load            loadFlags
 }
@@ -42,6 +43,7 @@ func (f *sessionFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.raw, "raw-bytes", false, "run on the bytes as they are, whatever the link type")
 	fl.BoolVar(&f.keepVLAN, "keep-vlan", false, "leave the outer VLAN tag in packets for TC programs")
 	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
+	f.state.add(fl)
 	f.network.add(fl)
 	f.load.add(fl)
 }
@@ -137,7 +139,7 @@ func (a *app) session(path, capture string, f *sessionFlags, o replay.Options, d
 		report, err = v.Replay(f.program, o)
 	}
 	if report != nil {
-		if derr := done(v, report); err == nil {
+		if derr := errors.Join(done(v, report), f.state.save(v)); err == nil {
 			err = derr
 		}
 	}
@@ -170,6 +172,10 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 	}
 	v, err := skep.New(obj, skep.Options{Engine: engine, Unverified: f.unverified, Machine: machine})
 	if err != nil {
+		return nil, err
+	}
+	if err := f.state.load(v); err != nil {
+		v.Close()
 		return nil, err
 	}
 	for _, s := range f.set {

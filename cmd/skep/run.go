@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -19,6 +20,7 @@ type runFlags struct {
 	repeat                       int
 	unverified, maps             bool
 	packet                       packetFlags
+	state                        stateFlags
 	network                      networkFlags
 	events                       eventFlags
 	load                         loadFlags
@@ -53,6 +55,7 @@ exact instruction and address, and exit code 3. Other engines only keep it insid
 	fl.BoolVar(&f.maps, "maps", false, "print the maps afterwards")
 	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
 	f.packet.add(fl)
+	f.state.add(fl)
 	f.network.add(fl)
 	f.events.add(fl)
 	f.load.add(fl)
@@ -145,6 +148,9 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 	if packet.Ctx, err = ctxFields(f.ctx); err != nil {
 		return nil, err
 	}
+	if err := f.state.load(v); err != nil {
+		return nil, err
+	}
 	eng, err := v.Engine(f.program)
 	if err != nil {
 		return nil, a.explainFailure(err)
@@ -161,7 +167,7 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 	if f.repeat > 1 {
 		r.MeanNS = float64(time.Since(start).Nanoseconds()) / float64(f.repeat)
 	}
-	return r, a.printRun(v, r, res.Data, f)
+	return r, errors.Join(a.printRun(v, r, res.Data, f), f.state.save(v))
 }
 
 // explainFailure prints a rejection in full and leaves one line for the end.
