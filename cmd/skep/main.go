@@ -92,7 +92,7 @@ Start with "skep demo".`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		a.demoCommand(), a.verifyCommand(), a.runCommand(), a.replayCommand(), a.benchCommand(),
+		a.demoCommand(), a.verifyCommand(), a.runCommand(), a.testCommand(), a.replayCommand(), a.benchCommand(),
 		a.asmCommand(), a.disasmCommand(), a.jitCommand(), a.mapsCommand(), a.generateCommand(), a.explainCommand(),
 		a.conformanceCommand(), a.fuzzCommand(), a.versionCommand(),
 		exitCodesTopic(),

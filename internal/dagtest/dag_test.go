@@ -40,6 +40,7 @@ var allowed = map[string]string{
 	"tracing":            "mem prog helpers btf",
 	"examples":           "",
 	"":                   "tracing asm mem maps prog helpers object verifier vm jit replay kver btf",
+	"suite":              "*",
 	"conformance":        "*",
 	"conformance/gen":    "asm maps prog helpers",
 	"conformance/kernel": "*",
@@ -64,7 +65,8 @@ var external = map[string]string{
 	"github.com/spf13/cobra":                "cmd/skep",
 	"github.com/spf13/pflag":                "cmd/skep", // cobra's flags
 	"github.com/cilium/ebpf":                "object conformance/kernel",
-	"github.com/google/gopacket":            "test cmd/skep",
+	"github.com/google/gopacket":            "test cmd/skep suite",
+	"go.yaml.in/yaml/v3":                    "suite",
 	"github.com/rogpeppe/go-internal":       "test",
 	"github.com/stretchr/testify":           "test",
 	"github.com/twitchyliquid64/golang-asm": "test",

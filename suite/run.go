@@ -1,0 +1,224 @@
+package suite
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/object"
+)
+
+// Options of the runs. The zero value is the fastest engine.
+type Options struct {
+	Machine skep.Options // engine, profile and machine; its trace goes to results instead
+	// Reset names maps that are emptied between the tests of an object.
+	Reset []string
+	// Only runs the tests whose name holds it.
+	Only string
+}
+
+// Run runs the cases of a table, each on a machine of its own. each sees every result as it comes.
+func (t *Table) Run(o Options, each func(Result)) error {
+	obj, err := object.LoadFile(t.Object, o.Machine.Load)
+	if err != nil {
+		return err
+	}
+	for i := range t.Cases {
+		c := &t.Cases[i]
+		if !strings.Contains(c.Name, o.Only) {
+			continue
+		}
+		start := time.Now()
+		r := t.run(obj, c, o)
+		r.Suite, r.Name, r.File, r.Line, r.Duration = t.File, c.Name, t.File, c.Line, time.Since(start)
+		each(r)
+	}
+	return nil
+}
+
+// run runs one case.
+func (t *Table) run(obj *object.Object, c *Case, o Options) (r Result) {
+	broken := func(err error) Result {
+		var at *CaseError
+		if errors.As(err, &at) {
+			at.File = t.File
+		}
+		r.Status, r.Message = Error, err.Error()
+		return r
+	}
+	opts := o.Machine
+	opts.Machine.Trace = func(line string) { r.Log = append(r.Log, strings.TrimRight(line, "\n")) }
+	v, err := skep.New(obj, opts)
+	if err != nil {
+		return broken(err)
+	}
+	defer v.Close()
+	for _, state := range []map[string]yaml.Node{t.Maps, c.Maps} {
+		if err := setMaps(v, state); err != nil {
+			return broken(err)
+		}
+	}
+	name := c.Program
+	if name == "" {
+		name = t.Program
+	}
+	ctx := c.Ctx
+	if ctx == nil {
+		ctx = map[string]any{}
+	}
+	var res skep.Result
+	for range c.Repeat {
+		if res, err = v.Run(name, skep.Packet{Data: c.Packet, Ctx: ctx}); err != nil {
+			return broken(err)
+		}
+	}
+	wrong, err := c.compare(v, &res, r.Log)
+	if err != nil {
+		return broken(err)
+	}
+	r.Status = Pass
+	if len(wrong) > 0 {
+		r.Status, r.Message = Fail, strings.Join(wrong, "\n")
+	}
+	return r
+}
+
+// setMaps puts elements into maps.
+func setMaps(v *skep.VM, state map[string]yaml.Node) error {
+	for _, name := range sortedKeys(state) {
+		m, elements, err := elementsOf(v, name, state[name])
+		if err != nil {
+			return err
+		}
+		for _, e := range elements {
+			key, err := maps.EncodeKey(m.Spec(), e.Key)
+			if err != nil {
+				return fmt.Errorf("map %s: %w", name, err)
+			}
+			value, err := maps.EncodeValue(m.Spec(), e.Value)
+			if err != nil {
+				return fmt.Errorf("map %s: %w", name, err)
+			}
+			if err := m.Update(0, key, value, maps.Any); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// element is an entry of a map in a table.
+type element struct {
+	Key   any
+	Value any
+}
+
+func elementsOf(v *skep.VM, name string, n yaml.Node) (maps.Map, []element, error) {
+	m := v.Map(name)
+	if m == nil {
+		return nil, nil, errorAt(&n, "the object has no map %q", name)
+	}
+	var list []element
+	if err := n.Decode(&list); err != nil {
+		return nil, nil, errorAt(&n, "map %s: want a list of {key: …, value: …}", name)
+	}
+	return m, list, nil
+}
+
+// compare lists what is not as the case wants it.
+func (c *Case) compare(v *skep.VM, res *skep.Result, log []string) (wrong []string, err error) {
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if w := c.Want.Verdict; w != "" && w != res.Verdict && w != strconv.Itoa(int(int32(res.Ret))) && w != strconv.FormatUint(uint64(res.Ret), 10) {
+		say("verdict %s (%d), want %s", res.Verdict, int32(res.Ret), w)
+	}
+	want := c.Want.Packet
+	if c.Want.Same {
+		want = c.Packet
+	}
+	if want != nil && !bytes.Equal(want, res.Data) {
+		say("packet differs%s\n got %s\nwant %s", firstDifference(res.Data, want), hex.EncodeToString(res.Data), hex.EncodeToString(want))
+	}
+	for _, name := range sortedKeys(c.Want.Ctx) {
+		got, ok := res.Ctx[name]
+		if !ok {
+			return nil, fmt.Errorf("want.ctx: there is no field %q that can be read", name)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.Want.Ctx[name]) {
+			say("ctx %s is %v, want %v", name, got, c.Want.Ctx[name])
+		}
+	}
+	for _, name := range sortedKeys(c.Want.Maps) {
+		m, elements, err := elementsOf(v, name, c.Want.Maps[name])
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range elements {
+			text, err := compareElement(m, e)
+			if err != nil {
+				return nil, fmt.Errorf("want.maps: map %s: %w", name, err)
+			}
+			if text != "" {
+				say("map %s: %s", name, text)
+			}
+		}
+	}
+	if c.Want.Trace != nil && strings.Join(c.Want.Trace, "\n") != strings.Join(log, "\n") {
+		say("printed %q, want %q", log, c.Want.Trace)
+	}
+	return wrong, nil
+}
+
+// compareElement says how an element differs, "" when it does not. A value of null is one that is not there.
+func compareElement(m maps.Map, e element) (string, error) {
+	key, err := maps.EncodeKey(m.Spec(), e.Key)
+	if err != nil {
+		return "", err
+	}
+	got, err := m.HostLookup(key)
+	if e.Value == nil {
+		if err == nil {
+			return fmt.Sprintf("key %v is there, and should not be", e.Key), nil
+		}
+		return "", nil
+	}
+	if err != nil {
+		return fmt.Sprintf("key %v: %v", e.Key, err), nil
+	}
+	want, err := maps.EncodeValue(m.Spec(), e.Value)
+	if err != nil {
+		return "", err
+	}
+	if got = got[:len(want)]; !bytes.Equal(got, want) {
+		return fmt.Sprintf("key %v has value %x, want %x (%v)", e.Key, got, want, e.Value), nil
+	}
+	return "", nil
+}
+
+func firstDifference(got, want []byte) string {
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			return fmt.Sprintf(" from byte %d on", i)
+		}
+	}
+	return fmt.Sprintf(": %d bytes, want %d", len(got), len(want))
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+var errNoTests = errors.New("no tests: a test has programs in sections that end in /pktgen, /setup and /check")

@@ -1,0 +1,231 @@
+package suite
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Table is a file of cases for one object.
+type Table struct {
+	File    string
+	Object  string // path of the object, beside the table
+	Program string // "" when the object has just one
+	Maps    map[string]yaml.Node
+	Cases   []Case
+}
+
+// Case is one test of a Table.
+type Case struct {
+	Name    string
+	Line    int
+	Program string // "" is the table's
+	Packet  []byte
+	Ctx     map[string]any
+	Maps    map[string]yaml.Node // elements to set before, by map
+	Repeat  int                  // how often it runs; the last time counts
+	Want    Want
+}
+
+// Want is what a case is to come to. What is not given may be anything.
+type Want struct {
+	Verdict string // by name, or a number
+	Packet  []byte
+	Same    bool // the packet is as it was
+	Ctx     map[string]any
+	Maps    map[string]yaml.Node // elements that are to be there, by map; null for one that is not
+	Trace   []string             // lines that were printed
+}
+
+// tableYAML is a Table as it is written.
+type tableYAML struct {
+	Object  string
+	Program string
+	Maps    map[string]yaml.Node
+	Tests   []yaml.Node
+}
+
+type caseYAML struct {
+	Name    string
+	Program string
+	Packet  yaml.Node
+	Ctx     map[string]any
+	Maps    map[string]yaml.Node
+	Repeat  int
+	Want    struct {
+		Verdict string
+		Packet  yaml.Node
+		Ctx     map[string]any
+		Maps    map[string]yaml.Node
+		Trace   []string
+	}
+}
+
+// Parse reads a table:
+//
+//	object: filter.bpf.o
+//	program: filter                     # when there are several
+//	maps: {limits: [{key: 0, value: 100}]}
+//	tests:
+//	- name: ssh is dropped
+//	  packet: [{eth: {}}, {ip: {src: 10.0.0.1}}, {tcp: {dport: 22}}]      # or {hex: 0102…}
+//	  ctx: {ingress_ifindex: 2}
+//	  want:
+//	    verdict: XDP_DROP
+//	    packet: same                                                    # or layers, or {hex: …}
+//	    maps: {dropped: [{key: 0, value: 1}]}
+//
+// The error is a *CaseError with the place.
+func Parse(file string, text []byte) (*Table, error) {
+	t, err := parse(text)
+	var bad *CaseError
+	if errors.As(err, &bad) {
+		bad.File = file
+		return nil, bad
+	}
+	if err != nil {
+		return nil, &CaseError{File: file, Reason: cleanYAML(err)}
+	}
+	t.File = file
+	if !filepath.IsAbs(t.Object) {
+		t.Object = filepath.Join(filepath.Dir(file), t.Object)
+	}
+	return t, nil
+}
+
+func parse(text []byte) (*Table, error) {
+	var in tableYAML
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&in); err != nil {
+		return nil, yamlError(err)
+	}
+	if in.Object == "" {
+		return nil, &CaseError{Line: 1, Col: 1, Reason: "no object: say which file is tested"}
+	}
+	t := &Table{Object: in.Object, Program: in.Program, Maps: in.Maps}
+	for i := range in.Tests {
+		c, err := parseCase(&in.Tests[i])
+		if err != nil {
+			return nil, err
+		}
+		t.Cases = append(t.Cases, *c)
+	}
+	if len(t.Cases) == 0 {
+		return nil, &CaseError{Line: 1, Col: 1, Reason: "no tests"}
+	}
+	return t, nil
+}
+
+// yamlError puts the line that yaml names where it belongs.
+func yamlError(err error) error {
+	e := &CaseError{Reason: cleanYAML(err)}
+	for _, part := range strings.Split(err.Error(), "\n") {
+		if _, rest, ok := strings.Cut(part, "line "); ok {
+			if _, err := fmt.Sscanf(rest, "%d", &e.Line); err == nil {
+				e.Col = 1
+				break
+			}
+		}
+	}
+	return e
+}
+
+func parseCase(n *yaml.Node) (*Case, error) {
+	var in caseYAML
+	if err := decodeNode(n, &in); err != nil {
+		return nil, err
+	}
+	c := &Case{Name: in.Name, Line: n.Line, Program: in.Program, Ctx: in.Ctx, Maps: in.Maps, Repeat: max(in.Repeat, 1)}
+	if c.Name == "" {
+		return nil, errorAt(n, "a test without a name")
+	}
+	if in.Packet.Kind == 0 {
+		return nil, errorAt(n, "no packet: give layers, or {hex: …}")
+	}
+	var err error
+	if c.Packet, err = parsePacket(&in.Packet); err != nil {
+		return nil, err
+	}
+	w := &c.Want
+	w.Verdict, w.Ctx, w.Maps, w.Trace = in.Want.Verdict, in.Want.Ctx, in.Want.Maps, in.Want.Trace
+	switch p := &in.Want.Packet; {
+	case p.Kind == 0:
+	case p.Kind == yaml.ScalarNode && p.Value == "same":
+		w.Same = true
+	default:
+		if w.Packet, err = parsePacket(p); err != nil {
+			return nil, err
+		}
+	}
+	if w.Verdict == "" && w.Packet == nil && !w.Same && w.Ctx == nil && w.Maps == nil && w.Trace == nil {
+		return nil, errorAt(n, "test %q wants nothing: it could not fail", c.Name)
+	}
+	return c, nil
+}
+
+// decodeNode decodes a node whose own nodes keep their places. yaml cannot refuse unknown fields of a node, so they are looked
+// for first.
+func decodeNode(n *yaml.Node, into *caseYAML) error {
+	known := map[string]string{"name": "", "program": "", "packet": "", "ctx": "", "maps": "", "repeat": "", "want": "verdict packet ctx maps trace"}
+	if n.Kind != yaml.MappingNode {
+		return errorAt(n, "want a test with its fields")
+	}
+	for i := 0; i < len(n.Content); i += 2 {
+		name := n.Content[i]
+		inner, ok := known[name.Value]
+		if !ok {
+			return errorAt(name, "unknown field %q of a test", name.Value)
+		}
+		for j := 0; inner != "" && j < len(n.Content[i+1].Content); j += 2 {
+			if f := n.Content[i+1].Content[j]; !listed(inner, f.Value) {
+				return errorAt(f, "unknown field %q of %s", f.Value, name.Value)
+			}
+		}
+	}
+	if err := n.Decode(into); err != nil {
+		return errorAt(n, "%s", cleanYAML(err))
+	}
+	return nil
+}
+
+func listed(list, word string) bool {
+	for _, w := range strings.Fields(list) {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// parsePacket reads layers, or {hex: …}.
+func parsePacket(n *yaml.Node) ([]byte, error) {
+	var b []byte
+	var err error
+	switch {
+	case n.Kind == yaml.SequenceNode:
+		b, err = buildLayers(n)
+	case n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == "hex":
+		b, err = parseHex(n.Content[1])
+	default:
+		return nil, errorAt(n, "want a list of layers, or {hex: …}")
+	}
+	if err == nil && (len(b) == 0 || len(b) > maxPacket) {
+		err = errorAt(n, "%d bytes: want 1 to %d", len(b), maxPacket)
+	}
+	return b, err
+}
+
+// ReadFile is Parse of a file.
+func ReadFile(file string) (*Table, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(file, text)
+}
