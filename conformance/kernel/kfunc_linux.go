@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/prog"
@@ -35,4 +36,13 @@ func resolveKfunc(p *prog.Program, in *asm.Insn) error {
 	id, err := types.TypeID(f)
 	in.Imm = int32(id)
 	return err
+}
+
+// Release is the running kernel's release: "6.18.44".
+func Release() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
 }

@@ -224,6 +224,9 @@ func load(p *prog.Program, s *MapSet, level uint32) (*Program, []string, error) 
 	license := append([]byte(p.License), 0)
 	attr := loadAttr{Type: uint32(p.Type), Count: uint32(len(code) / asm.InsnSize), Insns: unsafe.Pointer(&code[0]),
 		License: unsafe.Pointer(&license[0])}
+	if s, ok := prog.SectionOf(p.Section); p.Type == prog.Syscall || ok && s.Type == p.Type && s.Sleepable {
+		attr.Flags = flagSleepable
+	}
 	var lines []string
 	log := logs.Get().(*[logSize]byte)
 	defer logs.Put(log)
@@ -248,6 +251,7 @@ const (
 	cmdProgLoad    = 5 // BPF_PROG_LOAD
 	cmdProgTestRun = 10
 	logSize        = 1 << 20
+	flagSleepable  = 1 << 4 // BPF_F_SLEEPABLE
 )
 
 // loadAttr is the start of union bpf_attr for BPF_PROG_LOAD.
