@@ -141,7 +141,7 @@ func (v *VM) prepare() error {
 // build verifies p, links it and makes its engine. Each program is linked once, in the order of the object, so that program
 // ids are the same on every machine.
 func (v *VM) build(p *program) error {
-	p.verified, p.rejected = verifier.Verify(p.spec, verifier.Options{Profile: v.opts.Profile})
+	p.verified, p.rejected = verifier.Verify(p.spec, verifier.Options{Profile: v.opts.Profile, Outside: true})
 	if p.rejected != nil && !v.opts.Unverified {
 		return p.rejected
 	}

@@ -56,7 +56,7 @@ func Profile() *verifier.Profile {
 func Definite(p *prog.Program) bool {
 	rules := Profile()
 	rules.UninitStack, rules.PointerLeaks = false, false
-	_, err := verifier.Verify(p, verifier.Options{Profile: rules})
+	_, err := verifier.Verify(p, verifier.Options{Profile: rules, Outside: true})
 	return err == nil
 }
 

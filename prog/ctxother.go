@@ -15,6 +15,9 @@ func raw(name string, from, to int) []CtxField {
 	return []CtxField{{Name: name, Off: from, Size: to - from, Unit: 8, Access: Read | Any}}
 }
 
+// syscallFields is what user space passes, of any size (kernel: syscall_prog_is_valid_access).
+var syscallFields = []CtxField{{Name: "args", Size: 65536, Unit: 8, Access: Read | Write | Any}}
+
 var perfEventFields = []CtxField{
 	{Name: "regs", Off: 0, Size: ptRegsSize, Unit: 8, Access: Read},
 	{Name: "sample_period", Off: ptRegsSize, Size: 8, Unit: 8, Access: Read | Narrow},

@@ -216,7 +216,7 @@ var Types = [NumTypes]TypeRow{
 	{Type: LSM, Name: "lsm", Since: kver.V(5, 7), Needs: perfCaps},
 	{Type: SkLookup, Name: "sk_lookup", CtxName: "bpf_sk_lookup", CtxSize: 72, Fields: skLookupFields,
 		Verdicts: skVerdicts, Ret: ret01, Since: kver.V(5, 9), Needs: CapBPF},
-	{Type: Syscall, Name: "syscall", Since: kver.V(5, 14), Needs: CapBPF},
+	{Type: Syscall, Name: "syscall", Fields: syscallFields, Since: kver.V(5, 14), Needs: CapBPF},
 	{Type: Netfilter, Name: "netfilter", CtxName: "bpf_nf_ctx", CtxSize: 16, Fields: netfilterFields,
 		Verdicts: []Verdict{{0, "NF_DROP"}, {1, "NF_ACCEPT"}}, Ret: ret01, Since: kver.V(6, 4), Needs: netCaps},
 }

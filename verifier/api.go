@@ -18,6 +18,9 @@ type Options struct {
 	Log func(line string)
 	// LogLevel says what Log receives; 0 is LogBranches.
 	LogLevel LogLevel
+	// Outside says that the program is to run outside of a kernel: weak kernel functions are absent then, whatever the profile
+	// has.
+	Outside bool
 	// Heat asks for Stats.Heat.
 	Heat bool
 }
@@ -55,12 +58,17 @@ func (v *Verified) Profile() *Profile { return v.profile }
 func (v *Verified) Stats() Stats { return v.stats }
 
 // Runnable says why the program cannot run outside of a kernel, although it would load there: nil when it can. The error is
-// an *Error. Reads of a kernel's objects whose result nobody uses are no reason: in an engine they read guest memory.
+// an *Error. Reads of a kernel's objects whose result nobody uses are no reason: in an engine they read guest memory. Calls of
+// kernel functions are one, where a path leads to them: no engine has those.
 func (v *Verified) Runnable() error {
 	if v.kernelPC < 0 {
 		return nil
 	}
 	at := verifier{prog: v.prog}
+	in := v.prog.Insns[v.kernelPC]
+	if f, ok := v.prog.Kfunc(in.Imm); ok && (asm.KindOf(in) == asm.CallKfunc || in.Src == asm.PseudoBTFID) {
+		return at.failAt(v.kernelPC, Unsupported, "kernel function %s is not implemented", f.Name)
+	}
 	return at.failAt(v.kernelPC, Unsupported, "this reads an object of the kernel, and there is none here")
 }
 

@@ -315,8 +315,8 @@ func (v *verifier) loadedBTF(a *access, from *reg, w walked, flags regFlags) {
 
 // noteKernelRead remembers that the program reads memory that only a kernel has, unless nothing looks at what was read.
 func (v *verifier) noteKernelRead(a *access) {
-	if v.kernelPC < 0 && v.pc+1 < len(v.insns) && v.insns[v.pc+1].live>>a.value&1 != 0 {
-		v.kernelPC = v.pc
+	if v.pc+1 < len(v.insns) && v.insns[v.pc+1].live>>a.value&1 != 0 {
+		v.noteKernel()
 	}
 }
 

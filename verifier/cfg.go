@@ -99,7 +99,7 @@ func (v *verifier) checkSubprogs() *Error {
 			}
 		}
 		last := &v.insns[s.end-1]
-		if last.class != asm.ClassExit && last.class != asm.ClassJump && !last.throws() {
+		if last.class != asm.ClassExit && last.class != asm.ClassJump {
 			return v.failAt(s.end-1, FallsOff, "last insn is not an exit or jmp")
 		}
 	}

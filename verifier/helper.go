@@ -79,8 +79,11 @@ func (v *verifier) callHelper(in *insn) *Error {
 	if r.GPL && !v.prog.GPL() {
 		return v.fail(NeedsGPL, "cannot call GPL-restricted function from non-GPL compatible program")
 	}
-	if r.MightSleep && v.prog.Type != prog.Syscall {
+	if r.MightSleep && !v.sleepable {
 		return v.fail(MightSleep, "helper call might sleep in a non-sleepable prog")
+	}
+	if where := v.cur.atomic(); where != "" && r.MightSleep {
+		return v.fail(RegionMisuse, "sleepable helper %s#%d in %s region", r.Name, id, where)
 	}
 	v.call = callInfo{row: r, fn: -1, constKey: -1}
 	for i := range r.NumArgs() {
@@ -657,6 +660,10 @@ func (v *verifier) checkMem(a memArg) *Error {
 		return v.checkRegion(a.n, r, off, a.size, int64(r.aux), a.zeroOK)
 	case ptrStack:
 		return v.checkStackMem(a, r)
+	case ptrCtx:
+		if v.prog.Type == prog.Syscall && a.size > 0 { // its ctx is plain memory of unknown size
+			return v.access(&access{n: a.n, off: int32(a.size - 1), size: 1, write: a.write, value: noValue})
+		}
 	}
 	if a.zeroOK && a.size == 0 && r.isNull() {
 		return nil

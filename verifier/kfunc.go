@@ -25,6 +25,9 @@ type kfuncInfo struct {
 // kfuncOf finds the row of the kernel function that a call or load refers to; nil when the profile's kernel has none.
 func (v *verifier) kfuncOf(imm int32) *helpers.Kfunc {
 	f, _ := v.prog.Kfunc(imm)
+	if f.Weak && v.outside {
+		return nil
+	}
 	if row, ok := helpers.KfuncByName(f.Name); ok && v.profile.Kernel.AtLeast(row.Since) {
 		return row
 	}
@@ -103,8 +106,16 @@ func (v *verifier) loadKfuncAddr(in *insn) {
 		*dst = constReg(0)
 		return
 	}
+	v.noteKernel()
 	*dst = ptrReg(ptrMem)
 	dst.flags = readOnly
+}
+
+// noteKernel remembers that the program needs a kernel for the current instruction.
+func (v *verifier) noteKernel() {
+	if v.kernelPC < 0 {
+		v.kernelPC = v.pc
+	}
 }
 
 // callKfunc checks a call of a kernel function and leaves in R0 what it returns (kernel: check_kfunc_call).
@@ -118,8 +129,12 @@ func (v *verifier) callKfunc(in *insn) *Error {
 		return v.fail(KfuncUnavailable, "calling kernel function %s is not allowed", k.Name)
 	}
 	if k.Flags.Has(helpers.KfuncSleepable) && !v.sleepable {
-		return v.fail(KfuncUnavailable, "program must be sleepable to call sleepable kfunc %s", k.Name)
+		return v.fail(MightSleep, "program must be sleepable to call sleepable kfunc %s", k.Name)
 	}
+	if k.Name == kfuncTrap {
+		return v.fail(KfuncUnavailable, "unexpected __bpf_trap() due to uninitialized variable?")
+	}
+	v.noteKernel()
 	v.kcall = kfuncInfo{row: k, constant: -1}
 	if err := v.checkKfuncArgs(); err != nil {
 		return err
@@ -152,6 +167,7 @@ func (v *verifier) callKfunc(in *insn) *Error {
 // Kernel functions with rules of their own.
 const (
 	kfuncThrow          = "bpf_throw"
+	kfuncTrap           = "__bpf_trap"
 	kfuncCastToKernCtx  = "bpf_cast_to_kern_ctx"
 	kfuncRdonlyCast     = "bpf_rdonly_cast"
 	kfuncDynptrSlice    = "bpf_dynptr_slice"

@@ -2,11 +2,12 @@ package verifier
 
 import (
 	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/kver"
 )
 
 // region are the sections of a path in which less is allowed, between a kernel function that begins and one that ends them.
 type region struct {
-	rcu     int32  // nested RCU read-side critical sections
+	rcu     bool   // an RCU read-side critical section
 	preempt int32  // how often preemption was disabled
 	irq     uint32 // reference of the interrupt state that was saved last; 0 none
 }
@@ -14,23 +15,24 @@ type region struct {
 // inRCU reports whether what RCU protects lives on: until the region ends, or, in programs that cannot sleep, until the
 // program does (kernel: in_rcu_cs).
 func (v *verifier) inRCU() bool {
-	return v.cur.rcu > 0 || v.cur.lock != 0 || !v.sleepable
+	return v.cur.rcu || v.cur.lock != 0 || !v.sleepable
 }
 
 // enterRegion begins or ends the region that a kernel function is for, and checks that those that sleep are called outside.
 func (v *verifier) enterRegion(k *helpers.Kfunc) *Error {
 	r := &v.cur.region
-	sleeps := k.Flags.Has(helpers.KfuncSleepable)
 	switch k.Name {
 	case "bpf_rcu_read_lock":
-		r.rcu++
+		if r.rcu {
+			return v.fail(RegionMisuse, "nested rcu read lock (kernel function %s)", k.Name)
+		}
+		r.rcu = true
 	case "bpf_rcu_read_unlock":
-		if r.rcu == 0 {
+		if !r.rcu {
 			return v.fail(RegionMisuse, "unmatched rcu read unlock (kernel function %s)", k.Name)
 		}
-		if r.rcu--; r.rcu == 0 {
-			v.endRCU()
-		}
+		r.rcu = false
+		v.endRCU()
 	case "bpf_preempt_disable":
 		r.preempt++
 	case "bpf_preempt_enable":
@@ -39,15 +41,29 @@ func (v *verifier) enterRegion(k *helpers.Kfunc) *Error {
 		}
 		r.preempt--
 	}
-	switch {
-	case sleeps && r.rcu > 0:
-		return v.fail(RegionMisuse, "kernel func %s is sleepable within rcu_read_lock region", k.Name)
-	case sleeps && r.preempt > 0:
-		return v.fail(RegionMisuse, "kernel func %s is sleepable within non-preemptible region", k.Name)
-	case sleeps && r.irq != 0:
-		return v.fail(RegionMisuse, "kernel func %s is sleepable within IRQ-disabled region", k.Name)
+	if k.Flags.Has(helpers.KfuncRCUProtected) && !v.inRCU() && v.profile.Kernel.AtLeast(rcuEnforced) {
+		return v.fail(RegionMisuse, "kernel func %s requires RCU critical section protection", k.Name)
+	}
+	if in := r.atomic(); in != "" && k.Flags.Has(helpers.KfuncSleepable) {
+		return v.fail(RegionMisuse, "kernel func %s is sleepable within %s region", k.Name, in)
 	}
 	return nil
+}
+
+// rcuEnforced is the kernel that began to demand RCU of functions that say so; before, only of what they return.
+var rcuEnforced = kver.V(6, 18)
+
+// atomic names the region if the program may not sleep in it, else it is "".
+func (r *region) atomic() string {
+	switch {
+	case r.rcu:
+		return "rcu_read_lock"
+	case r.preempt > 0:
+		return "non-preemptible"
+	case r.irq != 0:
+		return "IRQ-disabled"
+	}
+	return ""
 }
 
 // endRCU distrusts what RCU protected.
@@ -72,7 +88,7 @@ func (st *state) leftRegion() string {
 	switch {
 	case st.irq != 0:
 		return "bpf_local_irq_save-ed"
-	case st.rcu > 0:
+	case st.rcu:
 		return "bpf_rcu_read_lock-ed"
 	case st.preempt > 0:
 		return "bpf_preempt_disable-ed"

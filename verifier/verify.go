@@ -18,7 +18,8 @@ type verifier struct {
 
 	givenBTF  *btf.Types // nil when the caller has none
 	kernel    *btf.Types // see kernelTypes
-	kernelPC  int        // where the program reads memory that only a kernel has; -1 when it doesn't
+	kernelPC  int        // where the program does what only a kernel can do for it; -1 when it doesn't
+	outside   bool       // see Options
 	sleepable bool
 
 	mapFields, innerFields [][]btf.Field
@@ -101,7 +102,7 @@ func newVerifier(p *prog.Program, o *Options) *verifier {
 	if profile == nil {
 		profile = Newest()
 	}
-	return &verifier{prog: p, profile: profile, givenBTF: o.BTF, kernelPC: -1, arena: arenas.Get().(*arena)}
+	return &verifier{prog: p, profile: profile, givenBTF: o.BTF, kernelPC: -1, outside: o.Outside, arena: arenas.Get().(*arena)}
 }
 
 func (v *verifier) run() *Error {
@@ -110,9 +111,8 @@ func (v *verifier) run() *Error {
 	}
 	v.row = v.prog.Type.Row()
 	v.attach = v.prog.Attach()
-	if s, ok := prog.SectionOf(v.prog.Section); ok {
-		v.sleepable = s.Sleepable && s.Type == v.prog.Type
-	}
+	s, ok := prog.SectionOf(v.prog.Section)
+	v.sleepable = v.prog.Type == prog.Syscall || ok && s.Sleepable && s.Type == v.prog.Type
 	v.findFields()
 	v.decode()
 	if err := v.checkForm(); err != nil {

@@ -98,7 +98,7 @@ func (a *app) jit(file string, f *jitFlags) error {
 
 func (a *app) listMachineCode(m *vm.Machine, p *prog.Program, target jit.Processor, unverified bool) (*jit.Listing, error) {
 	link := m.LinkVerified
-	if _, err := verifier.Verify(p, verifier.Options{}); err != nil {
+	if _, err := verifier.Verify(p, verifier.Options{Outside: true}); err != nil {
 		if !unverified {
 			return nil, err
 		}
