@@ -76,7 +76,6 @@ func caseMaps() []*maps.Spec {
 		m("array", maps.Array, 4, 48, 4),
 		m("bigkey", maps.Hash, 16, 64, 16),
 		m("ring", maps.RingBuf, 0, 0, 4096),
-		m("userring", maps.UserRingBuf, 0, 0, 4096),
 		m("progs", maps.ProgArray, 4, 4, 4),
 		m("readonly", maps.Hash, 4, 8, 4),
 		m("writeonly", maps.Hash, 4, 8, 4),
@@ -92,7 +91,7 @@ func caseMaps() []*maps.Spec {
 		m("bloom", maps.BloomFilter, 0, 8, 4),
 		m("sockets", maps.SockMap, 4, 4, 4),
 		m("sockhash", maps.SockHash, 4, 8, 4),
-		m("bloom", maps.BloomFilter, 0, 8, 4),
+		m("userring", maps.UserRingBuf, 0, 0, 4096),
 	}
 	by := map[string]*maps.Spec{}
 	for _, s := range list {

@@ -215,7 +215,7 @@ func (v *verifier) checkKfuncScalar(n uint8, r *reg, a *helpers.KfuncArg) *Error
 		return nil
 	}
 	if !r.isConst() {
-		return v.fail(HelperArg, "R%d must be a known constant", n)
+		return v.fail(NotConstant, "R%d must be a known constant", n)
 	}
 	v.markPrecise(n)
 	v.kcall.constant = int64(r.tn.Value)
@@ -440,7 +440,7 @@ func (v *verifier) checkKfuncSized(i int, n uint8, r *reg, a *helpers.KfuncArg) 
 		return nil
 	}
 	if !size.isConst() {
-		return v.fail(HelperArg, "R%d must be a known constant", n+1)
+		return v.fail(NotConstant, "R%d must be a known constant", n+1)
 	}
 	v.markPrecise(n + 1)
 	v.kcall.constant = int64(size.tn.Value)
