@@ -287,6 +287,9 @@ func (x *explainer) lostPointer(n uint8, r *reg, e *event) {
 		x.e.Reason = fmt.Sprintf("R%d is a number: it was loaded from %s (%s) at %s, and the verifier does not know what that points to",
 			n, x.memory(&base, int(in.off)), countBytes(int64(in.size)), at)
 		x.cause(e.step, "%s was loaded from %s", e.name(), x.memory(&base, int(in.off)))
+		if base.typ == ptrMapValue {
+			x.e.Hint = "a pointer that went through a map is a number: keep an offset instead, and add it to a pointer that is known"
+		}
 		if base.typ == ptrStack {
 			x.cause(e.step, "the stack there holds no whole pointer")
 		}
@@ -497,7 +500,7 @@ func (x *explainer) stackAccess() {
 	}
 	x.e.Reason = fmt.Sprintf("the access begins somewhere from fp%+d to fp%+d and has %s; the stack is fp-%d to fp-1",
 		a.off+r.smin, a.off+r.smax, countBytes(a.size), a.limit)
-	x.offsetStory(p)
+	x.offsetStory(p, -1)
 }
 
 // span names size bytes from off on.
@@ -563,10 +566,29 @@ func (x *explainer) ctxAccess() {
 			x.e.Hint = fmt.Sprintf("access %s with its own type and size", f.Name)
 		default:
 			x.e.Reason = fmt.Sprintf("field %s cannot be %s by programs of type %s", f.Name, verb, row.Name)
+			if write {
+				x.e.Hint = x.writable()
+			}
 		}
 		return
 	}
 	x.e.Reason = fmt.Sprintf("%s has no field at %s that programs of type %s may access", name, asked, row.Name)
+}
+
+// writable names the ctx fields that the program may write.
+func (x *explainer) writable() string {
+	row := x.v.row
+	var names []string
+	for i := range row.Fields {
+		f := &row.Fields[i]
+		if _, ok := row.Access(f.Off, f.Unit, true, x.v.attach, x.v.profile.Kernel); ok {
+			names = append(names, f.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "programs of this type may write no field of the ctx"
+	}
+	return "programs of this type may write " + strings.Join(names, ", ")
 }
 
 // releasers name what gives back what a helper acquires.

@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/skepvm/skep/asm"
 )
@@ -192,7 +193,7 @@ func (x *explainer) regionBounds() {
 	} else if x.e.Code == NegativeOffset {
 		x.e.Hint = fmt.Sprintf("use an unsigned index, or check that it is at least 0; and at most %d", most)
 	}
-	x.offsetStory(p)
+	x.offsetStory(p, most)
 }
 
 // bound is a number of a range, in words when it is no limit at all.
@@ -221,8 +222,8 @@ func (x *explainer) region(r *reg) string {
 	return ""
 }
 
-// offsetStory follows the number that was added to the pointer in p.
-func (x *explainer) offsetStory(p place) {
+// offsetStory follows the number that was added to the pointer in p, and may be at most the given; -1 when any is too much.
+func (x *explainer) offsetStory(p place, most int64) {
 	for step := x.failing(); ; {
 		e := x.t.before(p, step)
 		if e == nil || e.step < 0 {
@@ -242,8 +243,11 @@ func (x *explainer) offsetStory(p place) {
 			ptr, num = num, ptr
 		}
 		if n := x.t.value(num, e.step).reg; in.useSrc && n.typ == scalar && !n.isConst() {
-			x.cause(e.step, "this adds %s=%s to the pointer", num.name(), x.v.regText(&n))
+			x.cause(e.step, "this adds %s, %s, to the pointer", num.name(), rangeText(&n))
 			x.numberStory(num, e.step)
+			if factor, at := x.scaled(num, e.step); at >= 0 && most >= 0 {
+				x.e.Hint += fmt.Sprintf(": %s before `%s` at most %d", num.name(), x.text(at), most/factor)
+			}
 			return
 		}
 		p, step = ptr, e.step
@@ -261,6 +265,10 @@ func (x *explainer) sizeBounds() {
 	switch x.e.Code {
 	case ZeroSize:
 		x.e.Reason += "; it must be at least 1"
+		if !bounded(&r) {
+			x.e.Reason += ", and bounded above"
+			x.e.Hint = "check both ends: if (size == 0 || size > sizeof(buffer)) return …"
+		}
 	case NegativeSize:
 		x.e.Reason += "; it must not be negative"
 	default:
@@ -279,13 +287,32 @@ func rangeText(r *reg) string {
 		return fmt.Sprintf("%d to %d", r.umin, r.umax)
 	case r.smin > anyBounds.smin:
 		return fmt.Sprintf("anything from %d on", r.smin)
-	case r.smax < anyBounds.smax:
+	case r.smax < 1<<47:
 		return fmt.Sprintf("at most %d, but also negative", r.smax)
+	case r.smax < anyBounds.smax:
+		return anyNumber + ", also negative"
 	}
 	return anyNumber
 }
 
 const anyNumber = "any number"
+
+// learnt says what a comparison told of a number: of its low 32 bits when those were compared.
+func learnt(r *reg, width uint8) string {
+	text := rangeText(r)
+	if width == 64 || r.isConst() || r.smin >= 0 && r.umax < math.MaxUint32 {
+		return text
+	}
+	switch {
+	case r.umax32 < math.MaxUint32:
+		return fmt.Sprintf("its low 32 bits are %d to %d", r.umin32, r.umax32)
+	case r.smin32 > math.MinInt32:
+		return fmt.Sprintf("its low 32 bits are %d to %d, signed", r.smin32, r.smax32)
+	case r.smax32 < math.MaxInt32:
+		return fmt.Sprintf("its low 32 bits, signed, are at most %d, but may be negative", r.smax32)
+	}
+	return text
+}
 
 // maxStory is how many steps back the way of a number is told.
 const maxStory = 6
@@ -304,11 +331,18 @@ func (x *explainer) numberStory(p place, step int32) {
 		}
 		own[e] = true
 		if from, ok := x.t.copied(x.v, e); ok {
-			if x.insn(e.step).class == asm.ClassBranch && from == e.place && rangeText(&e.val.reg) != anyNumber {
-				x.cause(e.step, "this bounds %s: %s", p.name(), rangeText(&e.val.reg))
+			in := x.insn(e.step)
+			if text := learnt(&e.val.reg, in.width); in.class == asm.ClassBranch && from == e.place && text != anyNumber {
+				x.cause(e.step, "this bounds %s: %s", p.name(), text)
 				told++
 			}
 			p, step = from, e.step
+			continue
+		}
+		if first := x.signExtension(e); first != nil {
+			x.cause(e.step, "`%s` and `%s` extend the sign of the low 32 bits: %s", x.text(first.step), x.text(e.step), rangeText(&e.val.reg))
+			p, step = e.place, first.step
+			told++
 			continue
 		}
 		next, more := x.numberMade(e)
@@ -321,6 +355,40 @@ func (x *explainer) numberStory(p place, step int32) {
 	if root != nil && root.step >= 0 {
 		x.otherChecks(root, own, first, end)
 	}
+}
+
+// signExtension is the first of two shifts, left and right by 32 bits, of which e is the second; nil when it is no such.
+func (x *explainer) signExtension(e *event) *event {
+	shift := func(e *event, op asm.ALUOp) bool {
+		in := x.insn(e.step)
+		return in.class == asm.ClassALU && asm.ALUOp(in.op) == op && !in.useSrc && in.imm == 32 && in.width == 64
+	}
+	if e.prev == 0 || !shift(e, asm.Arsh) {
+		return nil
+	}
+	if first := &x.t.events[e.prev]; first.step >= 0 && shift(first, asm.Lsh) {
+		return first
+	}
+	return nil
+}
+
+// scaled finds what the number in p was multiplied with, by a constant, last.
+func (x *explainer) scaled(p place, step int32) (factor int64, at int32) {
+	e := x.t.origin(x.v, p, step)
+	if e == nil || e.step < 0 {
+		return 1, -1
+	}
+	in := x.insn(e.step)
+	if in.class != asm.ClassALU || in.useSrc || in.width != 64 {
+		return 1, -1
+	}
+	switch {
+	case asm.ALUOp(in.op) == asm.Lsh && in.imm < 16:
+		return 1 << in.imm, e.step
+	case asm.ALUOp(in.op) == asm.Mul && in.imm > 0 && in.imm < 1<<16:
+		return int64(in.imm), e.step
+	}
+	return 1, -1
 }
 
 // numberMade tells how a number was computed, and returns the operand that it owes its range to.

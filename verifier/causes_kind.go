@@ -42,7 +42,11 @@ func (x *explainer) pointerRange() {
 		x.e.Reason = fmt.Sprintf("%s; R%d, %s, would be moved beyond that", limit, ptr.n, x.kind(r))
 		return
 	}
-	x.e.Reason = fmt.Sprintf("%s is moved by %s, which may be %s; %s", x.kind(r), num.name(), rangeText(x.held(*num)), limit)
+	n := x.held(*num)
+	x.e.Reason = fmt.Sprintf("%s is moved by %s, which may be %s; %s", x.kind(r), num.name(), rangeText(n), limit)
+	if n.smin < 0 && !n.isConst() {
+		x.e.Hint = "the number may be negative: make it unsigned, or check that it is at least 0; and compare it with its upper end"
+	}
 	x.numberStory(*num, x.failing())
 }
 
@@ -170,7 +174,10 @@ func (x *explainer) unavailable() {
 	switch {
 	case r.Types.Has(x.v.prog.Type):
 		x.e.Reason = fmt.Sprintf("programs of type %s may call %s on newer kernels than %v only", x.v.prog.Type, r.Name, x.v.profile.Kernel)
-	case len(types) > 0 && len(types) <= 8:
+	case len(types) > 8:
+		x.e.Reason = fmt.Sprintf("programs of type %s may not call %s; those of type %s and %d more may",
+			x.v.prog.Type, r.Name, strings.Join(types[:6], ", "), len(types)-6)
+	case len(types) > 0:
 		x.e.Reason = fmt.Sprintf("programs of type %s may not call %s; those of type %s may", x.v.prog.Type, r.Name, strings.Join(types, ", "))
 	default:
 		x.e.Reason = fmt.Sprintf("programs of type %s may not call %s", x.v.prog.Type, r.Name)

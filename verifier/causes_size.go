@@ -118,10 +118,11 @@ func (x *explainer) tooComplex() {
 	}
 	slices.SortStableFunc(spots, func(a, b spot) int { return cmp.Compare(b.visits, a.visits) })
 	for i, s := range spots {
-		if i == hottest {
+		percent := (100*s.visits + total/2) / max(total, 1)
+		if i == hottest || percent == 0 {
 			break
 		}
-		x.causeAt(int32(i), s.pc, fmt.Sprintf("%d %% of the work: visited %d times", (100*s.visits+total/2)/max(total, 1), s.most))
+		x.causeAt(int32(i), s.pc, fmt.Sprintf("%d %% of the work: visited %d times", percent, s.most))
 	}
 	if len(spots) == 0 {
 		return

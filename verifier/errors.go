@@ -125,31 +125,42 @@ func (c *Cause) text() string {
 	return wrap(fmt.Sprintf("%d: %s:%d: %s", c.PC, c.Line.File, c.Line.Line, c.Text)) + "\n" + quoteLine(c.Line, false)
 }
 
-// pathText writes a path, a line a branch, its middle left out when it is long.
+// pathText writes a path, a line a branch. Branches that say the same one after the other are one line, and the middle is
+// left out when it is long.
 func pathText(path []Step) []string {
 	const ends = 8
 	var lines []string
-	for i, s := range path {
-		if len(path) > 2*ends && i >= ends && i < len(path)-ends {
-			if i == ends {
-				lines = append(lines, fmt.Sprintf("… %d branches …", len(path)-2*ends))
-			}
-			continue
+	for i := 0; i < len(path); {
+		line, times := path[i].text(), 1
+		for i++; i < len(path) && path[i].text() == line; i++ {
+			times++
 		}
-		way := "not taken"
-		if s.Taken {
-			way = "taken"
-		}
-		line := fmt.Sprintf("%d: %s  %s", s.PC, s.Text, way)
-		if s.Why != "" {
-			line += " (" + s.Why + ")"
-		}
-		if s.Line != nil {
-			line += fmt.Sprintf("  %s:%d %s", s.Line.File, s.Line.Line, quoteLine(s.Line, false))
+		if times > 1 {
+			line = fmt.Sprintf("%s  (%d times)", line, times)
 		}
 		lines = append(lines, line)
 	}
+	if n := len(lines); n > 2*ends {
+		middle := fmt.Sprintf("… %d lines …", n-2*ends)
+		lines = append(append(lines[:ends:ends], middle), lines[n-ends:]...)
+	}
 	return lines
+}
+
+// text is a branch in one line.
+func (s *Step) text() string {
+	way := "not taken"
+	if s.Taken {
+		way = "taken"
+	}
+	line := fmt.Sprintf("%d: %s  %s", s.PC, s.Text, way)
+	if s.Why != "" {
+		line += " (" + s.Why + ")"
+	}
+	if s.Line != nil {
+		line += fmt.Sprintf("  %s:%d %s", s.Line.File, s.Line.Line, quoteLine(s.Line, false))
+	}
+	return line
 }
 
 // fail makes the rejection of the current instruction. The format is the kernel's message.
