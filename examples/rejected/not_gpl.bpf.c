@@ -4,6 +4,8 @@
 /* Rejected: calls a helper for GPL-compatible programs under another licence. */
 #include "../skep_bpf.h"
 
+static long (*const bpf_trace_printk)(const char *format, u32 size, ...) = (void *)6;
+
 SEC("xdp")
 int not_gpl(struct xdp_md *ctx)
 {
