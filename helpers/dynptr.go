@@ -1,0 +1,154 @@
+package helpers
+
+import "github.com/skepvm/skep/maps"
+
+// A dynptr is 16 bytes of stack: where its memory begins, the size and type, and an offset (Linux: struct bpf_dynptr_kern).
+// Programs cannot read it.
+const (
+	dynptrData   = 0  // u64 guest address; 0: the dynptr is invalid
+	dynptrSize   = 8  // u32: size, type and whether it is read-only
+	dynptrOffset = 12 // u32
+
+	dynptrMaxSize   = 1<<24 - 1
+	dynptrSizeMask  = 1<<24 - 1
+	dynptrTypeShift = 28
+	dynptrTypeMask  = 7
+	dynptrReadOnly  = 1 << 31
+)
+
+// Types of dynptrs (Linux: enum bpf_dynptr_type).
+const (
+	dynptrLocal   = 1 // memory of the program
+	dynptrRingbuf = 2 // a record of a ring buffer
+)
+
+// dynptr is one, as it lies in memory.
+type dynptr struct {
+	at   uint32 // where
+	data uint32
+	off  uint32
+	size uint32
+	typ  uint32
+	only bool // read-only
+}
+
+// dynptrAt reads a dynptr.
+func (e *Env) dynptrAt(ptr uint64) dynptr {
+	at := uint32(ptr)
+	word := e.Space.Load32(at + dynptrSize)
+	return dynptr{at: at, data: uint32(e.Space.Load64(at + dynptrData)), off: e.Space.Load32(at + dynptrOffset),
+		size: word & dynptrSizeMask, typ: word >> dynptrTypeShift & dynptrTypeMask, only: word&dynptrReadOnly != 0}
+}
+
+// setDynptr makes a dynptr; one of size 0 at address 0 is invalid.
+func (e *Env) setDynptr(ptr uint64, data, size, typ uint32) {
+	at := uint32(ptr)
+	e.Space.Store64(at+dynptrData, uint64(data))
+	e.Space.Store32(at+dynptrSize, size|typ<<dynptrTypeShift)
+	e.Space.Store32(at+dynptrOffset, 0)
+}
+
+// holds reports whether [off, off+n) is inside (Linux: bpf_dynptr_check_off_len).
+func (d *dynptr) holds(off, n uint32) bool { return n <= d.size && off <= d.size-n }
+
+// dynptrFromMem: see Linux bpf_dynptr_from_mem.
+func dynptrFromMem(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
+	size := uint32(r2)
+	switch {
+	case size > dynptrMaxSize:
+		e.setDynptr(r4, 0, 0, 0)
+		return maps.E2BIG.Ret(), nil
+	case r3 != 0:
+		e.setDynptr(r4, 0, 0, 0)
+		return maps.EINVAL.Ret(), nil
+	}
+	e.setDynptr(r4, uint32(r1), size, dynptrLocal)
+	return 0, nil
+}
+
+// dynptrRead: see Linux bpf_dynptr_read.
+func dynptrRead(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
+	d, n, off := e.dynptrAt(r3), uint32(r2), uint32(r4)
+	if d.data == 0 || r5 != 0 {
+		return maps.EINVAL.Ret(), nil
+	}
+	if !d.holds(off, n) {
+		return maps.E2BIG.Ret(), nil
+	}
+	dst, err := e.mem(1, r1, uint64(n))
+	if err != nil {
+		return 0, err
+	}
+	src, err := e.mem(3, uint64(d.data+d.off+off), uint64(n))
+	copy(dst, src)
+	return 0, err
+}
+
+// dynptrWrite: see Linux bpf_dynptr_write.
+func dynptrWrite(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
+	d, off, n := e.dynptrAt(r1), uint32(r2), uint32(r4)
+	if d.data == 0 || d.only {
+		return maps.EINVAL.Ret(), nil
+	}
+	if !d.holds(off, n) {
+		return maps.E2BIG.Ret(), nil
+	}
+	if r5 != 0 {
+		return maps.EINVAL.Ret(), nil
+	}
+	src, err := e.mem(3, r3, uint64(n))
+	if err != nil {
+		return 0, err
+	}
+	dst, err := e.mem(1, uint64(d.data+d.off+off), uint64(n))
+	copy(dst, src)
+	return 0, err
+}
+
+// dynptrSlice: see Linux bpf_dynptr_data.
+func dynptrSlice(e *Env, r1, r2, r3, _, _ uint64) (uint64, error) {
+	d, off, n := e.dynptrAt(r1), uint32(r2), uint32(r3)
+	if d.data == 0 || d.only || !d.holds(off, n) {
+		return 0, nil
+	}
+	return uint64(d.data + d.off + off), nil
+}
+
+// ringbufReserveDynptr: see Linux bpf_ringbuf_reserve_dynptr.
+func ringbufReserveDynptr(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
+	r, err := e.ring(r1)
+	if err != nil {
+		return 0, err
+	}
+	e.setDynptr(r4, 0, 0, 0)
+	switch {
+	case r3 != 0:
+		return maps.EINVAL.Ret(), nil
+	case uint32(r2) > dynptrMaxSize:
+		return maps.E2BIG.Ret(), nil
+	}
+	record := r.Reserve(uint64(uint32(r2)))
+	if record == 0 {
+		return maps.EINVAL.Ret(), nil
+	}
+	e.setDynptr(r4, record, uint32(r2), dynptrRingbuf)
+	return 0, nil
+}
+
+func ringbufSubmitDynptr(e *Env, r1, _, _, _, _ uint64) (uint64, error) {
+	return e.commitDynptr(r1, false)
+}
+
+func ringbufDiscardDynptr(e *Env, r1, _, _, _, _ uint64) (uint64, error) {
+	return e.commitDynptr(r1, true)
+}
+
+// commitDynptr gives a record back. A reservation that failed left a dynptr that is invalid, and nothing to do.
+func (e *Env) commitDynptr(ptr uint64, discard bool) (uint64, error) {
+	d := e.dynptrAt(ptr)
+	if d.data == 0 {
+		return 0, nil
+	}
+	e.setDynptr(ptr, 0, 0, 0)
+	return e.commit(uint64(d.data), discard)
+}
