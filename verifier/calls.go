@@ -136,7 +136,7 @@ func (v *verifier) checkRange(r *reg, lo, hi int32, what string) *Error {
 	if r.smin >= int64(lo) && r.smax <= int64(hi) {
 		return nil
 	}
-	return v.fail(ReturnValue, "%s has %s should have been in [%d, %d]", what, rangeWords(r), lo, hi)
+	return v.failRange(r, lo, hi, what)
 }
 
 // rangeWords says what is known of a scalar (kernel: verbose_invalid_scalar).

@@ -174,6 +174,9 @@ func (v *verifier) failAt(pc int, code Code, format string, args ...any) *Error 
 	if len(args) > 0 {
 		words = fmt.Sprintf(format, args...)
 	}
+	if v.profile != nil {
+		words = inWordsOf(v.profile.Kernel, words)
+	}
 	e := &Error{Code: code, PC: pc, Kernel: words, about: subject{reg: -1}}
 	if v.prog != nil {
 		e.Prog = v.prog.Name

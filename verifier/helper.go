@@ -681,7 +681,7 @@ func (v *verifier) checkStackMem(a memArg, r *reg) *Error {
 		what = writeTo
 	}
 	if err := v.checkStackRange(a.n, r, 0, a.size, what); err != nil {
-		return err
+		return v.ofHelper(err)
 	}
 	if !r.isConst() && !v.profile.PointerLeaks {
 		return v.fail(Speculation, "R%d variable stack access prohibited for !root, var_off=%v", a.n, r.tn)
@@ -699,7 +699,7 @@ func (v *verifier) checkStackMem(a memArg, r *reg) *Error {
 		v.call.raw, v.call.rawSize = a.n, a.size
 		return nil
 	}
-	return v.checkStackInit(a.n, r, 0, a.size, a.write)
+	return v.ofHelper(v.checkStackInit(a.n, r, 0, a.size, a.write))
 }
 
 // checkConstStr checks a constant string in a map that nobody changes.

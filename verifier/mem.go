@@ -61,6 +61,9 @@ func (v *verifier) stepStore(in *insn) *Error {
 		}
 		a.strict = true
 	} else if !in.useSrc {
+		if dst.typ == ptrCtx && !v.profile.CtxImmStores {
+			return v.fail(CtxAccess, "BPF_ST stores into R%d %s is not allowed", in.dst, dst.typeString())
+		}
 		a.value, a.imm, a.isImm = noValue, in.imm, true
 	}
 	if err := v.access(&a); err != nil {
@@ -287,7 +290,7 @@ func (v *verifier) checkAlign(a *access, r *reg) *Error {
 	}
 	at := r.tn.Add(tnum.Const(uint64(int64(r.off) + int64(a.off))))
 	if !at.Aligned(uint64(a.size)) {
-		return v.fail(Misaligned, "misaligned %saccess off %v+%d+%d size %d", what, r.tn, r.off, a.off, a.size)
+		return v.fail(Misaligned, "misaligned %saccess off %s+%d+%d size %d", what, v.profile.bits(r.tn), r.off, a.off, a.size)
 	}
 	return nil
 }
@@ -300,7 +303,7 @@ func (v *verifier) checkPacketAlign(a *access, r *reg, strict bool) *Error {
 	}
 	at := r.tn.Add(tnum.Const(uint64(ipAlign + int64(r.off) + int64(a.off))))
 	if !at.Aligned(uint64(a.size)) {
-		return v.fail(Misaligned, "misaligned packet access off %d+%v+%d+%d size %d", ipAlign, r.tn, r.off, a.off, a.size)
+		return v.fail(Misaligned, "misaligned packet access off %d+%s+%d+%d size %d", ipAlign, v.profile.bits(r.tn), r.off, a.off, a.size)
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ type Profile struct {
 	LinkedCopies   bool // copies of a number are linked (5.10)
 	NullBranches   bool // comparisons of a valid pointer with 0 are decided (5.8)
 	PacketEnds     bool // comparisons of a packet pointer with the end are decided by earlier ones (5.10)
+	CtxImmStores   bool // constants may be stored to the ctx (6.4)
 	PointerEquals  bool // a pointer that equals a valid one is not NULL (6.2)
 	VarStackArgs   bool // helpers may get stack at variable offsets (5.2)
 	VarStack       bool // loads and stores of stack may have variable offsets (5.10)

@@ -15,7 +15,7 @@ func (v *verifier) accessStack(a *access, r *reg) *Error {
 		what = writeTo
 	}
 	if err := v.checkStackRange(a.n, r, int64(a.off), int64(a.size), what); err != nil {
-		return err
+		return v.ofAccess(err)
 	}
 	f := v.cur.frames[r.frame()]
 	off := int(r.off) + int(a.off)
