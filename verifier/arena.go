@@ -57,6 +57,12 @@ func (v *verifier) recycle() {
 	if v.cur != nil {
 		a.pool.put(v.cur)
 	}
+	v.forgetStates(a)
+	arenas.Put(a)
+}
+
+// forgetStates gives back the states that were kept. No path may go on from one.
+func (v *verifier) forgetStates(a *arena) {
 	for _, st := range a.evicted {
 		a.pool.put(st)
 	}
@@ -65,6 +71,7 @@ func (v *verifier) recycle() {
 			a.pool.put(b.at)
 		}
 	}
+	v.visits = v.visits[:0]
 	clear(a.evicted)
 	a.evicted = a.evicted[:0]
 	for pc, list := range a.kept {
@@ -74,7 +81,6 @@ func (v *verifier) recycle() {
 		clear(list)
 		a.kept[pc] = list[:0]
 	}
-	arenas.Put(a)
 }
 
 // pool recycles states and frames of one verification.

@@ -15,6 +15,9 @@ func (v *verifier) stepCall(in *insn) (done bool, err *Error) {
 	}
 	switch in.kind {
 	case asm.CallLocal:
+		if v.subs[v.subOf[in.target]].global {
+			return false, v.enterGlobal(in)
+		}
 		return false, v.enter(in)
 	case asm.CallHelper:
 		return false, v.callHelper(in)
@@ -98,14 +101,20 @@ func (v *verifier) stepExit() (done bool, err *Error) {
 
 // checkReturn checks the value that the program returns, which register n holds (kernel: check_return_code).
 func (v *verifier) checkReturn(n uint8) *Error {
-	if f := v.cur.top(); f.async > 0 {
+	r := &v.regs()[n]
+	switch f := v.cur.top(); {
+	case f.async > 0:
 		return v.checkAsyncReturn(f)
+	case v.walking == 0:
+	case r.typ != scalar:
+		return v.fail(ReturnValue, "At subprogram exit the register R%d is not a scalar value (%s)", n, r.typeString())
+	default:
+		return nil
 	}
 	want := v.returnRange()
 	if want == nil {
 		return nil
 	}
-	r := &v.regs()[n]
 	if r.typ != scalar {
 		return v.fail(ReturnValue, "At program exit the register R%d is not a known value (%s)", n, r.typeString())
 	}
@@ -171,12 +180,6 @@ func (v *verifier) leave() *Error {
 		if err := v.checkRange(&r0, callee.retMin, callee.retMax, "At callback return the register R0"); err != nil {
 			return err
 		}
-	case v.subs[callee.fn].global:
-		// The kernel proves such a function alone: its callers know no more of the result than that it is a number.
-		if r0.typ != scalar {
-			return v.fail(ReturnValue, "At subprogram exit the register R0 is not a scalar value (%s)", r0.typeString())
-		}
-		r0 = unknownReg()
 	case v.subs[callee.fn].reachesTail:
 		// A tail call that succeeded returns what the other program returns, and may have changed the packet.
 		if r0.typ != scalar {
@@ -184,8 +187,7 @@ func (v *verifier) leave() *Error {
 		}
 		r0 = unknownReg()
 	}
-	fn := &v.subs[callee.fn]
-	moves := fn.reachesTail || fn.global && fn.movesPacket
+	moves := v.subs[callee.fn].reachesTail
 	callsite, callback := int(callee.callsite), callee.callback
 	next := callsite
 	if !callback {

@@ -36,6 +36,7 @@ import (
 //	btf: struct x { … };     types of the kernel, as btf.Declare reads them; lines add up
 //	types: struct v { … };   types of the program; lines add up, before the maps that use them
 //	map: name hash 4 v 16    a map: type, key size, type of the value or its size, entries
+//	global: 5 sum            the function at that slot is a global one, of that name in types
 //	runnable: no             a kernel's objects are read
 //	reason: words            that the reason has; so hint and, with the instruction, cause (cause: 5 words), several times
 //	---                      may be left out with all lines above
@@ -227,6 +228,8 @@ func (c *verifyCase) set(line string) error {
 		return c.declare(value)
 	case "map":
 		return c.addMap(strings.Fields(value))
+	case "global":
+		return c.addGlobal(value)
 	case "runnable":
 		c.inside = value == "no"
 	case "reason":
@@ -261,6 +264,21 @@ func (c *verifyCase) declare(line string) (err error) {
 	c.types += line + "\n"
 	c.prog.Types, err = btf.Declare(c.types)
 	return err
+}
+
+// addGlobal adds a function by slot and name.
+func (c *verifyCase) addGlobal(value string) error {
+	slot, name, _ := strings.Cut(value, " ")
+	start, err := strconv.Atoi(slot)
+	if err != nil {
+		return err
+	}
+	id, ok := c.prog.Types.Find(btf.Func, name)
+	if !ok {
+		return fmt.Errorf("function %q", name)
+	}
+	c.prog.Funcs = append(c.prog.Funcs, prog.Func{Name: name, Start: start, Global: true, Type: id})
+	return nil
 }
 
 // addMap makes the map of its name, type, key size, value and entries.

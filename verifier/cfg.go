@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/kver"
 	"github.com/skepvm/skep/maps"
@@ -17,6 +18,12 @@ type subprog struct {
 	movesPacket bool       // it, or a function that it calls, may change packet pointers
 	global      bool       // not static
 	async       bool       // some helper has it called later
+	sleeps      bool       // it, or a function that it calls, may sleep
+
+	// Of a global function: its type, what it takes, whether something calls it, and whether it was proved (see global.go).
+	typ            btf.ID
+	args           []globalArg
+	called, proved bool
 }
 
 // checkForm looks at the whole program before walking it: functions, targets of jumps, form of the 64-bit loads,
@@ -71,7 +78,9 @@ func (v *verifier) findSubprogs() *Error {
 	v.log.functions(v)
 	for _, f := range v.prog.Funcs {
 		if f.Start > 0 && f.Start < n && starts[f.Start] {
-			v.subs[v.subOf[f.Start]].global = f.Global
+			s := &v.subs[v.subOf[f.Start]]
+			s.typ = f.Type
+			s.global = f.Global && f.Type != 0 && v.prog.Types != nil && v.profile.Kernel.AtLeast(globalSince)
 		}
 	}
 	return nil
@@ -496,20 +505,21 @@ func (v *verifier) findEffects() {
 		changed = false
 		for i := range v.subs {
 			s := &v.subs[i]
-			tail, moves := s.tailCall, s.movesPacket
+			tail, moves, sleeps := s.tailCall, s.movesPacket, s.sleeps
 			for pc := s.start; pc < s.end; pc++ {
 				in := &v.insns[pc]
 				switch {
 				case in.kind == asm.CallLocal:
 					callee := &v.subs[v.subOf[in.target]]
-					tail, moves = tail || callee.reachesTail, moves || callee.movesPacket
+					tail, moves, sleeps = tail || callee.reachesTail, moves || callee.movesPacket, sleeps || callee.sleeps
 				case in.helper != nil && in.helper.ChangesPacket, in.kfunc != nil && in.kfunc.Flags.Has(helpers.KfuncChangesPacket):
 					moves = true
 				}
+				sleeps = sleeps || mightSleep(in)
 			}
 			moves = moves || tail
-			if tail != s.reachesTail || moves != s.movesPacket {
-				s.reachesTail, s.movesPacket, changed = tail, moves, true
+			if tail != s.reachesTail || moves != s.movesPacket || sleeps != s.sleeps {
+				s.reachesTail, s.movesPacket, s.sleeps, changed = tail, moves, sleeps, true
 			}
 		}
 	}

@@ -22,6 +22,7 @@ const (
 	BadImm64          Code = "E_IMM64_FORM"
 	BadMap            Code = "E_MAP_UNKNOWN"
 	BadProgType       Code = "E_PROG_TYPE"
+	BadPrototype      Code = "E_PROTOTYPE"
 	BadRegister       Code = "E_REGISTER"
 	BadRelease        Code = "E_RELEASE"
 	BadShift          Code = "E_SHIFT"
@@ -134,6 +135,7 @@ var Codes = []CodeRow{
 	{Code: BadImm64, Meaning: "a 64-bit immediate load takes two slots, the second with nothing but the upper half", Hint: "assemble it with a current compiler"},
 	{Code: BadMap, Meaning: "an instruction refers to a map that the program does not have", Hint: "check the relocations of the object"},
 	{Code: BadProgType, Meaning: "the program type is unknown to the kernel of the profile", Hint: "name the section after a program type, or choose a newer kernel"},
+	{Code: BadPrototype, Meaning: "a global function is proved alone, by its prototype, and this one cannot be", Hint: "take numbers, the ctx or pointers to memory of a known size, and return a number; or make the function static"},
 	{Code: BadRegister, Meaning: "there are registers R0 to R10 only", Hint: "check the encoder"},
 	{Code: BadRelease, Meaning: "only what was acquired, unchanged, can be released, once", Hint: "pass the pointer that the acquiring helper returned"},
 	{Code: BadShift, Meaning: "a shift by a constant must be less than the operand's width", Hint: "mask the amount, or use a register: the kernel masks those"},

@@ -21,7 +21,6 @@
 //   - Instructions that no path reaches must have legal fields too, because engines decode them.
 //   - Without BTF of the kernel only the first members of struct bpf_map can be read. Programs that use what they read of the
 //     kernel's objects can be verified, but not run: see Verified.Runnable.
-//   - Global functions are walked with each caller's arguments; of their result a caller knows only that it is a number.
 //   - bpf_get_smp_processor_id is below 8192; a kernel uses the number of its own CPUs.
 //   - A pointer that was moved down may be zero: guest addresses are small.
 //   - A load-acquire from the ctx or the packet is refused also where the loaded register is the address.

@@ -31,6 +31,7 @@ type verifier struct {
 	// jumpsBack says that something leads to an instruction before it.
 	jumpsBack bool
 
+	walking int // the function that is walked by itself: the program, or a global function
 	cur     *state
 	pc      int
 	pending []branch
@@ -123,7 +124,7 @@ func (v *verifier) run() *Error {
 	if v.profile.Mitigate {
 		v.mitigations = make([]mitigation, len(v.insns))
 	}
-	if err := v.walk(); err != nil {
+	if err := v.walkAll(); err != nil {
 		return err
 	}
 	v.cur = nil

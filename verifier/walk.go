@@ -4,22 +4,36 @@ import (
 	"github.com/skepvm/skep/asm"
 )
 
-// walk explores every path of the program, one at a time, depth first (kernel: do_check).
-func (v *verifier) walk() *Error {
+// walkAll walks the program, and each global function by itself (kernel: bpf_check).
+func (v *verifier) walkAll() *Error {
+	if !v.profile.Kernel.AtLeast(globalTags) {
+		if err := v.walkGlobals(false); err != nil {
+			return err
+		}
+	}
+	if err := v.walk(0, func(f *frame) { f.regs[1] = ptrReg(ptrCtx) }); err != nil {
+		return err
+	}
+	return v.walkGlobals(true)
+}
+
+// walk explores every path of function fn, one at a time, depth first (kernel: do_check). set fills its argument registers.
+func (v *verifier) walk(fn int, set func(f *frame)) *Error {
 	first := &state{branches: 1}
-	first.frames[0] = v.pool.newFrame(0, -1)
+	f := v.pool.newFrame(fn, -1)
+	first.frames[0] = f
 	v.log.touchAll()
 	v.cur = first
-	regs := &first.frames[0].regs
-	regs[1] = ptrReg(ptrCtx)
-	regs[10] = ptrReg(ptrStack)
-	v.pc = 0
+	f.regs[10] = ptrReg(ptrStack)
+	set(f)
+	v.walking, v.pc = fn, v.subs[fn].start
 	for {
 		done, err := v.visit()
 		if err != nil {
 			return err
 		}
 		if done && !v.nextPath() {
+			v.forgetStates(v.arena)
 			return nil
 		}
 	}
