@@ -52,7 +52,7 @@ type Profile struct {
 	PacketEnds     bool // comparisons of a packet pointer with the end are decided by earlier ones (5.10)
 	CtxImmStores   bool // constants may be stored to the ctx (6.4)
 	PointerEquals  bool // a pointer that equals a valid one is not NULL (6.2)
-	VarStackArgs   bool // helpers may get stack at variable offsets (5.2)
+	VarStackArgs   bool // helpers may get stack at variable offsets (4.19)
 	VarStack       bool // loads and stores of stack may have variable offsets (5.10)
 	TailCallsMix   bool // programs with functions may make tail calls (5.10)
 	PacketLoadsMix bool // programs with functions may have classic packet loads (5.10)

@@ -29,6 +29,9 @@ const (
 // Rules are the rules that depend on the release, the oldest first. Rules without a row hold in every profile. A profile
 // of a release has the rules up to it: the row's Set says what that means.
 var Rules = []RuleRow{
+	{Name: "variable stack arguments", Since: kver.V(4, 19), Source: Known,
+		Meaning: "helpers may get stack memory at a variable offset (5.2, and the later releases of the 4.19 series)",
+		set:     func(p *Profile, on bool) { p.VarStackArgs = on }},
 	{Name: "tested bits", Since: kver.V(5, 0), Source: Read,
 		Meaning: "a branch on tested bits (jset) is decided by known bits, and narrows them",
 		set:     func(p *Profile, on bool) { p.TestedBits = on }},
@@ -40,9 +43,6 @@ var Rules = []RuleRow{
 				p.MaxInsns, p.MaxProcessed, p.MaxJumpSeq = 1_000_000, 1_000_000, 8192
 			}
 		}},
-	{Name: "variable stack arguments", Since: kver.V(5, 2), Source: Read,
-		Meaning: "helpers may get stack memory at a variable offset",
-		set:     func(p *Profile, on bool) { p.VarStackArgs = on }},
 	{Name: "bounded loops", Since: kver.V(5, 3), Source: Read,
 		Meaning: "jumps may go backward: the walk finds out whether the loop ends",
 		set:     func(p *Profile, on bool) { p.BackEdges = pick(on, BackEdgesJumps, BackEdgesNone) }},

@@ -12,7 +12,7 @@ import (
 )
 
 // lastMinor are the last releases before the major number changed.
-var lastMinor = map[uint8]uint8{4: 20, 5: 19, 6: 19}
+var lastMinor = map[uint8]uint8{3: 19, 4: 20, 5: 19, 6: 19}
 
 // before is the release before k.
 func before(k kver.Version) kver.Version {
