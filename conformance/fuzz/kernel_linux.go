@@ -67,7 +67,7 @@ func (r *referee) ask(c *candidate, v *verifier.Verified, refusal error, n *Kern
 	switch {
 	case v == nil && err == nil:
 		n.refused(why.Code, 1)
-		if strict && why.Reason != verifier.DeadReason {
+		if strict && why.Reason != verifier.DeadReason && why.Code != verifier.NeedsBTF {
 			return fmt.Sprintf("refused with %s, and the kernel accepts: %s", why.Code, why.Kernel)
 		}
 	case v == nil:

@@ -224,10 +224,11 @@ func (w *worker) look(c *candidate, live bool) (r *result) {
 		return r
 	}
 	packets := conformance.Packets(c.packets)
-	if v != nil {
-		r.accepted = true
+	r.accepted = v != nil
+	switch {
+	case v != nil && v.Runnable() == nil:
 		r.wrong, r.first = conformance.Compare(y.strict, v, packets)
-	} else if c.level < Programs {
+	case v == nil && c.level < Programs:
 		r.wrong, r.first = conformance.CompareUnverified(y.hostile, p, packets)
 	}
 	if r.wrong == "" && live && y.referee != nil && c.level >= Programs && !c.Callbacks {

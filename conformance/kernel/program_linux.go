@@ -220,6 +220,9 @@ func load(p *prog.Program, s *MapSet, level uint32) (*Program, []string, error) 
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(insns) == 0 {
+		return nil, nil, errors.New("no instructions")
+	}
 	code := asm.EncodeProgram(insns)
 	license := append([]byte(p.License), 0)
 	attr := loadAttr{Type: uint32(p.Type), Count: uint32(len(code) / asm.InsnSize), Insns: unsafe.Pointer(&code[0]),
