@@ -51,6 +51,9 @@ var (
 		SockAccess:     (*explainer).pointerKind,
 		MapHelper:      (*explainer).mapHelper,
 		CallDepth:      (*explainer).callDepth,
+		LockMisuse:     (*explainer).lockMisuse,
+		RegionMisuse:   (*explainer).regionMisuse,
+		MixedPointers:  (*explainer).mixedPointers,
 
 		HelperUnavailable: (*explainer).unavailable,
 	}
@@ -58,6 +61,8 @@ var (
 		TooComplex:   (*explainer).tooComplex,
 		TooManyJumps: (*explainer).tooComplex,
 		StackDepth:   (*explainer).stackDepth,
+		BackEdge:     (*explainer).backEdge,
+		Unreachable:  (*explainer).unreachable,
 	}
 )
 

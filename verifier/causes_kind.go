@@ -213,3 +213,84 @@ func (x *explainer) callDepth() {
 	}
 	x.e.Reason = fmt.Sprintf("%d functions are active here (%s); at most %d may be", len(names), strings.Join(names, ", "), x.v.profile.MaxFrames)
 }
+
+// lastCall is the newest call on the path that the function accepts; -1 when there is none.
+func (x *explainer) lastCall(is func(*insn) bool) int32 {
+	for step := x.failing() - 1; step >= 0; step-- {
+		if in := x.insn(step); in.class == asm.ClassCall && is(in) {
+			return step
+		}
+	}
+	return -1
+}
+
+// lockMisuse names where the lock was taken.
+func (x *explainer) lockMisuse() {
+	at := x.lastCall(func(in *insn) bool { return in.helper != nil && in.helper.ID == helperSpinLock })
+	if at < 0 || x.v.cur.lock == 0 {
+		x.origins()
+		return
+	}
+	x.cause(at, "the lock is taken here")
+	in := x.insn(x.failing())
+	switch {
+	case in.class == asm.ClassExit:
+		x.e.Reason = fmt.Sprintf("the lock taken at %s is still held where the program ends", x.where(at))
+		x.e.Hint = fmt.Sprintf("call bpf_spin_unlock on every path from %s on", x.where(at))
+	case in.class == asm.ClassCall:
+		x.e.Reason = fmt.Sprintf("%s is called while the lock taken at %s is held", x.callee(in), x.where(at))
+		x.e.Hint = "call it before the lock is taken or after it is given back"
+	}
+}
+
+// regions are the kernel functions that begin what must be ended.
+var regions = map[string]string{
+	"bpf_rcu_read_lock":   "bpf_rcu_read_unlock",
+	"bpf_preempt_disable": "bpf_preempt_enable",
+	"bpf_local_irq_save":  "bpf_local_irq_restore",
+}
+
+// regionMisuse names where the region was entered.
+func (x *explainer) regionMisuse() {
+	at := x.lastCall(func(in *insn) bool { return in.kind == asm.CallKfunc && regions[x.v.kfuncName(in)] != "" })
+	if at < 0 {
+		x.origins()
+		return
+	}
+	name := x.v.kfuncName(x.insn(at))
+	x.cause(at, "the region begins here")
+	if x.insn(x.failing()).class == asm.ClassExit {
+		x.e.Reason = fmt.Sprintf("the program ends in the region that %s at %s began", name, x.where(at))
+		x.e.Hint = fmt.Sprintf("call %s on every path from %s on", regions[name], x.where(at))
+	}
+}
+
+// mixedPointers names both sorts of pointers.
+func (x *explainer) mixedPointers() {
+	p, r, ok := x.subject()
+	other := x.insn(x.failing()).memTyp
+	if !ok || !r.isPtr() || kinds[other] == "" {
+		return
+	}
+	x.e.Reason = fmt.Sprintf("R%d is %s on this path, and %s on one that was walked before: the kernel translates one of them into other instructions",
+		p.n, x.kind(&r), kinds[other])
+	x.origins()
+}
+
+// backEdge names both ends of the jump.
+func (x *explainer) backEdge() {
+	in := &x.v.insns[x.e.PC]
+	to := x.e.PC + 1
+	if in.class == asm.ClassJump || in.class == asm.ClassBranch || in.kind == asm.CallLocal {
+		to = int(in.target)
+	}
+	x.e.Reason = fmt.Sprintf("the jump at %s goes back to %s: a loop, and %s allows none of this kind", x.v.where(x.e.PC), x.v.where(to), x.v.profile.Name)
+	x.causeAt(0, to, "the loop begins here")
+}
+
+// unreachable says what is before the instruction.
+func (x *explainer) unreachable() {
+	if x.e.PC > 0 {
+		x.e.Reason = fmt.Sprintf("no jump leads here, and `%s` before it does not go on to it", x.v.insnText(x.e.PC-1))
+	}
+}

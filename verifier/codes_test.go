@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/verifier"
 )
 
@@ -80,6 +82,44 @@ func reports(t *testing.T) (codes []verifier.Code, said map[verifier.Code]string
 		}
 	}
 	return codes, said
+}
+
+// TestCodesOfSize gives the codes that have no short example.
+func TestCodesOfSize(t *testing.T) {
+	exit, set, call := asm.Insn{Op: 0x95}, asm.Insn{Op: 0xb7}, asm.Insn{Op: 0x85, Src: 1}
+	var functions, jumps []asm.Insn
+	for i := range int32(300) { // call each function; set R0 and leave
+		call.Imm = 301 + i
+		functions = append(functions, call)
+	}
+	functions = append(functions, set, exit)
+	for range 300 {
+		functions = append(functions, set, exit)
+	}
+	for range 10000 { // each branch goes on with the next, and waits for its other way
+		jumps = append(jumps, asm.Insn{Op: 0x85, Imm: 7}, asm.Insn{Op: 0x15, Off: 1, Imm: 5})
+	}
+	jumps = append(jumps, set, set, exit)
+	for code, insns := range map[verifier.Code][]asm.Insn{
+		verifier.Empty:           {},
+		verifier.TooLong:         append(slices.Repeat([]asm.Insn{set}, 5000), exit),
+		verifier.TooManySubprogs: functions,
+		verifier.TooManyJumps:    jumps,
+	} {
+		p := &prog.Program{Name: string(code), Type: prog.XDP, License: "GPL", Insns: insns}
+		profile := verifier.Newest()
+		if code == verifier.TooLong {
+			profile = verifier.DAG()
+		}
+		_, err := verifier.Verify(p, verifier.Options{Profile: profile})
+		if e, ok := err.(*verifier.Error); !ok || e.Code != code || e.Reason == "" || e.Hint == "" {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+	_, err := verifier.Verify(&prog.Program{Type: prog.XDP, Broken: "no such map"}, verifier.Options{})
+	if e, ok := err.(*verifier.Error); !ok || e.Code != verifier.Broken {
+		t.Errorf("broken: %v", err)
+	}
 }
 
 // TestCodesSaid checks that codes_said.txt has what is said of the examples; -update writes it.

@@ -164,7 +164,11 @@ func answer(c *oracle.Case, profile *verifier.Profile) (oracle.Answer, verifier.
 	}
 	var cause *verifier.Error
 	if errors.As(err, &cause) {
-		return oracle.Answer{Words: cause.Kernel}, cause.Stats
+		words := cause.Kernel
+		if cause.Code == verifier.InfiniteLoop { // the kernel's message ends with both states
+			words += "\n" + cause.State
+		}
+		return oracle.Answer{Words: words}, cause.Stats
 	}
 	return oracle.Answer{Words: err.Error()}, verifier.Stats{}
 }
