@@ -12,6 +12,7 @@ func (v *verifier) callback(id int32) *Error {
 	case helperTimerSetCallback:
 		return v.asyncCallback(fn, v.valueArgs)
 	case helperLoop:
+		v.noteInline(fn)
 		n := caller.regs[1].umax
 		v.markPrecise(1)
 		if uint64(caller.calls) >= n {
@@ -32,6 +33,7 @@ func (v *verifier) callback(id int32) *Error {
 		return err
 	}
 	f.callback = true
+	v.log.touchAll()
 	f.retMin, f.retMax = 0, 1
 	switch id {
 	case helperLoop: // fn(index, ctx)
@@ -49,6 +51,50 @@ func (v *verifier) callback(id int32) *Error {
 	other.unrolled++
 	caller.calls = 0
 	return nil
+}
+
+// inlining says whether the kernel will make a loop of a call of bpf_loop.
+type inlining uint8
+
+const (
+	inlineUnknown inlining = iota // the walk did not get there
+	inlineYes                     // flags are 0, and the function is the same, on all paths so far
+	inlineNo
+)
+
+// noteInline notes whether a call of bpf_loop may become a loop, which takes more stack (kernel: update_loop_inline_state).
+func (v *verifier) noteInline(fn int) {
+	in := &v.insns[v.pc]
+	if in.inline == inlineNo {
+		return
+	}
+	first := in.inline == inlineUnknown
+	if flags := &v.regs()[4]; flags.isNull() {
+		v.markPrecise(4)
+		in.inline = inlineYes
+	} else {
+		in.inline = inlineNo
+	}
+	if first {
+		in.target = int32(fn)
+	} else if in.target != int32(fn) {
+		in.inline = inlineNo
+	}
+}
+
+// inlinedLoops adds to each function's stack the registers that loops in place of bpf_loop save there (kernel:
+// optimize_bpf_loop).
+func (v *verifier) inlinedLoops() {
+	const saved = 3 * slotSize
+	for i := range v.subs {
+		s := &v.subs[i]
+		for pc := s.start; pc < s.end; pc++ {
+			if v.insns[pc].inline == inlineYes {
+				s.stack += saved
+				break
+			}
+		}
+	}
 }
 
 // asyncCallback walks a function that the kernel calls later, on a stack of its own; set fills its argument registers

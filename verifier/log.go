@@ -186,6 +186,10 @@ func (l *logger) sourceLine(v *verifier, pc int, prefix string) {
 func (l *logger) touchOperands(v *verifier) {
 	use, def := v.useDef(v.pc)
 	switch v.insns[v.pc].class {
+	case asm.ClassExit:
+		if v.cur.depth > 0 {
+			use = 0
+		}
 	case asm.ClassAbs, asm.ClassInd:
 		const scratched, skb = 0x3f, 1 << 6
 		use, def = asm.Reads(v.prog.Insns[v.pc]), scratched|skb
@@ -280,7 +284,7 @@ func (l *logger) liveRegs(v *verifier) {
 				set[i] = byte('0' + i)
 			}
 		}
-		if scc := v.insns[pc].scc; scc != 0 {
+		if scc := v.insns[pc].scc; scc > 0 {
 			l.printf("%3d ", scc)
 		} else {
 			l.printf("    ")
@@ -366,7 +370,7 @@ func (l *logger) propagating(frame int, regs uint16, slots uint64) {
 
 // loop writes that a loop was entered or left, or that a path ended in it.
 func (l *logger) loop(what string, id *loopID) {
-	if !l.walks() {
+	if !l.walks() || id.scc < 0 {
 		return
 	}
 	l.printf("SCC %s (", what)

@@ -36,7 +36,10 @@ func (b *backtracker) empty() bool {
 	return true
 }
 
-const framePointer = 10
+const (
+	framePointer = 10
+	callArgs     = asm.RegSet(0x3e) // R1 to R5
+)
 
 // markPrecise notes that the value of register n, before the current instruction, is relied on.
 func (v *verifier) markPrecise(n uint8) {
@@ -237,6 +240,9 @@ func (v *verifier) backStep(s *step, next int) bool {
 		if b.depth+1 >= maxFrames {
 			return false
 		}
+		if v.callsBack(next) { // the helper's arguments were marked when it was called
+			b.regs[b.depth] &^= callArgs
+		}
 		fromCallee := b.has(0)
 		b.clear(0)
 		b.depth++
@@ -275,7 +281,7 @@ func (b *backtracker) store(in *insn, s *step) bool {
 
 // call moves back over a call: out of the function that it entered, or over a helper.
 func (b *backtracker) call(in *insn, pc, next int) bool {
-	const args, scratched = asm.RegSet(0x3e), asm.RegSet(0x3f)
+	const args, scratched = callArgs, asm.RegSet(0x3f)
 	entered := next != pc+1
 	switch {
 	case !entered:

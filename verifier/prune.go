@@ -314,23 +314,27 @@ func (v *verifier) covers(old, cur *reg, how likeness) bool {
 	if old.typ == notInit {
 		return how != exact || cur.typ == notInit
 	}
-	if old.typ != cur.typ || old.flags != cur.flags {
+	const links = linkedAdd | linkedAdd32
+	if old.typ != cur.typ || (old.flags^cur.flags)&^links != 0 {
 		return false
 	}
+	linked := old.flags == cur.flags
 	if how == exact {
-		return old.bounds == cur.bounds && old.off == cur.off && old.aux == cur.aux && old.rng == cur.rng &&
+		return linked && old.bounds == cur.bounds && old.off == cur.off && old.aux == cur.aux && old.rng == cur.rng &&
 			v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)
 	}
 	switch old.typ {
 	case scalar:
 		switch {
 		case v.exactScalars:
-			return old.bounds == cur.bounds && old.off == cur.off && v.ids.sameScalar(old.id, cur.id)
+			return linked && old.bounds == cur.bounds && old.off == cur.off && v.ids.sameScalar(old.id, cur.id)
 		case !old.precise && how == alike && v.profile.Capable && !v.allMatter: // without CAP_BPF all are precise
 			return true
 		}
-		return old.off == cur.off && cur.within(&old.bounds) &&
-			v.ids.sameScalar(old.id, cur.id)
+		if old.id != 0 && !(linked && old.off == cur.off && v.ids.sameScalar(old.id, cur.id)) {
+			return false // a number that is linked to none does not mind what another is linked to
+		}
+		return cur.within(&old.bounds)
 	case ptrPacket, ptrPacketMeta:
 		if (old.rng < 0 || cur.rng < 0) && old.rng != cur.rng || old.rng > cur.rng {
 			return false

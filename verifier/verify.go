@@ -134,6 +134,7 @@ func (v *verifier) run() *Error {
 	if err := v.checkTailCalls(); err != nil {
 		return err
 	}
+	v.inlinedLoops()
 	return v.checkDead()
 }
 

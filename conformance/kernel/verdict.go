@@ -31,9 +31,9 @@ type Stats struct {
 	Stack                                           string // bytes of each function, "8+0"; "" when the log level has none
 }
 
-// Verify loads each program of an object by itself and unloads it again; level is log_level of BPF_PROG_LOAD, not 0. What
-// keeps a program from reaching the verifier is an error.
-func Verify(elf []byte, level uint32) (map[string]*Verdict, error) {
+// Verify loads each program of an object that wanted picks, nil all, by itself and unloads it again; level is log_level of
+// BPF_PROG_LOAD, not 0. What keeps a program from reaching the verifier is an error.
+func Verify(elf []byte, level uint32, wanted func(name string) bool) (map[string]*Verdict, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, err
 	}
@@ -60,7 +60,10 @@ func Verify(elf []byte, level uint32) (map[string]*Verdict, error) {
 		return nil, err
 	}
 	for _, name := range names {
-		one := spec.Copy()
+		if wanted != nil && !wanted(name) {
+			continue
+		}
+		one := shared.Copy()
 		p := spec.Programs[name].Copy()
 		p.Instructions = inOrder(p.Instructions, obj.Program(name))
 		one.Programs = map[string]*ebpf.ProgramSpec{name: p}
