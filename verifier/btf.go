@@ -95,7 +95,7 @@ func (v *verifier) accessMapPtr(a *access, r *reg, off int64) *Error {
 	m := v.mapOf(r)
 	name, known := mapStructs[m.Type]
 	switch {
-	case !v.profile.Kernel.AtLeast(kver.V(5, 9)):
+	case !v.profile.MapStructs:
 		return v.failMemType(a, r)
 	case !known:
 		return v.fail(MapMisuse, "map_ptr access not supported for map type %d", m.Type)

@@ -80,7 +80,7 @@ func (v *verifier) findSubprogs() *Error {
 		if f.Start > 0 && f.Start < n && starts[f.Start] {
 			s := &v.subs[v.subOf[f.Start]]
 			s.typ = f.Type
-			s.global = f.Global && f.Type != 0 && v.prog.Types != nil && v.profile.Kernel.AtLeast(globalSince)
+			s.global = f.Global && f.Type != 0 && v.prog.Types != nil && v.profile.GlobalFuncs
 		}
 	}
 	return nil

@@ -16,8 +16,6 @@ import (
 
 // Releases that changed what global functions may be.
 var (
-	globalSince     = kver.V(5, 6)  // before, they are walked with their callers, as static ones are
-	globalMemory    = kver.V(5, 12) // pointers to memory
 	globalTags      = kver.V(6, 8)  // __arg_ctx, __arg_nonnull, pointers to dynptrs; functions that nobody calls are not proved
 	globalTrusted   = kver.V(6, 9)  // __arg_trusted, __arg_nullable, __arg_arena
 	globalUntrusted = kver.V(6, 17) // __arg_untrusted
@@ -249,7 +247,7 @@ func (v *verifier) globalPointer(i int, f, ptr *btf.Type, tags map[string]bool) 
 		return globalArg{}, v.fail(Unsupported, "arena arguments are not supported")
 	case tags["nullable"]:
 		return globalArg{}, v.fail(BadPrototype, "arg#%d has invalid combination of tags", i)
-	case !v.profile.Kernel.AtLeast(globalMemory):
+	case !v.profile.GlobalMemory:
 		return globalArg{}, v.fail(BadPrototype, "Arg#%d type %s in %s() is not supported yet.", i, btf.Ptr, f.Name)
 	}
 	size, ok := types.Size(id)

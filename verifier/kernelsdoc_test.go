@@ -34,7 +34,8 @@ Where the statements come from:
 
 Verdicts of 6.18 are compared with a running kernel, those of 6.1 with the expectations of the kernel's own cases; no other
 release was at hand to run. Known to be missing: 6.18 finds the one value that fits both range and known bits, and here all
-releases from 6.8 on do; reads of a kernel's objects (BTF) have rules by release of their own, in verifier/btf.go. Each rule has a case in verifier/testdata/cases/kernels.txt whose verdict changes with the rule's
+releases from 6.8 on do. What programs may read of the kernel's objects, tags of arguments and special fields of map values have
+rules by release of their own, in verifier/btf.go, global.go and fields.go. Each rule has a case in verifier/testdata/cases/kernels.txt whose verdict changes with the rule's
 release and because of the rule.
 
 Of helpers, the releases in which they came are known from the kernel's documentation, which program types may call them from

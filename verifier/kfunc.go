@@ -75,7 +75,7 @@ func (v *verifier) checkKfuncRef(pc int) *Error {
 	}
 	e := v.failAt(pc, KfuncUnknown, "extern (func ksym) '%s': not found in kernel or module BTFs", f.Name)
 	if row, ok := helpers.KfuncByName(f.Name); ok {
-		e.Reason = fmt.Sprintf("%s exists since kernel %v; the profile is kernel %v", f.Name, row.Since, v.profile.Kernel)
+		e.needs(NeedKfunc, f.Name, row.Since)
 	}
 	return e
 }

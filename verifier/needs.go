@@ -16,6 +16,7 @@ type NeedKind string
 // The kinds.
 const (
 	NeedHelper NeedKind = "helper"
+	NeedKfunc  NeedKind = "kernel function"
 	NeedMap    NeedKind = "map type"
 	NeedType   NeedKind = "program type"
 	NeedAttach NeedKind = "section" // a row of prog.Sections: an attach type or a load flag
@@ -94,6 +95,14 @@ func (s *scan) insn(pc int) {
 	k := asm.KindOf(in)
 	if name := insnNames[k.Info().Class]; name != nil {
 		s.add(NeedInsns, name(k.Info()), k.Info().Since, pc)
+	}
+	if k == asm.CallKfunc {
+		if f, ok := s.prog.Kfunc(in.Imm); ok && !f.Weak {
+			if row, ok := helpers.KfuncByName(f.Name); ok {
+				s.add(NeedKfunc, f.Name, row.Since, pc)
+			}
+		}
+		return
 	}
 	if k != asm.CallHelper {
 		return
