@@ -8,6 +8,7 @@ func (v *verifier) callback(id int32) *Error {
 	if v.subs[fn].start == 0 {
 		return v.fail(BadCallback, "callback function not static")
 	}
+	v.subs[fn].callback = true
 	switch id {
 	case helperTimerSetCallback:
 		return v.asyncCallback(fn, v.valueArgs)
@@ -101,7 +102,7 @@ func (v *verifier) inlinedLoops() {
 // (kernel: push_async_cb).
 func (v *verifier) asyncCallback(fn int, set func(f *frame)) *Error {
 	if len(v.pending) >= v.profile.MaxJumpSeq {
-		return v.fail(TooManyJumps, "The sequence of %d jumps is too complex for async cb.", len(v.pending))
+		return v.fail(TooManyJumps, "The sequence of %d jumps is too complex for async cb.", len(v.pending)+1)
 	}
 	v.subs[fn].async = true
 	st := &state{branches: 1}

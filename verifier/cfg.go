@@ -17,6 +17,7 @@ type subprog struct {
 	flow        *flowGraph // nil until it is needed
 	movesPacket bool       // it, or a function that it calls, may change packet pointers
 	global      bool       // not static
+	callback    bool       // a helper or the kernel calls it
 	async       bool       // some helper has it called later
 	sleeps      bool       // it, or a function that it calls, may sleep
 

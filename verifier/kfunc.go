@@ -8,6 +8,7 @@ import (
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/kver"
 )
 
 // kfuncInfo is what the arguments of the current call of a kernel function say to the rest of the check
@@ -490,7 +491,7 @@ func (v *verifier) setKfuncReturn() *Error {
 		r0.flags = trusted
 		r0.aux = v.structID(kernelCtx(v.row.CtxName))
 	case k.Name == kfuncRdonlyCast:
-		r0.flags = untrusted
+		return v.castReadOnly(r0)
 	case k.Name == kfuncDynptrSlice || k.Name == kfuncDynptrSliceRW:
 		if err := v.setSlice(r0); err != nil {
 			return err
@@ -519,6 +520,30 @@ func (v *verifier) setKfuncReturn() *Error {
 	}
 	return nil
 }
+
+// castReadOnly makes R0 the result of bpf_rdonly_cast: an object of the type whose id is the constant argument, or, of type 0,
+// memory of unknown size.
+func (v *verifier) castReadOnly(r0 *reg) *Error {
+	types, id := v.givenBTF, v.kcall.constant
+	r0.flags = untrusted
+	switch {
+	case id == 0 && v.profile.Kernel.AtLeast(voidCast):
+		r0.typ = ptrMem
+		r0.flags |= readOnly
+		return nil
+	case types == nil:
+		return v.needBTF("what type %d is", id)
+	case int64(int32(id)) != id || types.At(btf.ID(id)).Kind != btf.Struct:
+		return v.fail(HelperArg, "kfunc bpf_rdonly_cast type ID argument must be of a struct%s", orVoid[v.profile.Kernel.AtLeast(voidCast)])
+	}
+	r0.aux = int32(id)
+	return nil
+}
+
+// voidCast is the kernel in which bpf_rdonly_cast began to take void.
+var voidCast = kver.V(6, 17)
+
+var orVoid = map[bool]string{true: " or void"}
 
 // objectFlags says how far a kernel object that a kernel function returns may be trusted.
 func (v *verifier) objectFlags() regFlags {

@@ -93,6 +93,7 @@ func (v *verifier) appendObject(b []byte, i int, s *slot) []byte {
 		if r.ref != 0 {
 			a.add("ref_id=%d", r.ref)
 		}
+		a.add("dynptr_id=1") // what says that this is the first slot, which lies where other registers have that id
 		return append(a.b, ')')
 	case r.typ == ptrIter && r.ref != 0:
 		return fmt.Appendf(b, " fp%d=iter_%s(ref_id=%d,state=%s,depth=%d)", at,

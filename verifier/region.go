@@ -161,12 +161,3 @@ func (v *verifier) restoreIRQ(i int, r *reg) *Error {
 	v.log.touchSlot(at)
 	return nil
 }
-
-// checkThrow checks a call of bpf_throw: its cookie is what the program returns, and nothing may be held. The path ends
-// there (kernel: check_kfunc_call, check_resource_leak).
-func (v *verifier) checkThrow() *Error {
-	if err := v.checkReturn(1); err != nil {
-		return err
-	}
-	return v.checkHeld(kfuncThrow)
-}

@@ -134,6 +134,9 @@ func (v *verifier) run() *Error {
 	if err := v.checkTailCalls(); err != nil {
 		return err
 	}
+	if err := v.checkCallbacksThrow(); err != nil {
+		return err
+	}
 	v.inlinedLoops()
 	return v.checkDead()
 }

@@ -146,7 +146,7 @@ func (v *verifier) step(in *insn) (done bool, err *Error) {
 // push saves the current state to walk on from pc later, and returns the saved copy.
 func (v *verifier) push(pc int) (*state, *Error) {
 	if len(v.pending) >= v.profile.MaxJumpSeq {
-		return nil, v.fail(TooManyJumps, "The sequence of %d jumps is too complex.", len(v.pending))
+		return nil, v.fail(TooManyJumps, "The sequence of %d jumps is too complex.", len(v.pending)+1)
 	}
 	st := v.pool.copy(v.cur)
 	st.branches = 1

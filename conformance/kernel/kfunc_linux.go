@@ -21,21 +21,39 @@ func resolveKfunc(p *prog.Program, in *asm.Insn) error {
 	if !ok {
 		return nil
 	}
+	id, err := kfuncID(k.Name)
+	switch {
+	case err == nil:
+		in.Imm = id
+	case k.Weak:
+		in.Src, in.Imm = 0, 0
+	default:
+		return fmt.Errorf("kernel function %s: %w", k.Name, err)
+	}
+	return nil
+}
+
+// kfuncIDs keeps the numbers that were looked up.
+var kfuncIDs sync.Map
+
+// kfuncID is the running kernel's number of a function.
+func kfuncID(name string) (int32, error) {
+	if id, ok := kfuncIDs.Load(name); ok {
+		return id.(int32), nil
+	}
 	types, err := kernelTypes()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var f *btf.Func
-	if err := types.TypeByName(k.Name, &f); err != nil {
-		if !k.Weak {
-			return fmt.Errorf("kernel function %s: %w", k.Name, err)
-		}
-		in.Src, in.Imm = 0, 0
-		return nil
+	if err := types.TypeByName(name, &f); err != nil {
+		return 0, err
 	}
 	id, err := types.TypeID(f)
-	in.Imm = int32(id)
-	return err
+	if err == nil {
+		kfuncIDs.Store(name, int32(id))
+	}
+	return int32(id), err
 }
 
 // Release is the running kernel's release: "6.18.44".

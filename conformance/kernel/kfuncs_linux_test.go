@@ -1,13 +1,19 @@
-package kernel
+package kernel_test
 
 import (
+	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
+	"github.com/stretchr/testify/require"
 
+	"github.com/skepvm/skep/conformance/kernel"
 	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/object"
+	"github.com/skepvm/skep/verifier"
 )
 
 // kernelBTF is the running kernel's type information; the test skips without it.
@@ -137,4 +143,38 @@ func structOpsOnly(name string) bool {
 		}
 	}
 	return false
+}
+
+// TestKfuncPrograms compares verdicts, words and counts of clang's programs in testdata/kfuncs.c.
+func TestKfuncPrograms(t *testing.T) {
+	if err := kernel.Available(); err != nil {
+		t.Skipf("needs the live kernel: %v", err)
+	}
+	elf, err := os.ReadFile("testdata/kfuncs.o")
+	require.NoError(t, err)
+	o, err := object.LoadBytes(elf, "kfuncs.o", object.Options{})
+	require.NoError(t, err)
+	verdicts, err := kernel.Verify(elf, 1)
+	if errors.Is(err, btf.ErrNotFound) {
+		t.Skipf("the kernel lacks a function: %v", err)
+	}
+	require.NoError(t, err)
+	for _, p := range o.Programs {
+		t.Run(p.Name, func(t *testing.T) {
+			want := verdicts[p.Name]
+			v, err := verifier.Verify(p, verifier.Options{})
+			require.Equal(t, want.Accepted, err == nil, "here %v, kernel %s", err, want.Words)
+			if err != nil {
+				words := err.(*verifier.Error).Kernel
+				if strings.HasPrefix(want.Words, "invalid func unknown#") {
+					return // a loader's number for what it did not find
+				}
+				require.Equal(t, want.Words, words[strings.LastIndexByte(words, '\n')+1:])
+				return
+			}
+			if p.Name != "in_global" { // a global function is walked with each caller's arguments here
+				require.Equal(t, want.Processed, v.Stats().Processed)
+			}
+		})
+	}
 }

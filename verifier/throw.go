@@ -1,0 +1,45 @@
+package verifier
+
+import "github.com/skepvm/skep/asm"
+
+// checkThrow checks a call of bpf_throw: its cookie is what the program returns, and nothing may be held. The path ends
+// there (kernel: check_kfunc_call, check_resource_leak). Deviation: there are no exception callbacks.
+func (v *verifier) checkThrow() *Error {
+	if err := v.checkReturn(1); err != nil {
+		return err
+	}
+	return v.checkHeld(kfuncThrow)
+}
+
+// checkCallbacksThrow rejects a throw in a callback, or in what one calls: the helper in between cannot be unwound
+// (kernel: check_max_stack_depth).
+func (v *verifier) checkCallbacksThrow() *Error {
+	seen := make([]bool, len(v.subs))
+	for fn := range v.subs {
+		if v.subs[fn].callback {
+			if err := v.checkNoThrow(fn, seen); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkNoThrow rejects a throw in function fn and in what it calls. Functions that were seen before have none.
+func (v *verifier) checkNoThrow(fn int, seen []bool) *Error {
+	if seen[fn] {
+		return nil
+	}
+	seen[fn] = true
+	for pc := v.subs[fn].start; pc < v.subs[fn].end; pc++ {
+		switch in := &v.insns[pc]; {
+		case in.throws():
+			return v.failAt(pc, BadCallback, "bpf_throw kfunc (insn %d) cannot be called from callback subprog %d", pc, fn)
+		case in.kind == asm.CallLocal, in.kind == asm.LdImm64 && asm.Reg(in.src) == asm.PseudoFunc:
+			if err := v.checkNoThrow(int(v.subOf[in.target]), seen); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
