@@ -31,9 +31,14 @@ type Stats struct {
 	Stack                                           string // bytes of each function, "8+0"; "" when the log level has none
 }
 
-// Verify loads each program of an object that wanted picks, nil all, by itself and unloads it again; level is log_level of
+// Verify is VerifySome for all programs.
+func Verify(elf []byte, level uint32) (map[string]*Verdict, error) {
+	return VerifySome(elf, level, func(string) bool { return true })
+}
+
+// VerifySome loads each program of an object that wanted picks by itself and unloads it again; level is log_level of
 // BPF_PROG_LOAD, not 0. What keeps a program from reaching the verifier is an error.
-func Verify(elf []byte, level uint32, wanted func(name string) bool) (map[string]*Verdict, error) {
+func VerifySome(elf []byte, level uint32, wanted func(name string) bool) (map[string]*Verdict, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, err
 	}
@@ -60,7 +65,7 @@ func Verify(elf []byte, level uint32, wanted func(name string) bool) (map[string
 		return nil, err
 	}
 	for _, name := range names {
-		if wanted != nil && !wanted(name) {
+		if !wanted(name) {
 			continue
 		}
 		one := shared.Copy()
