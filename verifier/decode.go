@@ -35,7 +35,7 @@ type insn struct {
 	memTyp regType // what this load or store went through, on any path so far
 	states uint32  // states that were kept here
 	inline inlining
-	scc    int32   // the loop that it belongs to; 0 none
+	scc    int32 // the loop that it belongs to; 0 none
 	helper *helpers.Row
 	kfunc  *helpers.Kfunc // that is called, or whose address is loaded
 }

@@ -23,9 +23,11 @@ func (p *Profile) syncNumber(b *bounds) {
 	}
 	b.clampToBits()
 	if p.Bounds32 {
-		b.signs32()
+		v := signs(b.view32())
+		b.umin32, b.umax32, b.smin32, b.smax32 = v.umin, v.umax, v.smin, v.smax
 	}
-	b.signs64()
+	v := signs(b.view64())
+	b.umin, b.umax, b.smin, b.smax = v.umin, v.umax, v.smin, v.smax
 	if p.Bounds32 {
 		b.bitsFromRanges()
 	} else {
@@ -45,39 +47,21 @@ func (b *bounds) forget32() {
 	}
 }
 
-// signs64 narrows the signed and the unsigned range with each other where one of them does not cross the sign border
-// (kernel before 6.8: __reg64_deduce_bounds).
-func (b *bounds) signs64() {
+// signs narrows the signed and the unsigned range with each other where one of them does not cross the sign border
+// (kernel before 6.8: __reg64_deduce_bounds, __reg32_deduce_bounds).
+func signs[U uint32 | uint64, S int32 | int64](v view[U, S]) view[U, S] {
 	switch {
-	case b.smin >= 0 || b.smax < 0:
-		b.umin = max(uint64(b.smin), b.umin)
-		b.umax = min(uint64(b.smax), b.umax)
-		b.smin, b.smax = int64(b.umin), int64(b.umax)
-	case int64(b.umax) >= 0:
-		b.smin = int64(b.umin)
-		b.umax = min(uint64(b.smax), b.umax)
-		b.smax = int64(b.umax)
-	case int64(b.umin) < 0:
-		b.umin = max(uint64(b.smin), b.umin)
-		b.smin, b.smax = int64(b.umin), int64(b.umax)
+	case v.smin >= 0 || v.smax < 0:
+		v.umin, v.umax = max(U(v.smin), v.umin), min(U(v.smax), v.umax)
+		v.smin, v.smax = S(v.umin), S(v.umax)
+	case S(v.umax) >= 0:
+		v.umax = min(U(v.smax), v.umax)
+		v.smin, v.smax = S(v.umin), S(v.umax)
+	case S(v.umin) < 0:
+		v.umin = max(U(v.smin), v.umin)
+		v.smin, v.smax = S(v.umin), S(v.umax)
 	}
-}
-
-// signs32 is signs64 of the 32-bit ranges.
-func (b *bounds) signs32() {
-	switch {
-	case b.smin32 >= 0 || b.smax32 < 0:
-		b.umin32 = max(uint32(b.smin32), b.umin32)
-		b.umax32 = min(uint32(b.smax32), b.umax32)
-		b.smin32, b.smax32 = int32(b.umin32), int32(b.umax32)
-	case int32(b.umax32) >= 0:
-		b.smin32 = int32(b.umin32)
-		b.umax32 = min(uint32(b.smax32), b.umax32)
-		b.smax32 = int32(b.umax32)
-	case int32(b.umin32) < 0:
-		b.umin32 = max(uint32(b.smin32), b.umin32)
-		b.smin32, b.smax32 = int32(b.umin32), int32(b.umax32)
-	}
+	return v
 }
 
 // zext is bounds.zext32 by the profile's rules.
