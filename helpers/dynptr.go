@@ -5,7 +5,7 @@ import "github.com/skepvm/skep/maps"
 // A dynptr is 16 bytes of stack: where its memory begins, the size and type, and an offset (Linux: struct bpf_dynptr_kern).
 // Programs cannot read it.
 const (
-	dynptrData   = 0  // u64 guest address; 0: the dynptr is invalid
+	dynptrData   = 0  // u64 guest address, of a packet's that of the ctx; 0: the dynptr is invalid
 	dynptrSize   = 8  // u32: size, type and whether it is read-only
 	dynptrOffset = 12 // u32
 
@@ -20,6 +20,8 @@ const (
 const (
 	dynptrLocal   = 1 // memory of the program
 	dynptrRingbuf = 2 // a record of a ring buffer
+	dynptrSKB     = 3 // the packet of a ctx
+	dynptrXDP     = 4
 )
 
 // dynptr is one, as it lies in memory.
@@ -66,41 +68,72 @@ func dynptrFromMem(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
 	return 0, nil
 }
 
+// dynptrRange is the guest address of a part that the dynptr holds; of a packet the part must still be there.
+func (e *Env) dynptrRange(d *dynptr, off, n uint32) (addr uint32, errno maps.Errno, err error) {
+	if d.typ != dynptrSKB && d.typ != dynptrXDP {
+		return d.data + d.off + off, 0, nil
+	}
+	f, err := e.frameOf(uint64(d.data))
+	if err != nil {
+		return 0, 0, err
+	}
+	from := uint64(d.off) + uint64(off)
+	if from+uint64(n) > uint64(f.len()) {
+		errno = errFault
+		if d.typ == dynptrXDP {
+			errno = maps.EINVAL
+		}
+		return 0, errno, nil
+	}
+	return f.data + uint32(from), 0, nil
+}
+
+// dynptrView is the host's view of a part of a dynptr's memory; E2BIG when the dynptr does not hold it.
+func (e *Env) dynptrView(d *dynptr, off, n uint32) ([]byte, maps.Errno, error) {
+	if !d.holds(off, n) {
+		return nil, maps.E2BIG, nil
+	}
+	addr, errno, err := e.dynptrRange(d, off, n)
+	if errno != 0 || err != nil {
+		return nil, errno, err
+	}
+	b, err := e.mem(1, uint64(addr), uint64(n))
+	return b, 0, err
+}
+
 // dynptrRead: see Linux bpf_dynptr_read.
 func dynptrRead(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
-	d, n, off := e.dynptrAt(r3), uint32(r2), uint32(r4)
+	d, n := e.dynptrAt(r3), uint32(r2)
 	if d.data == 0 || r5 != 0 {
 		return maps.EINVAL.Ret(), nil
 	}
-	if !d.holds(off, n) {
-		return maps.E2BIG.Ret(), nil
+	src, errno, err := e.dynptrView(&d, uint32(r4), n)
+	if errno != 0 || err != nil {
+		return errno.Ret(), err
 	}
 	dst, err := e.mem(1, r1, uint64(n))
-	if err != nil {
-		return 0, err
-	}
-	src, err := e.mem(3, uint64(d.data+d.off+off), uint64(n))
 	copy(dst, src)
 	return 0, err
 }
 
-// dynptrWrite: see Linux bpf_dynptr_write.
+// dynptrWrite: see Linux bpf_dynptr_write. Only packets of an skb take flags, those of bpf_skb_store_bytes.
 func dynptrWrite(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 	d, off, n := e.dynptrAt(r1), uint32(r2), uint32(r4)
-	if d.data == 0 || d.only {
+	switch {
+	case d.data == 0 || d.only:
 		return maps.EINVAL.Ret(), nil
-	}
-	if !d.holds(off, n) {
+	case !d.holds(off, n):
 		return maps.E2BIG.Ret(), nil
-	}
-	if r5 != 0 {
+	case d.typ == dynptrSKB:
+		return skbStoreBytes(e, uint64(d.data), uint64(d.off+off), r3, uint64(n), r5)
+	case r5 != 0:
 		return maps.EINVAL.Ret(), nil
+	}
+	dst, errno, err := e.dynptrView(&d, off, n)
+	if errno != 0 || err != nil {
+		return errno.Ret(), err
 	}
 	src, err := e.mem(3, r3, uint64(n))
-	if err != nil {
-		return 0, err
-	}
-	dst, err := e.mem(1, uint64(d.data+d.off+off), uint64(n))
 	copy(dst, src)
 	return 0, err
 }
@@ -108,7 +141,7 @@ func dynptrWrite(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 // dynptrSlice: see Linux bpf_dynptr_data.
 func dynptrSlice(e *Env, r1, r2, r3, _, _ uint64) (uint64, error) {
 	d, off, n := e.dynptrAt(r1), uint32(r2), uint32(r3)
-	if d.data == 0 || d.only || !d.holds(off, n) {
+	if d.data == 0 || d.only || !d.holds(off, n) || d.typ == dynptrSKB || d.typ == dynptrXDP {
 		return 0, nil
 	}
 	return uint64(d.data + d.off + off), nil

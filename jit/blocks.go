@@ -70,7 +70,7 @@ func (g *gen) survey(in asm.Insn, k asm.Kind, writes asm.RegSet) {
 	case asm.CallReg:
 		g.saved, g.backs = calleeSaved, true
 	case asm.CallHelper:
-		row := helpers.ByID(in.Imm)
+		row := helpers.Callable(in.Imm)
 		if in.Imm == tailCallID {
 			g.saved = calleeSaved
 		} else if row != nil && row.Engine {

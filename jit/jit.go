@@ -64,7 +64,7 @@ func newProgram(l *vm.Linked, c *code, pages *execmem.Code) *program {
 		if s.kind != exitHelper {
 			continue
 		}
-		if row := helpers.ByID(c.insns[s.pc].Imm); row != nil {
+		if row := helpers.Callable(c.insns[s.pc].Imm); row != nil {
 			p.exits[i].fn = row.Fn
 		}
 	}

@@ -18,8 +18,8 @@ type Options struct {
 	Log func(line string)
 	// LogLevel says what Log receives; 0 is LogBranches.
 	LogLevel LogLevel
-	// Outside says that the program is to run outside of a kernel: weak kernel functions are absent then, whatever the profile
-	// has.
+	// Outside says that the program is to run outside of a kernel: weak kernel functions that no engine has are absent then,
+	// whatever the profile has.
 	Outside bool
 	// Heat asks for Stats.Heat.
 	Heat bool
@@ -59,7 +59,7 @@ func (v *Verified) Stats() Stats { return v.stats }
 
 // Runnable says why the program cannot run outside of a kernel, although it would load there: nil when it can. The error is
 // an *Error. Reads of a kernel's objects whose result nobody uses are no reason: in an engine they read guest memory. Calls of
-// kernel functions are one, where a path leads to them: no engine has those.
+// kernel functions that no engine has are one, where a path leads to them.
 func (v *Verified) Runnable() error {
 	if v.kernelPC < 0 {
 		return nil

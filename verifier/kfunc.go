@@ -26,7 +26,7 @@ type kfuncInfo struct {
 // kfuncOf finds the row of the kernel function that a call or load refers to; nil when the profile's kernel has none.
 func (v *verifier) kfuncOf(imm int32) *helpers.Kfunc {
 	f, _ := v.prog.Kfunc(imm)
-	if f.Weak && v.outside {
+	if f.Weak && v.outside && !runs(f.Name) {
 		return nil
 	}
 	if row, ok := helpers.KfuncByName(f.Name); ok && v.profile.Kernel.AtLeast(row.Since) {
@@ -107,9 +107,17 @@ func (v *verifier) loadKfuncAddr(in *insn) {
 		*dst = constReg(0)
 		return
 	}
-	v.noteKernel()
+	if !runs(in.kfunc.Name) {
+		v.noteKernel()
+	}
 	*dst = ptrReg(ptrMem)
 	dst.flags = readOnly
+}
+
+// runs reports whether engines have a kernel function.
+func runs(kfunc string) bool {
+	_, ok := helpers.KfuncID(kfunc)
+	return ok
 }
 
 // noteKernel remembers that the program needs a kernel for the current instruction.
@@ -135,7 +143,9 @@ func (v *verifier) callKfunc(in *insn) *Error {
 	if k.Name == kfuncTrap {
 		return v.fail(KfuncUnavailable, "unexpected __bpf_trap() due to uninitialized variable?")
 	}
-	v.noteKernel()
+	if !runs(k.Name) {
+		v.noteKernel()
+	}
 	v.kcall = kfuncInfo{row: k, constant: -1}
 	if err := v.checkKfuncArgs(); err != nil {
 		return err

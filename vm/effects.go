@@ -16,7 +16,7 @@ func (m *Machine) MovesPackets() bool {
 			case asm.CallReg:
 				return true // it may be any helper
 			case asm.CallHelper:
-				row := helpers.ByID(l.insns[pc].Imm)
+				row := helpers.Callable(l.insns[pc].Imm)
 				if row != nil && row.ChangesPacket && row.ID != tailCallID {
 					return true
 				}

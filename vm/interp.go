@@ -225,7 +225,7 @@ const TailCallFailed = math.MaxUint64
 // tailCall does helper 12.
 func (x *Interpreter) tailCall() *Fault {
 	if x.check != nil {
-		if f := x.checkArgs(helpers.ByID(tailCallID)); f != nil {
+		if f := x.checkArgs(helpers.Callable(tailCallID)); f != nil {
 			return f
 		}
 	}
@@ -261,7 +261,7 @@ func (x *Interpreter) callReg(in *insn) *Fault {
 // Helper finds the helper that a call names by an id: the immediate of a CallHelper, sign-extended, or the whole
 // register of a CallReg. The error of a helper that there is not is the Err of a HelperError fault.
 func Helper(id uint64) (*helpers.Row, error) {
-	if row := helpers.ByID(int32(id)); row != nil && id>>32 == 0 {
+	if row := helpers.Callable(int32(id)); row != nil && id>>32 == 0 {
 		return row, nil
 	}
 	return nil, fmt.Errorf("no helper %d", int64(id))

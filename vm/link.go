@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
 )
@@ -187,7 +188,12 @@ func isSKB(t prog.Type) bool { return t.Row().CtxName == "__sk_buff" }
 func (m *Machine) resolve(l *Linked) error {
 	for pc := 0; pc < len(l.insns); pc++ {
 		in := l.insns[pc]
-		if asm.KindOf(in) != asm.LdImm64 {
+		switch asm.KindOf(in) {
+		case asm.LdImm64:
+		case asm.CallKfunc:
+			l.insns[pc] = l.kfuncCall(in)
+			continue
+		default:
 			continue
 		}
 		var value uint64
@@ -200,8 +206,11 @@ func (m *Machine) resolve(l *Linked) error {
 		case asm.PseudoMapIdx, asm.PseudoMapIdxValue:
 			value, err = m.mapLoad(l, pc)
 		case asm.PseudoBTFID:
-			// No engine has kernel functions: a weak one is absent, and its address the value that is here already.
-			if k, ok := l.prog.Kfunc(in.Imm); !ok || !k.Weak {
+			// The address only says whether there is one. A weak one that there is not has the value that is here already, 0.
+			k, ok := l.prog.Kfunc(in.Imm)
+			if _, have := helpers.KfuncID(k.Name); ok && have {
+				value = kfuncAddress
+			} else if !ok || !k.Weak {
 				err = l.failure(pc, "address of kernel function %q, which is not implemented", k.Name)
 			}
 		case asm.PseudoMapFD, asm.PseudoMapValue:
@@ -218,6 +227,22 @@ func (m *Machine) resolve(l *Linked) error {
 		l.insns[pc].Imm = int32(uint32(value >> 32))
 	}
 	return nil
+}
+
+// kfuncAddress stands for the address of a kernel function: not null, and nothing is there.
+const kfuncAddress = 1
+
+// kfuncCall makes of a kernel function's call what engines take: the call of its id. Of one that is not implemented it is left as
+// it is, and a fault when it is reached.
+func (l *Linked) kfuncCall(in asm.Insn) asm.Insn {
+	k, ok := l.prog.Kfunc(in.Imm)
+	if !ok {
+		return in
+	}
+	if id, ok := helpers.KfuncID(k.Name); ok {
+		in.Src, in.Imm = 0, id
+	}
+	return in
 }
 
 // mapLoad returns the guest value of the map load at pc.

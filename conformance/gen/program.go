@@ -103,17 +103,27 @@ func Parse(t prog.Type, text string) (*prog.Program, error) { return ParseOver(t
 
 // ParseOver is Parse over maps that Maps made, which programs may share.
 func ParseOver(t prog.Type, text string, over []*maps.Spec) (*prog.Program, error) {
+	var kfuncs []prog.Kfunc
 	insns, err := asm.Parse(text, asm.ParseOptions{
 		Helpers: helpers.ID,
 		Maps: func(name string) (int32, bool) {
 			i := slices.IndexFunc(specs, func(s *maps.Spec) bool { return s.Name == name })
 			return int32(i), i >= 0
 		},
+		Kfuncs: func(name string) (int32, bool) {
+			i := slices.Index(kfuncs, prog.Kfunc{Name: name})
+			if i < 0 {
+				i, kfuncs = len(kfuncs), append(kfuncs, prog.Kfunc{Name: name})
+			}
+			return int32(i), true
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return FromInsns(t, insns, over), nil
+	p := FromInsns(t, insns, over)
+	p.Kfuncs = kfuncs
+	return p, nil
 }
 
 // FromInsns makes a program of instructions over maps that Maps made. Local functions begin where calls lead.
