@@ -208,9 +208,13 @@ func (m *Machine) resolve(l *Linked) error {
 		case asm.PseudoBTFID:
 			// The address only says whether there is one. A weak one that there is not has the value that is here already, 0.
 			k, ok := l.prog.Kfunc(in.Imm)
-			if _, have := helpers.KfuncID(k.Name); ok && have {
+			_, have := helpers.KfuncID(k.Name)
+			switch {
+			case !ok:
+				err = l.failure(pc, "address of a kernel variable (BTF id %d): there is no kernel here", in.Imm)
+			case have:
 				value = kfuncAddress
-			} else if !ok || !k.Weak {
+			case !k.Weak:
 				err = l.failure(pc, "address of kernel function %q, which is not implemented", k.Name)
 			}
 		case asm.PseudoMapFD, asm.PseudoMapValue:
