@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -393,10 +394,13 @@ func (c *verifyCase) check(t *testing.T) {
 	c.checkStory(t, e)
 }
 
-// checkStory checks that a rejection is explained, and as the case says.
+// checkStory checks that a rejection is explained, as the case says, and that its message leads back to its code.
 func (c *verifyCase) checkStory(t *testing.T, e *verifier.Error) {
 	if e.Reason == "" || e.Hint == "" {
 		t.Errorf("not explained: %s", e.Detail())
+	}
+	if found := codesOf(verifier.Match(e.Kernel)); !slices.Contains(found, e.Code) {
+		t.Errorf("codes.txt has %q not among the messages of %s; those found are %v", e.Kernel, e.Code, found)
 	}
 	var causes []string
 	for _, cause := range e.Causes {

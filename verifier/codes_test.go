@@ -195,26 +195,6 @@ func inParens(text string) string {
 
 func upper(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
-// TestMatch checks that every message of the cases leads back to its code.
-func TestMatch(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("testdata", "cases", "*.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range append(files, "codes.txt") {
-		for _, c := range loadCases(t, f) {
-			_, err := c.verify(t)
-			e, ok := err.(*verifier.Error)
-			if !ok || e.Code == verifier.Broken {
-				continue
-			}
-			if !slices.ContainsFunc(verifier.Match(e.Kernel), func(r verifier.CodeRow) bool { return r.Code == e.Code }) {
-				t.Errorf("%s: %s: %q is not found; %v are", f, e.Code, e.Kernel, codesOf(verifier.Match(e.Kernel)))
-			}
-		}
-	}
-}
-
 func codesOf(rows []verifier.CodeRow) (list []verifier.Code) {
 	for _, r := range rows {
 		list = append(list, r.Code)
