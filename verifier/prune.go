@@ -203,8 +203,9 @@ func (v *verifier) onPath(old *state, in *insn) (bool, *Error) {
 // sameRegs is a quick test before equal: the registers of the running frame have equal values, also those that nobody
 // reads any more (kernel: states_maybe_looping).
 func sameRegs(old, cur *frame) bool {
-	for i := range old.regs[:10] {
-		if old.regs[i].typ != cur.regs[i].typ || old.regs[i].bounds != cur.regs[i].bounds || old.regs[i].off != cur.regs[i].off {
+	for i := 9; i >= 0; i-- { // what survives calls changes in loops
+		o, c := &old.regs[i], &cur.regs[i]
+		if o.typ != c.typ || o.typ != notInit && (o.off != c.off || o.bounds != c.bounds) {
 			return false
 		}
 	}

@@ -51,8 +51,11 @@ var loaders = []prog.Caps{prog.CapBPF | prog.CapNetAdmin, prog.CapBPF}
 
 // explained are the differences that remain, by what is said here.
 var explained = map[string]string{
-	"frame pointer is read only": "instructions that run only speculatively must be legal here too: engines decode them",
+	"frame pointer is read only":                                      onlySpeculative,
+	"BPF_LD_[ABS|IND] instructions not allowed for this program type": onlySpeculative,
 }
+
+const onlySpeculative = "instructions that only a mispredicted branch leads to must be legal here too: engines decode them"
 
 // TestLoaders compares the verdicts of both verifiers on generated programs for loaders that lack capabilities. Here a
 // difference of either kind is an error.
