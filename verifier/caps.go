@@ -1,9 +1,38 @@
 package verifier
 
 import (
+	"fmt"
+
 	"github.com/skepvm/skep/kver"
+	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
 )
+
+// mapNeeds are the capabilities that creating a map takes, by type; the other types take none (kernel: map_create).
+var mapNeeds = map[maps.Type]prog.Caps{
+	maps.StackTrace: prog.CapBPF, maps.LRUHash: prog.CapBPF, maps.LRUPerCPUHash: prog.CapBPF, maps.LPMTrie: prog.CapBPF,
+	maps.CPUMap: prog.CapBPF, maps.ReuseportSockArray: prog.CapBPF, maps.Queue: prog.CapBPF, maps.Stack: prog.CapBPF,
+	maps.SKStorage: prog.CapBPF, maps.InodeStorage: prog.CapBPF, maps.TaskStorage: prog.CapBPF, maps.CgrpStorage: prog.CapBPF,
+	maps.BloomFilter: prog.CapBPF, maps.StructOps: prog.CapBPF, maps.Arena: prog.CapBPF | prog.CapPerfmon,
+	maps.DevMap: prog.CapNetAdmin, maps.DevMapHash: prog.CapNetAdmin, maps.XSKMap: prog.CapNetAdmin,
+	maps.SockMap: prog.CapNetAdmin, maps.SockHash: prog.CapNetAdmin,
+}
+
+// lacks says that the loader may not have what takes the capabilities need.
+func (v *verifier) lacks(what string, need prog.Caps) string {
+	return fmt.Sprintf("%s needs capabilities %s, the loader has %s", what, need, v.profile.Caps)
+}
+
+// checkMapCaps checks that the loader can create the map that the instruction at pc loads. The kernel refuses the map, not
+// the program.
+func (v *verifier) checkMapCaps(pc int, m *maps.Spec) *Error {
+	for ; m != nil; m = m.Inner {
+		if need := mapNeeds[m.Type]; !v.profile.Caps.Has(need) {
+			return v.failAt(pc, NotPrivileged, "%s", v.lacks(fmt.Sprintf("map %s of type %s", m.Name, m.Type), need))
+		}
+	}
+	return nil
+}
 
 // unprivilegedInsns is the most instruction slots of a program whose loader lacks CAP_BPF (kernel: BPF_MAXINSNS).
 const unprivilegedInsns = 4096

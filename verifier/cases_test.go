@@ -94,6 +94,7 @@ func caseMaps() []*maps.Spec {
 		m("sockets", maps.SockMap, 4, 4, 4),
 		m("sockhash", maps.SockHash, 4, 8, 4),
 		m("userring", maps.UserRingBuf, 0, 0, 4096),
+		m("progs2", maps.ProgArray, 4, 4, 8),
 	}
 	by := map[string]*maps.Spec{}
 	for _, s := range list {

@@ -185,6 +185,9 @@ func (v *verifier) checkPseudo(pc int, in asm.Insn) *Error {
 	if m.Broken != "" {
 		return v.failAt(pc, Broken, "map %s: %s", m.Name, m.Broken)
 	}
+	if err := v.checkMapCaps(pc, m); err != nil {
+		return err
+	}
 	if err := v.checkMapType(pc, m); err != nil {
 		return err
 	}

@@ -64,7 +64,9 @@ func (v *verifier) accessCtx(a *access, r *reg) *Error {
 	}
 	f, ok := v.row.Access(int(a.off), a.size, a.write, v.attach, v.profile.Kernel)
 	if ok && !f.AllowsLoader(v.profile.Caps, a.write) {
-		return v.fail(CtxAccess, "invalid bpf_context access off=%d size=%d", a.off, a.size)
+		e := v.fail(CtxAccess, "invalid bpf_context access off=%d size=%d", a.off, a.size)
+		e.Reason = v.lacks("this access to "+f.Name, prog.CapBPF)
+		return e
 	}
 	if !ok {
 		e := v.fail(CtxAccess, "invalid bpf_context access off=%d size=%d", a.off, a.size)

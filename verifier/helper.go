@@ -71,7 +71,9 @@ func (v *verifier) callHelper(in *insn) *Error {
 	}
 	if !v.available(r) {
 		e := v.fail(HelperUnavailable, "program of this type cannot use helper %s#%d", r.Name, id)
-		if since, ok := helpers.Since(r, v.prog.Type); ok {
+		if helpers.Allowed(r, v.prog.Type, v.profile.Kernel) {
+			e.Reason = v.lacks(r.Name, r.Needs)
+		} else if since, ok := helpers.Since(r, v.prog.Type); ok {
 			e.needs(NeedHelper, r.Name, since)
 		}
 		return e

@@ -329,7 +329,7 @@ func (v *verifier) covers(old, cur *reg, how likeness) bool {
 		switch {
 		case v.exactScalars:
 			return linked && old.bounds == cur.bounds && old.off == cur.off && v.ids.sameScalar(old.id, cur.id)
-		case !old.precise && how == alike && v.profile.Capable && !v.allMatter: // without CAP_BPF all are precise
+		case !old.precise && how == alike && !v.allMatter:
 			return true
 		}
 		if old.id != 0 && !(linked && old.off == cur.off && v.ids.sameScalar(old.id, cur.id)) {

@@ -48,7 +48,8 @@ type verifier struct {
 	live       liveness
 	visits     []*loopVisit
 	unsettled  int // ends of paths in loops that are not done yet
-	// allMatter is set when the release compares every number of two states, not only those that were relied on.
+	// allMatter is set when every number of two states is compared, not only those that were relied on: without CAP_BPF, and
+	// in old releases.
 	allMatter bool
 	// sweepAt is how many evicted states there are when finished ones are looked for next; memLimit how many bytes of
 	// states when limitMemory has something to do next.
@@ -119,7 +120,7 @@ func (v *verifier) run() *Error {
 	if err := v.checkForm(); err != nil {
 		return err
 	}
-	v.allMatter = !v.profile.Precision || len(v.subs) > 1 && !v.profile.FuncPrecision
+	v.allMatter = !v.profile.Capable || !v.profile.Precision || len(v.subs) > 1 && !v.profile.FuncPrecision
 	v.prepare(len(v.insns))
 	if v.profile.Mitigate {
 		v.mitigations = make([]mitigation, len(v.insns))
@@ -159,8 +160,7 @@ func (v *verifier) checkProgram() *Error {
 		since := p.Type.Row().Since
 		return v.failAt(-1, BadProgType, "program type %s needs kernel %v", p.Type, since).needs(NeedType, p.Type.String(), since)
 	case !v.profile.Caps.Has(p.Type.Row().Needs):
-		return v.failAt(-1, NotPrivileged, "program type %s needs capabilities %s, its loader has %s", p.Type, p.Type.Row().Needs,
-			v.profile.Caps)
+		return v.failAt(-1, NotPrivileged, "%s", v.lacks("program type "+p.Type.String(), p.Type.Row().Needs))
 	}
 	if s, ok := prog.SectionOf(p.Section); ok && s.Type == p.Type && !v.profile.Kernel.AtLeast(s.Since) {
 		return v.failAt(-1, BadProgType, "programs of section %s need kernel %v", s.Name(), s.Since).needs(NeedAttach, s.Name(), s.Since)
