@@ -281,7 +281,7 @@ func (g *gen) insn(pc int) error {
 	case asm.ClassMovsx:
 		g.emit.movsx(in, info)
 	case asm.ClassSwap:
-		if pc != g.swapped {
+		if pc == 0 || pc != g.swapped {
 			g.emit.swap(in, info)
 		}
 	case asm.ClassImm64:
