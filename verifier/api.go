@@ -58,8 +58,8 @@ func (v *Verified) Profile() *Profile { return v.profile }
 func (v *Verified) Stats() Stats { return v.stats }
 
 // Runnable says why the program cannot run outside of a kernel, although it would load there: nil when it can. The error is
-// an *Error. Reads of a kernel's objects whose result nobody uses are no reason: in an engine they read guest memory. Calls of
-// kernel functions that no engine has are one, where a path leads to them.
+// an *Error. Reads of a kernel's objects and calls of kernel functions that no engine has are a reason where a path leads to
+// them.
 func (v *Verified) Runnable() error {
 	if v.kernelPC < 0 {
 		return nil

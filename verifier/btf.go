@@ -294,7 +294,7 @@ func (v *verifier) loadedBTF(a *access, from *reg, w walked, flags regFlags) {
 	if a.write || a.value == noValue {
 		return
 	}
-	v.noteKernelRead(a)
+	v.noteKernel() // also when nobody looks at what was read: checked mode finds the access
 	dst := &v.regs()[a.value]
 	*dst = unknownReg()
 	switch {
@@ -310,13 +310,6 @@ func (v *verifier) loadedBTF(a *access, from *reg, w walked, flags regFlags) {
 	}
 	if dst.null() {
 		dst.id = v.newID()
-	}
-}
-
-// noteKernelRead remembers that the program reads memory that only a kernel has, unless nothing looks at what was read.
-func (v *verifier) noteKernelRead(a *access) {
-	if v.pc+1 < len(v.insns) && v.insns[v.pc+1].live>>a.value&1 != 0 {
-		v.noteKernel()
 	}
 }
 

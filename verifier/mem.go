@@ -190,7 +190,7 @@ func (v *verifier) accessType(a *access, r *reg) *Error {
 			return v.fail(PointerLeak, "R%d leaks addr into mem", a.value)
 		}
 		if r.flags&untrusted != 0 { // any address may be read: a fault yields 0
-			v.noteKernelRead(a)
+			v.noteKernel()
 			break
 		}
 		if err := v.checkRegion(a.n, r, off, int64(a.size), int64(r.aux), false); err != nil {
