@@ -36,10 +36,15 @@ type (
 		Rules          []sarifRule `json:"rules"`
 	}
 	sarifRule struct {
-		ID               string       `json:"id"`
-		ShortDescription sarifMessage `json:"shortDescription"`
-		FullDescription  sarifMessage `json:"fullDescription"`
-		Help             sarifMessage `json:"help"`
+		ID               string              `json:"id"`
+		ShortDescription sarifMessage        `json:"shortDescription"`
+		FullDescription  sarifMessage        `json:"fullDescription"`
+		Help             sarifMessage        `json:"help"`
+		HelpURI          string              `json:"helpUri"`
+		Properties       sarifRuleProperties `json:"properties"`
+	}
+	sarifRuleProperties struct {
+		Tags []string `json:"tags"`
 	}
 	sarifMessage struct {
 		Text     string `json:"text"`
@@ -103,12 +108,15 @@ type (
 	}
 )
 
-const sarifSchema = "https://json.schemastore.org/sarif-2.1.0.json"
+const (
+	sarifSchema = "https://json.schemastore.org/sarif-2.1.0.json"
+	projectURI  = "https://github.com/skepvm/skep"
+)
 
 // writeSARIF reports the rejections by demanded kernels: one result for what several kernels say alike.
 func writeSARIF(w io.Writer, v *verification, src sources) error {
 	run := sarifRun{
-		Tool: sarifTool{sarifDriver{Name: "skep", Version: version(), InformationURI: "https://github.com/skepvm/skep",
+		Tool: sarifTool{sarifDriver{Name: "skep", Version: version(), InformationURI: projectURI,
 			Rules: sarifRules()}},
 		Invocations: []sarifInvocation{{ExecutionSuccessful: len(v.unreadable) == 0}},
 		Results:     []sarifResult{},
@@ -131,16 +139,25 @@ func sarifRules() []sarifRule {
 	rules := make([]sarifRule, len(verifier.Codes))
 	for i, c := range verifier.Codes {
 		c, _ = verifier.Lookup(c.Code)
-		help := fmt.Sprintf("%s.\nWhat to do: %s.", c.Meaning, c.Hint)
-		md := fmt.Sprintf("%s.\n\n**What to do:** %s.", c.Meaning, c.Hint)
-		if c.Example != "" {
-			help += "\nFor example, this is rejected so:\n" + c.Example
-			md += "\n\nFor example, this is rejected so:\n```\n" + c.Example + "```\n"
-		}
 		rules[i] = sarifRule{ID: string(c.Code), ShortDescription: sarifMessage{Text: c.Meaning},
-			FullDescription: sarifMessage{Text: c.Meaning + "."}, Help: sarifMessage{Text: help, Markdown: md}}
+			FullDescription: sarifMessage{Text: c.Meaning + "."}, Help: sarifHelp(&c),
+			HelpURI:    projectURI + "/blob/main/docs/errors.md#" + strings.ToLower(string(c.Code)),
+			Properties: sarifRuleProperties{Tags: []string{c.Group}}}
 	}
 	return rules
+}
+
+// sarifHelp says of a code what it means, what to do, and which programs are rejected so and accepted instead.
+func sarifHelp(c *verifier.CodeRow) sarifMessage {
+	text := fmt.Sprintf("%s.\nWhat to do: %s.\n", c.Meaning, c.Hint)
+	md := fmt.Sprintf("%s.\n\n**What to do:** %s.\n", c.Meaning, c.Hint)
+	for _, example := range []struct{ name, code string }{{"Rejected so", c.Example}, {"Accepted", c.Fixed}} {
+		if example.code != "" {
+			text += fmt.Sprintf("\n%s:\n%s", example.name, example.code)
+			md += fmt.Sprintf("\n%s:\n```\n%s```\n", example.name, example.code)
+		}
+	}
+	return sarifMessage{Text: text, Markdown: md}
 }
 
 // sarifResults are the rejections of program i, without the ones that differ in the kernel alone.

@@ -132,11 +132,15 @@ func TestSARIF(t *testing.T) {
 	code, _, _ := skepRun("verify", "--kernel", "5.10,6.18", "--sarif", name, goodObject, badObject, "none.o", oldObject)
 	require.Equal(t, exitUsage, code)
 	log := readSARIF(t, name)
+	errorPage, err := os.ReadFile("../../docs/errors.md")
+	require.NoError(t, err)
 	require.Len(t, log.Runs, 1)
 	sarif := log.Runs[0]
 	for i, r := range sarif.Tool.Driver.Rules {
 		require.Equal(t, string(verifier.Codes[i].Code), r.ID)
-		require.NotEmpty(t, r.Help.Text)
+		require.Contains(t, r.Help.Markdown, "What to do")
+		_, anchor, _ := strings.Cut(r.HelpURI, "docs/errors.md#")
+		require.Contains(t, string(errorPage), "\n### "+strings.ToUpper(anchor)+"\n")
 		require.NotEmpty(t, r.ShortDescription.Text)
 	}
 	require.False(t, sarif.Invocations[0].ExecutionSuccessful)

@@ -292,19 +292,6 @@ func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
 	}
 }
 
-// lastWords are the last line of a log that says why.
-func lastWords(log []string, err error) string {
-	for i := len(log) - 1; i >= 0; i-- {
-		l := strings.TrimSpace(log[i])
-		if l == "" || strings.HasPrefix(l, "processed ") || strings.HasPrefix(l, "stack depth") ||
-			strings.HasPrefix(l, "verification time") || strings.HasPrefix(l, "cur state:") || strings.HasPrefix(l, "old state:") {
-			continue
-		}
-		return l
-	}
-	return err.Error()
-}
-
 // resolve puts descriptors of maps where the program has indexes.
 func (s *MapSet) resolve(p *prog.Program) ([]asm.Insn, error) {
 	fixed := append([]asm.Insn(nil), p.Insns...)

@@ -146,3 +146,16 @@ func ReadLog(log []string, accepted bool) (*Verdict, error) {
 	}
 	return v, nil
 }
+
+// lastWords are the last line of a log that says why.
+func lastWords(log []string, err error) string {
+	for i := len(log) - 1; i >= 0; i-- {
+		l := strings.TrimSpace(log[i])
+		if l == "" || strings.HasPrefix(l, "processed ") || strings.HasPrefix(l, "stack depth") ||
+			strings.HasPrefix(l, "verification time") || strings.HasPrefix(l, "cur state:") || strings.HasPrefix(l, "old state:") {
+			continue
+		}
+		return l
+	}
+	return err.Error()
+}
