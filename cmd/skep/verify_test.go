@@ -32,9 +32,7 @@ const (
 func TestVerifyIsDeterministic(t *testing.T) {
 	objects, err := filepath.Glob("../../examples/*.o")
 	require.NoError(t, err)
-	rejected, err := filepath.Glob("../../examples/rejected/*.o")
-	require.NoError(t, err)
-	objects = append(objects, rejected...)
+	objects = append(objects, badObject, "../../examples/rejected/endless.bpf.o")
 	times := regexp.MustCompile(`"time_us": [0-9.]+|time="[0-9.]+"|verification time [0-9]+ usec`)
 	reports := func(jobs string) []string {
 		dir := t.TempDir()
@@ -124,6 +122,18 @@ func TestXMLText(t *testing.T) {
 	var back junitReport
 	require.NoError(t, xml.Unmarshal(out.Bytes(), &back), out.String())
 	require.Equal(t, "a?b?[31m? ]]> ? <&>", back.Suites[0].Cases[0].Failure.Text)
+}
+
+// TestLogIsBounded checks that a long log loses its beginning.
+func TestLogIsBounded(t *testing.T) {
+	l := logTail{max: 10}
+	for _, line := range []string{"one", "two", "three", "four", "five"} {
+		l.add(line)
+	}
+	require.Equal(t, []string{"… 3 lines left out", "four", "five"}, l.text())
+	l = logTail{max: 10}
+	l.add("one")
+	require.Equal(t, []string{"one"}, l.text())
 }
 
 // TestSARIF checks what the schema of SARIF 2.1.0 requires, and that results point into rules and source.

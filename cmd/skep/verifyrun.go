@@ -279,12 +279,40 @@ func parallel(n, jobs int, do func(i int)) {
 	wg.Wait()
 }
 
+// maxLog is the most bytes of a log that are kept: those of a veristat or libbpf that were not told otherwise.
+const maxLog = 16 << 20
+
+// logTail keeps the end of a log.
+type logTail struct {
+	max, size, dropped int
+	lines              []string
+}
+
+func (l *logTail) add(line string) {
+	l.lines = append(l.lines, line)
+	l.size += len(line)
+	for l.size > l.max {
+		l.size -= len(l.lines[0])
+		l.lines = l.lines[1:]
+		l.dropped++
+	}
+}
+
+// text returns the lines, and first how many are not there.
+func (l *logTail) text() []string {
+	if l.dropped == 0 {
+		return l.lines
+	}
+	return append([]string{fmt.Sprintf("… %d lines left out", l.dropped)}, l.lines...)
+}
+
 // verifyProgram verifies a program of the file under a target's rules. types are the kernel's, or nil.
 func verifyProgram(file string, p *prog.Program, t target, types *btf.Types, f *verifyFlags) outcome {
 	o := outcome{Object: file, Program: p.Name, Type: p.Type.String(), Kernel: t.name, Insns: len(p.Insns), prog: p, profile: t.profile}
 	opts := verifier.Options{Profile: t.profile, BTF: types, LogLevel: logLevels[f.log], Heat: f.heat > 0}
+	log := logTail{max: maxLog}
 	if opts.LogLevel != 0 {
-		opts.Log = func(line string) { o.Log = append(o.Log, line) }
+		opts.Log = log.add
 	}
 	start := time.Now()
 	v, err := verifier.Verify(p, opts)
@@ -295,6 +323,7 @@ func verifyProgram(file string, p *prog.Program, t target, types *btf.Types, f *
 		o.cause = asRejection(err)
 		o.Stats, o.Error = o.cause.Stats, rejectionOf(o.cause)
 	}
+	o.Log = log.text()
 	if f.heat > 0 {
 		o.Heat = heatOf(p, o.Stats.Heat, f.heat)
 	}
