@@ -44,7 +44,7 @@ func LoadRaw(data []byte, name string, opts Options) (*Object, error) {
 
 // rawObject makes an object of a program that has nothing but instructions.
 func rawObject(p *prog.Program, name string, opts Options) *Object {
-	p.Name, p.Type, p.License, p.Object, p.Broken = name, opts.Type, "GPL", name, rawBroken(p.Insns)
+	p.Name, p.Type, p.License, p.Object, p.Broken = name, opts.Type, "GPL", name, rawBroken(p)
 	if p.Type == prog.Unspec && p.Broken == "" {
 		p.Broken = "plain instructions have no program type: say which it is"
 	}
@@ -55,7 +55,15 @@ func rawObject(p *prog.Program, name string, opts Options) *Object {
 // labels, and the lines of the text are the program's source. An error's cause is an *asm.SyntaxError; the rest is as for LoadRaw.
 func LoadAsm(src []byte, name string, opts Options) (*Object, error) {
 	text := string(src)
-	s, err := asm.ParseSource(text, asm.ParseOptions{Helpers: opts.Helpers})
+	var kfuncs []prog.Kfunc
+	s, err := asm.ParseSource(text, asm.ParseOptions{Helpers: opts.Helpers, Kfuncs: func(name string) (int32, bool) {
+		i := slices.Index(kfuncs, prog.Kfunc{Name: name})
+		if i < 0 {
+			i = len(kfuncs)
+			kfuncs = append(kfuncs, prog.Kfunc{Name: name})
+		}
+		return int32(i), true
+	}})
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s:%w", name, err)
@@ -64,7 +72,7 @@ func LoadAsm(src []byte, name string, opts Options) (*Object, error) {
 	case len(s.Insns) > MaxInsns:
 		return nil, &Error{name, -1, fmt.Sprintf("more than %d instructions", MaxInsns)}
 	}
-	p := &prog.Program{Insns: s.Insns, Funcs: rawFuncs(s.Insns, name)}
+	p := &prog.Program{Insns: s.Insns, Funcs: rawFuncs(s.Insns, name), Kfuncs: kfuncs}
 	names := map[int]string{}
 	for label, pc := range s.Labels {
 		if was, ok := names[pc]; !ok || label < was {
@@ -85,10 +93,10 @@ func LoadAsm(src []byte, name string, opts Options) (*Object, error) {
 }
 
 // rawBroken names the first thing that instructions refer to and that a file of them alone does not have, "" when there is none.
-func rawBroken(insns []asm.Insn) string {
-	for pc := 0; pc < len(insns); pc++ {
-		switch in := insns[pc]; {
-		case in.Op == opCall && in.Src == asm.CallKfuncID:
+func rawBroken(p *prog.Program) string {
+	for pc := 0; pc < len(p.Insns); pc++ {
+		switch in := p.Insns[pc]; {
+		case in.Op == opCall && in.Src == asm.CallKfuncID && len(p.Kfuncs) == 0:
 			return fmt.Sprintf("instruction %d calls a kernel function, of which plain instructions have no names", pc)
 		case in.Op != opLdImm64:
 		case in.Src != asm.PseudoNone && in.Src != asm.PseudoFunc:

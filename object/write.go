@@ -14,7 +14,7 @@ import (
 // WriteELF makes an ELF object of a program that refers to no map and no kernel function: its instructions in a section of that name,
 // which says the program's type, a symbol for each function, and the licence. Loaders of the kernel's programs take it.
 func WriteELF(p *prog.Program, section string) ([]byte, error) {
-	if why := rawBroken(p.Insns); why != "" {
+	if why := rawBroken(&prog.Program{Insns: p.Insns}); why != "" {
 		return nil, &Error{p.Name, -1, why}
 	}
 	switch {

@@ -10,9 +10,12 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/stretchr/testify/require"
 
+	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/conformance/kernel"
 	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/kver"
 	"github.com/skepvm/skep/object"
+	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/verifier"
 )
 
@@ -177,4 +180,40 @@ func TestKfuncPrograms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKfuncTypes asks the kernel about every function of the table in programs of a type of each hook.
+func TestKfuncTypes(t *testing.T) {
+	if err := kernel.Available(); err != nil {
+		t.Skipf("needs the live kernel: %v", err)
+	}
+	if r := kernel.Release(); !strings.HasPrefix(r, "6.18.") {
+		t.Skipf("kernel %s is not the one that the table is of", r)
+	}
+	spec := kernelBTF(t)
+	v := kver.V(6, 18)
+	asked := 0
+	for _, k := range helpers.Kfuncs() {
+		var f *btf.Func
+		if spec.TypeByName(k.Name, &f) != nil || k.Name == "bpf_verify_pkcs7_signature" { // in BTF also where it is not configured
+			continue
+		}
+		for _, typ := range []prog.Type{prog.SocketFilter, prog.Kprobe, prog.SchedCLS, prog.SchedACT, prog.Tracepoint, prog.XDP,
+			prog.CgroupSKB, prog.LWTIn, prog.SkSKB, prog.SkMsg, prog.RawTracepoint, prog.FlowDissector, prog.Syscall} {
+			p := &prog.Program{Type: typ, License: "GPL", Kfuncs: []prog.Kfunc{{Name: k.Name}}}
+			var err error
+			p.Insns, err = asm.Parse("r1 = 0\nr2 = 0\nr3 = 0\nr4 = 0\nr5 = 0\ncall kfunc 0\nr0 = 1\nexit", asm.ParseOptions{})
+			require.NoError(t, err)
+			loaded, err := kernel.LoadProgram(p, nil)
+			if err == nil {
+				loaded.Close()
+			}
+			allowed := err == nil || !strings.Contains(err.Error(), "calling kernel function "+k.Name+" is not allowed")
+			if allowed != k.AllowedIn(typ, "", v) {
+				t.Errorf("%s in %v: the kernel allows it %v: %v", k.Name, typ, allowed, err)
+			}
+			asked++
+		}
+	}
+	t.Logf("%d programs", asked)
 }
