@@ -100,6 +100,8 @@ func (v *verifier) checkLegal(pc int) *Error {
 		switch {
 		case fe.Field == asm.FieldOp:
 			return v.failAt(pc, UnknownOpcode, "%s", fe.Reason)
+		case fe.Reason == "frame pointer is read only" && v.insns[pc].class == asm.ClassAtomic && !v.profile.PointerLeaks:
+			return v.failAt(pc, PointerLeak, "R10 leaks addr into mem") // looked at before what the instruction writes
 		case fe.Reason == "frame pointer is read only":
 			return v.failAt(pc, FramePointerWrite, "%s", fe.Reason)
 		case (fe.Field == asm.FieldDst || fe.Field == asm.FieldSrc) && fe.Value > 10:
