@@ -88,9 +88,26 @@ func (c *Corpus) addObject(name string, elf []byte) error {
 		if p.Broken != "" || !slices.Contains(gen.Types(), p.Type) {
 			continue
 		}
-		c.Programs = append(c.Programs, gen.FromInsns(p.Type, c.rebase(p), nil))
+		q := gen.FromInsns(p.Type, c.rebase(p), nil)
+		q.Object = name
+		c.Programs = append(c.Programs, q)
 	}
 	return nil
+}
+
+// ByObject is the first program of an example or workload, nil when there is none.
+func (c *Corpus) ByObject(name string) *prog.Program {
+	for _, p := range c.Programs {
+		if p.Object == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Parse assembles a program over the corpus' maps.
+func (c *Corpus) Parse(t prog.Type, text string) (*prog.Program, error) {
+	return gen.ParseOver(t, text, c.Maps)
 }
 
 // Mutant is one of the programs, or a grammatical one, with a few changes.

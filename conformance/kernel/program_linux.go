@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -212,6 +213,24 @@ func Walk(p *prog.Program, s *MapSet) []string {
 		loaded.Close()
 	}
 	return log
+}
+
+// VerifyTime loads a program, unloads it, and returns what the kernel says its verification took. The kernel gives it in
+// microseconds (BPF_LOG_STATS).
+func VerifyTime(p *prog.Program, s *MapSet) (time.Duration, error) {
+	const stats = 4
+	loaded, log, err := load(p, s, stats)
+	if err != nil {
+		return 0, err
+	}
+	loaded.Close()
+	for _, line := range log {
+		var us int64
+		if n, _ := fmt.Sscanf(line, "verification time %d usec", &us); n == 1 {
+			return time.Duration(us) * time.Microsecond, nil
+		}
+	}
+	return 0, errors.New("no verification time in the kernel's log")
 }
 
 // load is BPF_PROG_LOAD with a level of logging.
