@@ -17,6 +17,7 @@ go build -o "$bin/native" ./bench/native
     "$bin/native"
   done
   go test -run '^$' -bench Verify .
+  go test -run '^$' -bench Verify -benchtime 200x ./conformance/kernel # beside the kernel's own time
   if [ -z "${SKIP_REPLAY:-}" ] && command -v tcpdump >/dev/null && [ -d /dev/shm ]; then
     bash bench/replay.sh
   fi
