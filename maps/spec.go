@@ -1,5 +1,7 @@
 package maps
 
+import "github.com/skepvm/skep/kver"
+
 import "github.com/skepvm/skep/btf"
 
 // Spec describes a map before it exists: what an object file or a caller wants. It is plain data; New makes a Map of it.
@@ -63,6 +65,39 @@ const (
 
 	accessMask = ReadOnly | WriteOnly | ReadOnlyProg | WriteOnlyProg
 )
+
+// FlagRow is a creation flag that a kernel release brought. Older ones refuse it.
+type FlagRow struct {
+	Flag  uint32
+	Name  string // the kernel's, without BPF_F_, in lower case
+	Since kver.Version
+}
+
+// FlagRows are the flags that came after the first map types had any, the oldest first.
+var FlagRows = []FlagRow{
+	{NUMANode, "numa_node", kver.V(4, 14)},
+	{ReadOnly, "rdonly", kver.V(4, 15)},
+	{WriteOnly, "wronly", kver.V(4, 15)},
+	{StackBuildID, "stack_build_id", kver.V(4, 17)},
+	{ZeroSeed, "zero_seed", kver.V(5, 0)},
+	{ReadOnlyProg, "rdonly_prog", kver.V(5, 2)},
+	{WriteOnlyProg, "wronly_prog", kver.V(5, 2)},
+	{Clone, "clone", kver.V(5, 4)},
+	{Mmapable, "mmapable", kver.V(5, 5)},
+	{PreserveElems, "preserve_elems", kver.V(5, 10)},
+	{InnerMap, "inner_map", kver.V(5, 10)},
+}
+
+// NewFlags are the rows of the flags that s has. Loaders leave Mmapable out of data sections where the kernel has it not.
+func (s *Spec) NewFlags() []FlagRow {
+	var rows []FlagRow
+	for _, r := range FlagRows {
+		if s.Flags&r.Flag != 0 && !(s.DataSection && r.Flag == Mmapable) {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
 
 // Flags of Update (Linux: BPF_ANY, BPF_NOEXIST, BPF_EXIST, BPF_F_LOCK).
 const (

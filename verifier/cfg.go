@@ -221,6 +221,11 @@ func (v *verifier) checkMapType(pc int, m *maps.Spec) *Error {
 		if since := m.Type.Row().Since; !v.profile.Kernel.AtLeast(since) {
 			return v.failAt(pc, MapType, "map type %s needs kernel %v", m.Type, since).needs(NeedMap, m.Type.String(), since)
 		}
+		for _, f := range m.NewFlags() {
+			if !v.profile.Kernel.AtLeast(f.Since) {
+				return v.failAt(pc, MapType, "map flag %s needs kernel %v", f.Name, f.Since).needs(NeedMapFlag, f.Name, f.Since)
+			}
+		}
 	}
 	return nil
 }

@@ -117,8 +117,11 @@ func typesDoc(b *strings.Builder) {
 }
 
 func mapsDoc(b *strings.Builder) {
-	b.WriteString("\n## Map types\n\n| since | map type |\n|---|---|\n")
+	b.WriteString("\n## Map types and flags\n\n| since | map type or flag |\n|---|---|\n")
 	var rows []sinceRow
+	for _, f := range maps.FlagRows {
+		rows = append(rows, sinceRow{f.Since, "flag " + f.Name})
+	}
 	for t := maps.Hash; t < maps.NumTypes; t++ {
 		rows = append(rows, sinceRow{t.Row().Since, t.String()})
 	}

@@ -15,14 +15,15 @@ type NeedKind string
 
 // The kinds.
 const (
-	NeedHelper NeedKind = "helper"
-	NeedKfunc  NeedKind = "kernel function"
-	NeedMap    NeedKind = "map type"
-	NeedType   NeedKind = "program type"
-	NeedAttach NeedKind = "section" // a row of prog.Sections: an attach type or a load flag
-	NeedInsns  NeedKind = "instructions"
-	NeedField  NeedKind = "ctx field"
-	NeedRule   NeedKind = "rule" // of the verifier: a row of Rules
+	NeedHelper  NeedKind = "helper"
+	NeedKfunc   NeedKind = "kernel function"
+	NeedMap     NeedKind = "map type"
+	NeedMapFlag NeedKind = "map flag"
+	NeedType    NeedKind = "program type"
+	NeedAttach  NeedKind = "section" // a row of prog.Sections: an attach type or a load flag
+	NeedInsns   NeedKind = "instructions"
+	NeedField   NeedKind = "ctx field"
+	NeedRule    NeedKind = "rule" // of the verifier: a row of Rules
 )
 
 // Need is something that a program uses and that not every kernel has.
@@ -136,6 +137,9 @@ func (s *scan) imm64(pc int) {
 	}
 	for m := s.prog.Maps[in.Imm]; m != nil; m = m.Inner {
 		s.add(NeedMap, m.Type.String(), m.Type.Row().Since, pc)
+		for _, f := range m.NewFlags() {
+			s.add(NeedMapFlag, f.Name, f.Since, pc)
+		}
 	}
 }
 

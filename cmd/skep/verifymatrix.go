@@ -16,8 +16,11 @@ var lacks = []struct {
 }{
 	{verifier.NeedInsns, "insn", "has instructions that this kernel does not know"},
 	{verifier.NeedHelper, "helper", "calls a helper that this kernel does not have, or not for this program type"},
+	{verifier.NeedKfunc, "kfunc", "calls a kernel function that this kernel does not have"},
 	{verifier.NeedMap, "map", "has a map of a type that this kernel does not know"},
+	{verifier.NeedMapFlag, "flag", "has a map with a flag that this kernel does not know"},
 	{verifier.NeedType, "type", "is of a program type that this kernel does not know"},
+	{verifier.NeedAttach, "attach", "is of a section that this kernel does not load: an attach type, or a flag"},
 	{verifier.NeedField, "field", "uses a ctx field that this kernel does not have"},
 	{needCaps, "caps", "needs a capability that the loader does not have"},
 }
