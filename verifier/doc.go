@@ -25,7 +25,7 @@
 //     kernel's objects can be verified, but not run: see Verified.Runnable.
 //   - An object of one slot on the stack lies below R10. The kernel takes R10 itself for the slot at fp-8.
 //   - The slices of a ring buffer's dynptr end with its record. In the kernel up to 6.18 those of bpf_dynptr_slice stay.
-//   - bpf_throw has no exception callbacks. struct cpumask is that of a kernel for 8192 CPUs.
+//   - Programs with an exception callback are refused. struct cpumask is that of a kernel for 8192 CPUs.
 //   - bpf_get_smp_processor_id is below 8192; a kernel uses the number of its own CPUs.
 //   - A pointer that was moved down may be zero: guest addresses are small.
 //   - A load-acquire from the ctx or the packet is refused also where the loaded register is the address.

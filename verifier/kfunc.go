@@ -38,6 +38,9 @@ func (v *verifier) kfuncOf(imm int32) *helpers.Kfunc {
 // checkKfuncs checks every reference to a kernel function, also those that no path reaches: a loader resolves them all
 // (kernel: add_kfunc_call; libbpf: bpf_object__resolve_ksym_func_btf_id).
 func (v *verifier) checkKfuncs() *Error {
+	if name := v.exceptionCallback(); name != "" {
+		return v.failAt(-1, Unsupported, "exception callback %s is not supported", name)
+	}
 	for pc := range v.insns {
 		in := &v.insns[pc]
 		addr := in.kind == asm.LdImm64 && asm.Reg(in.src) == asm.PseudoBTFID
@@ -315,14 +318,8 @@ func (v *verifier) checkKfuncSpecial(i int, n uint8, r *reg, a *helpers.KfuncArg
 		}
 		return v.checkConstStr(n, r)
 	}
-	if check, ok := kfuncArgChecks[a.Kind]; ok {
-		return check(v, i, n, r, a)
-	}
 	return v.fail(Unsupported, "argument %d of kernel function %s is of a kind that is not supported", i, v.kcall.row.Name)
 }
-
-// kfuncArgChecks check kinds of arguments that belong to a topic of their own.
-var kfuncArgChecks = map[helpers.KfuncArgKind]func(v *verifier, i int, n uint8, r *reg, a *helpers.KfuncArg) *Error{}
 
 // objectStructs are the kernel's structs behind pointers that have a type of their own (kernel: reg2btf_ids).
 var objectStructs = map[regType]string{ptrSocket: "sock", ptrSockCommon: "sock_common", ptrTCPSock: "tcp_sock", ptrMap: "bpf_map"}

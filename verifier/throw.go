@@ -1,14 +1,37 @@
 package verifier
 
-import "github.com/skepvm/skep/asm"
+import (
+	"strings"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/btf"
+)
 
 // checkThrow checks a call of bpf_throw: its cookie is what the program returns, and nothing may be held. The path ends
-// there (kernel: check_kfunc_call, check_resource_leak). Deviation: there are no exception callbacks.
+// there (kernel: check_kfunc_call, check_resource_leak).
 func (v *verifier) checkThrow() *Error {
 	if err := v.checkReturn(1); err != nil {
 		return err
 	}
 	return v.checkHeld(kfuncThrow)
+}
+
+// exceptionCallback is the function that the program declares for what it throws, "" without one
+// (kernel: bpf_find_exception_callback_insn_off).
+func (v *verifier) exceptionCallback() string {
+	if v.prog.Types == nil || len(v.prog.Funcs) == 0 {
+		return ""
+	}
+	id, ok := v.prog.Types.Find(btf.Func, v.prog.Funcs[0].Name)
+	if !ok {
+		return ""
+	}
+	for _, tag := range v.prog.Types.Tags(id, -1) {
+		if name, ok := strings.CutPrefix(tag, "exception_callback:"); ok {
+			return name
+		}
+	}
+	return ""
 }
 
 // checkCallbacksThrow rejects a throw in a callback, or in what one calls: the helper in between cannot be unwound

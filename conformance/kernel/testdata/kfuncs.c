@@ -547,6 +547,18 @@ SEC("tc") int throws_in_loop(struct __sk_buff *skb)
 	return 0;
 }
 
+NOINLINE int handler(u64 cookie)
+{
+	return cookie & 1;
+}
+
+SEC("tc") __attribute__((btf_decl_tag("exception_callback:handler"))) int throws_to_handler(struct __sk_buff *skb)
+{
+	if (skb->len > 5)
+		bpf_throw(77);
+	return 0;
+}
+
 SEC("xdp") int weak_absent(struct xdp_md *ctx)
 {
 	if (bpf_no_such_kfunc)
