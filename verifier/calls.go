@@ -180,14 +180,7 @@ func (v *verifier) leave() *Error {
 		if err := v.checkRange(&r0, callee.retMin, callee.retMax, "At callback return the register R0"); err != nil {
 			return err
 		}
-	case v.subs[callee.fn].reachesTail:
-		// A tail call that succeeded returns what the other program returns, and may have changed the packet.
-		if r0.typ != scalar {
-			return v.fail(ReturnValue, "R0 of a function with a tail call is not a scalar value (%s)", r0.typeString())
-		}
-		r0 = unknownReg()
 	}
-	moves := v.subs[callee.fn].reachesTail
 	callsite, callback := int(callee.callsite), callee.callback
 	next := callsite
 	if !callback {
@@ -202,11 +195,21 @@ func (v *verifier) leave() *Error {
 		v.callbackReturned(callsite)
 		return nil
 	}
-	if moves {
-		v.forgetPackets()
-	}
 	v.pc = next
 	return nil
+}
+
+// tailCallReturns walks on behind a tail call in a function both ways: it failed, and the function goes on; or another
+// program ran, which may have changed the packet, and its result is that of the function (kernel: check_helper_call).
+func (v *verifier) tailCallReturns() *Error {
+	if _, err := v.push(v.pc + 1); err != nil {
+		return err
+	}
+	v.forgetPackets()
+	v.regs()[0] = unknownReg()
+	err := v.leave()
+	v.log.goesOn()
+	return err
 }
 
 // invalid is what becomes of a pointer to what is gone (kernel: mark_reg_invalid): a number, where those may be seen.

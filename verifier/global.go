@@ -64,6 +64,7 @@ func (v *verifier) enterGlobal(in *insn) *Error {
 	s.called = true
 	clearScratched(v.cur.top())
 	v.regs()[0] = unknownReg()
+	v.log.note(v, "Func#%d ('%s') is global and assumed valid.\n", fn)
 	if s.movesPacket {
 		v.forgetPackets()
 	}
@@ -352,15 +353,20 @@ func (v *verifier) walkGlobals(onlyCalled bool) *Error {
 
 func (v *verifier) walkGlobal(fn int) *Error {
 	v.pc = v.subs[fn].start
+	v.log.validating(v, fn)
 	args, err := v.globalArgs(fn)
 	if err != nil {
 		return err
 	}
-	return v.walk(fn, func(f *frame) {
+	err = v.walk(fn, func(f *frame) {
 		for i := range args {
 			f.regs[i+1] = v.globalReg(&args[i])
 		}
 	})
+	if err == nil {
+		v.log.note(v, "Func#%d ('%s') is safe for any args that match its prototype\n", fn)
+	}
+	return err
 }
 
 // globalReg is what a global function knows of an argument.

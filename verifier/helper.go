@@ -114,6 +114,9 @@ func (v *verifier) callHelper(in *insn) *Error {
 	if err := v.setReturn(id); err != nil {
 		return err
 	}
+	if id == helperTailCall && v.cur.depth > 0 {
+		return v.tailCallReturns()
+	}
 	moves := r.ChangesPacket || id == helperDynptrWrite && dynptrType(v.call.dynptr.aux).skb()
 	if moves && id != helperTailCall { // a tail call that comes back has failed and moved nothing
 		v.forgetPackets()
@@ -275,7 +278,7 @@ func (v *verifier) setReturn(id int32) *Error {
 			(c.m.Type == maps.Array || c.m.Type == maps.PerCPUArray) {
 			flags = 0
 		}
-		if v.hasLock(r0) {
+		if flags&maybeNull == 0 && v.hasLock(r0) {
 			r0.id = v.newID()
 		}
 	case helpers.RetSocket:

@@ -260,6 +260,13 @@ func (l *logger) returning(v *verifier, pc int) {
 	l.fresh = true
 }
 
+// goesOn says that the state at a return is not to be printed once more.
+func (l *logger) goesOn() {
+	if l != nil {
+		l.fresh = false
+	}
+}
+
 // functions writes where the functions begin (kernel: check_subprogs).
 func (l *logger) functions(v *verifier) {
 	if !l.walks() {
@@ -432,11 +439,7 @@ func (l *logger) livenessDone(f *instance, rounds int) {
 
 // end writes the error, what was counted, and all that was held back.
 func (l *logger) end(v *verifier, err *Error) {
-	if err == nil {
-		if !l.walks() {
-			l.reset(0)
-		}
-	} else if err.Kernel != "" && !l.why {
+	if err != nil && err.Kernel != "" && !l.why {
 		l.printf("%s\n", err.Kernel)
 	}
 	if l.level&LogStats != 0 {
@@ -452,6 +455,35 @@ func (l *logger) end(v *verifier, err *Error) {
 	l.printf("processed %d insns (limit %d) max_states_per_insn %d total_states %d peak_states %d mark_read 0\n",
 		v.stats.Processed, v.profile.MaxProcessed, v.stats.MaxStatesPerInsn, v.stats.States, v.stats.PeakStates)
 	l.emit(l.buf)
+}
+
+// note writes a line about a function, with its number and name.
+func (l *logger) note(v *verifier, format string, fn int) {
+	if l.paths() {
+		l.printf(format, fn, v.funcName(fn))
+	}
+}
+
+// validating begins with the walk of a global function.
+func (l *logger) validating(v *verifier, fn int) {
+	if l.paths() {
+		l.printf("Validating %s() func#%d...\n", v.funcName(fn), fn)
+	}
+}
+
+// begin begins with the walk of a function, walked ends it: nothing stays of paths that ended well.
+func (l *logger) begin() {
+	if l == nil {
+		return
+	}
+	l.touchAll()
+	l.fresh, l.lastPC, l.file, l.line = false, -1, "", 0
+}
+
+func (l *logger) walked() {
+	if l != nil && !l.walks() {
+		l.reset(0)
+	}
 }
 
 // endless writes the error of a loop that comes back to the state old.

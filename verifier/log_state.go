@@ -38,9 +38,12 @@ func (v *verifier) appendState(b []byte, st *state, frame int, which changed) []
 			b = v.appendSlot(b, frame, i, &f.stack[i])
 		}
 	}
+	if st.lock != 0 {
+		b = fmt.Appendf(b, " refs=%d", st.lock)
+	}
 	for i := range st.refs {
 		sep := byte(',')
-		if i == 0 {
+		if i == 0 && st.lock == 0 {
 			b = append(b, " refs"...)
 			sep = '='
 		}
@@ -151,7 +154,7 @@ func (v *verifier) appendReg(b []byte, frame int, r *reg) []byte {
 	switch r.typ {
 	case ptrMap, ptrMapKey, ptrMapValue:
 		m := v.mapOf(r)
-		if m.Name != "" {
+		if m.Name != "" && r.aux >= 0 { // inner maps are known by their shape alone
 			a.add("map=%s", mapName(m.Name))
 		}
 		a.add("ks=%d,vs=%d", m.KeySize, m.ValueSize)

@@ -156,6 +156,10 @@ const maxSettleRounds = 64
 
 // settle carries precision over the back edges of a loop, and forgets them.
 func (v *verifier) settle(l *loopVisit) {
+	if l.id.scc < 0 { // the kernel does not know of it
+		defer func(log *logger) { v.log = log }(v.log)
+		v.log = nil
+	}
 	for rounds, changed := 0, len(l.back) > 0; changed; rounds++ {
 		changed = false
 		for _, b := range slices.Backward(l.back) {

@@ -287,6 +287,14 @@ func (b *backtracker) call(in *insn, pc, next int) bool {
 	case !entered:
 		b.regs[b.depth] &^= scratched
 		return true
+	case in.kind == asm.CallHelper && int32(in.imm) == helperTailCall: // another program returned
+		if b.depth+1 >= maxFrames {
+			return false
+		}
+		b.regs[b.depth] &^= 1
+		b.depth++
+		b.regs[b.depth], b.slots[b.depth] = 0, 0
+		return true
 	case b.depth == 0:
 		return false
 	}
@@ -294,7 +302,8 @@ func (b *backtracker) call(in *insn, pc, next int) bool {
 	b.regs[b.depth], b.slots[b.depth] = 0, 0
 	b.depth--
 	if in.kind != asm.CallLocal {
-		return passed == 0
+		const counter = 1 << 1 // which the helper makes; what else it passes on may be the caller's
+		return passed&^counter == 0
 	}
 	b.regs[b.depth] |= passed
 	return true

@@ -58,8 +58,9 @@ func (s *slot) filled(k byteKind) bool { return s.bytes == [slotSize]byteKind{k,
 
 // scrub makes plain data of what was spilled, and of an object.
 func (s *slot) scrub() {
+	special := s.spilled() || s.bytes[0] > stackZero
 	for i, k := range s.bytes {
-		if k == stackSpill || k > stackZero {
+		if special && k != stackInvalid { // also zeros beside a register, as in the kernel
 			s.bytes[i] = stackMisc
 		}
 	}

@@ -22,7 +22,7 @@ func (v *verifier) walk(fn int, set func(f *frame)) *Error {
 	first := &state{branches: 1}
 	f := v.pool.newFrame(fn, -1)
 	first.frames[0] = f
-	v.log.touchAll()
+	v.log.begin()
 	v.cur = first
 	f.regs[10] = ptrReg(ptrStack)
 	set(f)
@@ -34,6 +34,7 @@ func (v *verifier) walk(fn int, set func(f *frame)) *Error {
 		}
 		if done && !v.nextPath() {
 			v.forgetStates(v.arena)
+			v.log.walked()
 			return nil
 		}
 	}

@@ -84,7 +84,24 @@ func TestCorpus(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, want, got)
+	require.Len(t, got, len(want))
+	deviations, err := os.ReadFile(filepath.Join(corpus, "deviations.txt"))
+	require.NoError(t, err)
+	for i := range want {
+		name, _, _ := strings.Cut(want[i], "\t")
+		if !strings.Contains(string(deviations), "\n"+name+": ") {
+			require.Equal(t, want[i], got[i])
+			continue
+		}
+		require.NotEqual(t, want[i], got[i], "%s agrees now: take it off deviations.txt", name)
+		require.Equal(t, verdictOf(want[i]), verdictOf(got[i]))
+	}
+}
+
+// verdictOf is what a line of answers.txt has besides counts.
+func verdictOf(line string) []string {
+	f := strings.Split(line, "\t")
+	return append(f[:2:2], f[len(f)-1])
 }
 
 // compile makes an object of a source of the corpus; variant is "v3-O2" and the like.
