@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/skepvm/skep/kver"
@@ -18,9 +19,15 @@ type support struct {
 	Why     string   `json:"why,omitempty"`     // code of the last rejection before Lowest, or of the newest release's
 }
 
-// supportOf looks for the lowest kernel among the long-term releases, and then among those since the one before it.
-func (p *plan) supportOf(pr *prog.Program) support {
-	s := p.lowest(pr, verifier.LongTerm)
+// supportOf looks for the lowest kernel of program i among the long-term releases, and then among those since the one
+// before it. What the matrix knows already is not asked again.
+func (v *verification) supportOf(i int) support {
+	p, pr := &v.plan, v.programs[i]
+	n, code := v.rejectedFirst(i)
+	if n == len(verifier.LongTerm) {
+		return support{Why: string(code)}
+	}
+	s := p.lowest(pr, verifier.LongTerm[max(0, n-1):])
 	var out support
 	if s.Error != nil {
 		out.Why = string(s.Error.Code)
@@ -36,6 +43,20 @@ func (p *plan) supportOf(pr *prog.Program) support {
 		out.Decides = append(out.Decides, n.String())
 	}
 	return out
+}
+
+// rejectedFirst counts the long-term releases, from the oldest on, that are in the matrix and reject program i, and returns
+// the code of the last of them.
+func (v *verification) rejectedFirst(i int) (n int, code verifier.Code) {
+	for _, profile := range verifier.Profiles(verifier.LongTerm) {
+		name := profile.With(v.caps).Name
+		t := slices.IndexFunc(v.targets, func(t target) bool { return t.profile.Name == name })
+		if t < 0 || v.of(i)[t].Accepted {
+			break
+		}
+		n, code = n+1, v.of(i)[t].cause.Code
+	}
+	return n, code
 }
 
 // lowest is verifier.Lowest for the plan's loader.

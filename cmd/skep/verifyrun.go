@@ -210,7 +210,7 @@ func (a *app) runPlan(files []string, p *plan, f *verifyFlags) (*verification, e
 	stop()
 	if p.matrix() {
 		v.support = make([]support, len(v.programs))
-		parallel(len(v.programs), f.jobs, func(i int) { v.support[i] = p.supportOf(v.programs[i]) })
+		parallel(len(v.programs), f.jobs, func(i int) { v.support[i] = v.supportOf(i) })
 	}
 	return v, nil
 }
