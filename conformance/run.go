@@ -17,7 +17,7 @@ import (
 
 // Budget is what a run may take. What Profile accepts is below, callbacks included, but for may_goto, which ends a loop only
 // after eight million rounds, and tail calls: such programs may run out of it, on every engine at the same instruction.
-const Budget = 1 << 17
+const Budget = 1 << 19
 
 // SmallBudget is for programs that nobody accepted: most that loop do so forever.
 const SmallBudget = 4000
@@ -47,7 +47,7 @@ func (r *Run) refused() bool { return r.Kind == vm.BadAccess || r.Kind == vm.Hel
 // is refused sooner; what is accepted is accepted under the full rules too.
 func Profile() *verifier.Profile {
 	p := verifier.Newest()
-	p.MaxProcessed = 12_000
+	p.MaxProcessed = 50_000
 	return p
 }
 
