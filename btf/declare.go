@@ -253,7 +253,9 @@ func (d *declarer) declarator(base ID) (name string, id ID) {
 			base = d.add(Type{Kind: Ptr, Ref: base})
 		case d.take("const"):
 		case strings.HasPrefix(tag, "__"):
-			d.next()
+			if d.next(); d.text != "*" && !strings.HasPrefix(d.text, "__") { // it is the name
+				return tag, d.suffix(base)
+			}
 			base = d.add(Type{Kind: TypeTag, Name: tag[2:], Ref: base})
 		case d.take("("): // a pointer to a function
 			d.want("*")
@@ -261,17 +263,18 @@ func (d *declarer) declarator(base ID) (name string, id ID) {
 			d.want(")")
 			return name, d.add(Type{Kind: Ptr, Ref: d.parameters(base)})
 		default:
-			return d.suffix(base)
+			if d.tok == scanner.Ident {
+				name = d.ident()
+			}
+			return name, d.suffix(base)
 		}
 	}
 }
 
-func (d *declarer) suffix(base ID) (name string, id ID) {
-	if d.tok == scanner.Ident {
-		name = d.ident()
-	}
+// suffix is what stands behind a name.
+func (d *declarer) suffix(base ID) ID {
 	if d.text == "(" {
-		return name, d.parameters(base)
+		return d.parameters(base)
 	}
 	var dims []uint32
 	for d.take("[") {
@@ -285,7 +288,7 @@ func (d *declarer) suffix(base ID) (name string, id ID) {
 	for i := len(dims) - 1; i >= 0; i-- {
 		base = d.add(Type{Kind: Array, Ref: base, Size: dims[i]})
 	}
-	return name, base
+	return base
 }
 
 // parameters is a list in parentheses; it makes a prototype that returns ret.

@@ -111,6 +111,9 @@ func (v *verifier) checkReturn(n uint8) *Error {
 	default:
 		return nil
 	}
+	if v.prog.Type == prog.LSM && v.attach != prog.AttachLSMCgroup {
+		return v.checkLSMReturn(n)
+	}
 	want := v.returnRange()
 	if want == nil {
 		return nil

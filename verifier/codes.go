@@ -19,6 +19,7 @@ const (
 	BadCallTarget     Code = "E_CALL_TARGET"
 	BadCallback       Code = "E_CALLBACK"
 	BadFill           Code = "E_FILL_SIZE"
+	BadHook           Code = "E_HOOK"
 	BadImm64          Code = "E_IMM64_FORM"
 	BadMap            Code = "E_MAP_UNKNOWN"
 	BadProgType       Code = "E_PROG_TYPE"
@@ -132,6 +133,7 @@ var Codes = []CodeRow{
 	{Code: BadCallTarget, Meaning: "a call goes outside the program", Hint: "check the call's offset"},
 	{Code: BadCallback, Meaning: "a callback must be a function of its own", Hint: "pass the address of a static function"},
 	{Code: BadFill, Meaning: "a spilled pointer must be read back whole", Hint: "load all 8 bytes of the slot"},
+	{Code: BadHook, Meaning: "the kernel has no such function or tracepoint, or none that programs may be attached to", Hint: "check the section's name against the kernel's BTF"},
 	{Code: BadImm64, Meaning: "a 64-bit immediate load takes two slots, the second with nothing but the upper half", Hint: "assemble it with a current compiler"},
 	{Code: BadMap, Meaning: "an instruction refers to a map that the program does not have", Hint: "check the relocations of the object"},
 	{Code: BadProgType, Meaning: "the program type is unknown to the kernel of the profile", Hint: "name the section after a program type, or choose a newer kernel"},

@@ -62,6 +62,9 @@ func (v *verifier) accessCtx(a *access, r *reg) *Error {
 	if err := v.checkOffReg(a.n, r); err != nil {
 		return err
 	}
+	if v.hooked() {
+		return v.accessArgs(a)
+	}
 	f, ok := v.row.Access(int(a.off), a.size, a.write, v.attach, v.profile.Kernel)
 	if ok && !f.AllowsLoader(v.profile.Caps, a.write) {
 		e := v.fail(CtxAccess, "invalid bpf_context access off=%d size=%d", a.off, a.size)

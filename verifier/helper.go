@@ -87,6 +87,9 @@ func (v *verifier) callHelper(in *insn) *Error {
 	if where := v.cur.atomic(); where != "" && r.MightSleep {
 		return v.fail(RegionMisuse, "sleepable helper %s#%d in %s region", r.Name, id, where)
 	}
+	if err := v.checkProbe(r); err != nil {
+		return err
+	}
 	v.call = callInfo{row: r, fn: -1, constKey: -1}
 	for i := range r.NumArgs() {
 		if err := v.checkArg(i); err != nil {
@@ -532,6 +535,10 @@ func (v *verifier) checkArgOff(n uint8, r *reg, arg helpers.Arg) *Error {
 	switch r.typ {
 	case scalar, ptrStack, ptrPacket, ptrPacketMeta, ptrMapKey, ptrMapValue, ptrMem, ptrBuf:
 		return nil
+	case ptrBTF: // a member may be passed
+		if r.off >= 0 && r.tn.Equals(0) {
+			return nil
+		}
 	}
 	return v.checkOffReg(n, r)
 }

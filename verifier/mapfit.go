@@ -12,7 +12,7 @@ func isXSK(m *maps.Spec) bool     { return m.Type == maps.XSKMap }
 // onlyHelpers are the map types that only the listed helpers take.
 var onlyHelpers = map[maps.Type][]int32{
 	maps.ProgArray:           {12},
-	maps.PerfEventArray:      {22, 25, 55, 121},
+	maps.PerfEventArray:      {22, 25, 55, 111, 121},
 	maps.RingBuf:             {130, 131, 134, 198, 199, 200},
 	maps.UserRingBuf:         {209},
 	maps.StackTrace:          {27},
@@ -40,7 +40,7 @@ var onlyHelpers = map[maps.Type][]int32{
 // onlyMaps are the helpers that take only the listed map types.
 var onlyMaps = map[int32][]maps.Type{
 	12: {maps.ProgArray},
-	22: {maps.PerfEventArray}, 25: {maps.PerfEventArray}, 55: {maps.PerfEventArray}, 121: {maps.PerfEventArray},
+	22: {maps.PerfEventArray}, 25: {maps.PerfEventArray}, 55: {maps.PerfEventArray}, 111: {maps.PerfEventArray}, 121: {maps.PerfEventArray},
 	130: {maps.RingBuf}, 131: {maps.RingBuf}, 134: {maps.RingBuf}, 198: {maps.RingBuf}, 199: {maps.RingBuf},
 	200: {maps.RingBuf}, 209: {maps.UserRingBuf},
 	27: {maps.StackTrace}, 33: {maps.CgroupArray}, 37: {maps.CgroupArray},

@@ -18,6 +18,7 @@ type verifier struct {
 
 	givenBTF  *btf.Types // nil when the caller has none
 	kernel    *btf.Types // see kernelTypes
+	hook      hook       // of tracing and LSM programs
 	kernelPC  int        // where the program does what only a kernel can do for it; -1 when it doesn't
 	outside   bool       // see Options
 	sleepable bool
@@ -115,6 +116,9 @@ func (v *verifier) run() *Error {
 	v.attach = v.prog.Attach()
 	s, ok := prog.SectionOf(v.prog.Section)
 	v.sleepable = v.prog.Type == prog.Syscall || ok && s.Sleepable && s.Type == v.prog.Type
+	if err := v.findHook(); err != nil {
+		return err
+	}
 	v.findFields()
 	v.decode()
 	if err := v.checkForm(); err != nil {
