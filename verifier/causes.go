@@ -606,6 +606,19 @@ var releasers = map[string]string{
 	"bpf_map_lookup_elem":        "bpf_sk_release",
 }
 
+// releaserOf names what gives back what a function acquires; kernel functions have the pairs of names that are usual there.
+func releaserOf(name string) string {
+	if release := releasers[name]; release != "" {
+		return release
+	}
+	for _, pair := range [][2]string{{"_new", "_destroy"}, {"_acquire", "_release"}, {"_create", "_release"}} {
+		if base, ok := strings.CutSuffix(name, pair[0]); ok {
+			return base + pair[1]
+		}
+	}
+	return "the function that releases it"
+}
+
 // refLeak names what was acquired, and where the path ends.
 func (x *explainer) refLeak() {
 	refs := x.v.cur.refs
@@ -614,10 +627,7 @@ func (x *explainer) refLeak() {
 	}
 	r := refs[len(refs)-1]
 	name := x.callee(&x.v.insns[r.pc])
-	release := releasers[name]
-	if release == "" {
-		release = "the function that releases it"
-	}
+	release := releaserOf(name)
 	at, here := x.v.where(int(r.pc)), x.where(x.failing())
 	x.e.Reason = fmt.Sprintf("what %s returned at %s is still held where this path leaves the program, at %s", name, at, here)
 	x.e.Hint = fmt.Sprintf("call %s on every path from %s on, also on those that leave early", release, at)
