@@ -36,6 +36,12 @@ func (v *verifier) hooked() bool { return v.prog.Type == prog.Tracing || v.prog.
 
 // findHook finds what the program's section says that it is attached to (kernel: bpf_check_attach_target).
 func (v *verifier) findHook() *Error {
+	switch v.prog.Type {
+	case prog.Ext:
+		return v.failAt(-1, Unsupported, "what an extension program may do is up to the program that it replaces a function of")
+	case prog.StructOps:
+		return v.failAt(-1, Unsupported, "what a struct_ops program may do is up to the operation that it implements")
+	}
 	if !v.hooked() || v.givenBTF == nil {
 		return nil
 	}
