@@ -87,8 +87,8 @@ func OpenBytes(elf []byte, name string, o Options) (*VM, error) {
 	return New(obj, o)
 }
 
-// New verifies every program of obj, makes its maps and links what was accepted. A program that is rejected does not
-// stop the others: Run of it returns its error.
+// New verifies every program of obj, makes its maps and links what was accepted. A program that is rejected, or a map that
+// cannot be made, does not stop the others: Run of what needs it returns the error.
 func New(obj *object.Object, o Options) (*VM, error) {
 	if o.Unverified && o.Engine == EngineAuto {
 		o.Engine = EngineChecked
@@ -125,9 +125,7 @@ func (v *VM) prepare() error {
 		if spec.Broken != "" {
 			continue // programs that use it are refused by name
 		}
-		if _, err := v.machine.AddMap(spec); err != nil {
-			return fmt.Errorf("map %s: %w", spec.Name, err)
-		}
+		_, _ = v.machine.AddMap(spec) // one that cannot be made concerns the programs that use it: their linking says why
 	}
 	for _, spec := range v.obj.Programs {
 		p := &program{spec: spec}
@@ -135,7 +133,24 @@ func (v *VM) prepare() error {
 		v.order = append(v.order, p)
 		p.err = v.build(p)
 	}
-	return v.machine.SetProgs(nil)
+	return v.fill()
+}
+
+// fill puts programs and maps into the maps that name them. Those that were refused leave their place empty.
+func (v *VM) fill() error {
+	err := v.machine.SetProgs(nil)
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var rest []error
+	for _, err := range joined.Unwrap() {
+		var missing *vm.MissingError
+		if !errors.As(err, &missing) || missing.What == "program" && v.programs[missing.Name] == nil {
+			rest = append(rest, err)
+		}
+	}
+	return errors.Join(rest...)
 }
 
 // build verifies p, links it and makes its engine. Each program is linked once, in the order of the object, so that program

@@ -51,11 +51,14 @@ func KfuncID(name string) (id int32, ok bool) {
 	return 0, false
 }
 
-// Callable is what engines call by an id: a helper, or a kernel function. nil when there is none. The verifier asks ByID: programs
+// Callable is what engines call by an id: a helper, a kernel function, or one of TracePrintk's. nil when there is none. The verifier asks ByID: programs
 // cannot name kernel functions so.
 func Callable(id int32) *Row {
 	if i := id - firstKfunc; i >= 0 && int(i) < len(kfuncRows) {
 		return &kfuncRows[i]
+	}
+	if i := id - firstPrintk; i >= 0 && int(i) < len(printkRows) {
+		return &printkRows[i]
 	}
 	return ByID(id)
 }

@@ -18,6 +18,38 @@ func tracePrintk(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 	return e.trace(r1, r2, &args, 3)
 }
 
+// firstPrintk is the id of the first row of printkRows.
+const firstPrintk = 2 << 20
+
+// printkRows are bpf_trace_printk with some of its three arguments taken for 0: bit i of the index is that of argument i.
+var printkRows = func() (rows [8]Row) {
+	for i := range rows {
+		rows[i] = Row{ID: firstPrintk + int32(i), Name: "bpf_trace_printk", Args: [5]Arg{ArgMem | ArgReadOnly, ArgSize}, Fn: printkWithout(i)}
+	}
+	return rows
+}()
+
+func printkWithout(unset int) Func {
+	return func(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
+		args := [maxVarargs]uint64{r3, r4, r5}
+		for i := range 3 {
+			if unset>>i&1 != 0 {
+				args[i] = 0
+			}
+		}
+		return e.trace(r1, r2, &args, 3)
+	}
+}
+
+// TracePrintk is the id by which engines call bpf_trace_printk where R3, R4 and R5 are to be taken for 0, as each bool says.
+func TracePrintk(r3, r4, r5 bool) int32 {
+	i := boolWord(r3) | boolWord(r4)<<1 | boolWord(r5)<<2
+	if i == 0 {
+		return 6
+	}
+	return printkRows[i].ID
+}
+
 // traceVprintk takes the arguments from an array.
 func traceVprintk(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
 	args, n, errno, err := e.varargs(3, r3, r4)

@@ -88,6 +88,7 @@ func (m *Machine) link(p *prog.Program, verified bool) (*Linked, error) {
 	if err := l.checkForm(); err != nil {
 		return nil, err
 	}
+	l.zeroUnset() // before functions' addresses are plain numbers
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.resolve(l); err != nil {

@@ -156,7 +156,8 @@ func (m *Machine) addMap(spec *maps.Spec) (maps.Map, error) {
 }
 
 // SetProgs fills in the initial elements of maps that name programs or other maps, for all maps added since the
-// last call. byName gives the programs' ids; nil is every linked program by its own name, the newest first.
+// last call. byName gives the programs' ids; nil is every linked program by its own name, the newest first. What is not there
+// leaves its element empty; the error joins those of all that failed, a *MissingError each in that case.
 func (m *Machine) SetProgs(byName map[string]uint32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -179,18 +180,26 @@ func (m *Machine) SetProgs(byName map[string]uint32) error {
 	return errors.Join(failed...)
 }
 
+// MissingError says that an initial element of a map names what the machine has not got.
+type MissingError struct {
+	What string // "program" or "map"
+	Name string
+}
+
+func (e *MissingError) Error() string { return "no " + e.What + " " + e.Name }
+
 func (m *Machine) setPending(p pendingEntry, byName map[string]uint32) error {
 	var value uint32
 	if name := p.entry.ProgName; name != "" {
 		id, ok := byName[name]
 		if !ok {
-			return fmt.Errorf("no program %s", name)
+			return &MissingError{"program", name}
 		}
 		value = id + 1
 	} else {
 		inner := m.table.ByName(p.entry.MapName)
 		if inner == nil {
-			return fmt.Errorf("no map %s", p.entry.MapName)
+			return &MissingError{"map", p.entry.MapName}
 		}
 		value = inner.Handle()
 	}
