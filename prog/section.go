@@ -174,15 +174,34 @@ func SectionOf(name string) (*Section, bool) {
 	return best, best != nil
 }
 
-func strictSection(name string) *Section {
-	for i := range Sections {
-		s := &Sections[i]
-		p, extra := strings.CutSuffix(s.Pattern, "+")
-		if name == p || extra && strings.HasPrefix(name, p) && name[len(p)] == '/' {
-			return s
+// sectionIndex finds rows by whole names, and those that take more behind a slash by what is in front of it. The first row of a
+// name counts.
+var sectionIndex = func() (x struct{ whole, before map[string]int }) {
+	x.whole, x.before = map[string]int{}, map[string]int{}
+	for i := len(Sections) - 1; i >= 0; i-- {
+		name, more := strings.CutSuffix(Sections[i].Pattern, "+")
+		x.whole[name] = i
+		if more {
+			x.before[name] = i
 		}
 	}
-	return nil
+	return x
+}()
+
+func strictSection(name string) *Section {
+	first, ok := sectionIndex.whole[name]
+	for i := 0; i < len(name); i++ {
+		if name[i] != '/' {
+			continue
+		}
+		if at, have := sectionIndex.before[name[:i]]; have && (!ok || at < first) {
+			first, ok = at, true
+		}
+	}
+	if !ok {
+		return nil
+	}
+	return &Sections[first]
 }
 
 // TypeOfSection is the program type that a section's name says.
