@@ -1,5 +1,7 @@
 package verifier
 
+import "github.com/skepvm/skep/asm"
+
 // Which stack slots may still be read decides whether two states are alike. It is learnt along the way, for each function
 // in each chain of calls: what an instruction may read only grows, what it surely writes only shrinks, and when a path
 // ends both are carried backward over the function, and from its start to the call in the caller. Before a state's last
@@ -213,8 +215,31 @@ func (v *verifier) flowOf(fn int32) *flowGraph {
 	if s.flow != nil {
 		return s.flow
 	}
+	g := &flowGraph{straight: true, order: make([]flowStep, 0, s.end-s.start)}
+	if v.jumpsBack {
+		v.postorder(s, g)
+	} else {
+		v.backward(s, g)
+	}
+	s.flow = g
+	return g
+}
+
+// backward lists a function in which nothing jumps back: the last instruction first.
+func (v *verifier) backward(s *subprog, g *flowGraph) {
+	for pc := s.end - 1; pc >= s.start; pc-- {
+		if pc > s.start && v.insns[pc-1].kind == asm.LdImm64 {
+			continue // its second slot
+		}
+		if next, n := v.successors(pc); n > 0 {
+			g.order = append(g.order, flowStep{int32(pc - s.start), int32(next[0] - s.start), int32(next[n-1] - s.start)})
+		}
+	}
+}
+
+// postorder lists a function so that what comes after an instruction comes before it, as far as loops allow.
+func (v *verifier) postorder(s *subprog, g *flowGraph) {
 	const found, open, done = 1, 2, 3
-	g := &flowGraph{straight: true}
 	state := make([]uint8, s.end-s.start)
 	stack := []int32{0}
 	for len(stack) > 0 {
@@ -239,8 +264,6 @@ func (v *verifier) flowOf(fn int32) *flowGraph {
 			}
 		}
 	}
-	s.flow = g
-	return g
 }
 
 // clean forgets in a kept state whose last path has ended what nobody will read: then it is like more states

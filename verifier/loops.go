@@ -31,6 +31,10 @@ type backedge struct {
 // compute_scc). A call of a helper that calls back is a loop of its own, with a negative number. Deviation: in Linux 6.18 it
 // is none, which is a mistake there: precision is not carried over it.
 func (v *verifier) findLoops() {
+	if !v.jumpsBack {
+		v.findCallbackLoops()
+		return
+	}
 	const offStack = 1 << 30
 	n := len(v.insns)
 	low, pre := make([]int32, n), make([]int32, n)
@@ -82,6 +86,17 @@ func (v *verifier) findLoops() {
 					break
 				}
 			}
+		}
+	}
+}
+
+// findCallbackLoops is findLoops of a program in which nothing jumps back.
+func (v *verifier) findCallbackLoops() {
+	implicit := int32(0)
+	for pc := range v.insns {
+		if v.callsBack(pc) {
+			implicit--
+			v.insns[pc].scc = implicit
 		}
 	}
 }
