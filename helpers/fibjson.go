@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+
+	"github.com/skepvm/skep/internal/jsonpos"
 )
 
 // FIBError is text that AddJSON cannot use.
@@ -102,14 +104,12 @@ func located(err error, i int) error {
 // decodeStrict reads one JSON value and nothing after it. Fields that ipEntry does not have are ip's other business.
 func decodeStrict(text []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
-	err := d.Decode(v)
-	if err == nil && d.More() {
-		err = errors.New("more than one JSON value")
-	}
+	err := jsonpos.Decode(d, v)
 	if err == nil {
 		return nil
 	}
-	return &FIBError{Offset: jsonOffset(err, d, text), Index: -1, Reason: jsonReason(err)}
+	offset, reason := jsonpos.Of(err, d, text)
+	return &FIBError{Offset: offset, Index: -1, Reason: reason}
 }
 
 // ipEntry has the fields of iproute2's JSON that count here, of all its commands.

@@ -3,11 +3,11 @@ package helpers
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"strings"
+
+	"github.com/skepvm/skep/internal/jsonpos"
 )
 
 // SocketError is text that ParseSockets cannot use.
@@ -60,12 +60,9 @@ func ParseSockets(text []byte) ([]Socket, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	var in []jsonSocket
-	err := d.Decode(&in)
-	if err == nil && d.More() {
-		err = errors.New("more than one JSON value")
-	}
-	if err != nil {
-		return nil, &SocketError{Offset: jsonOffset(err, d, text), Index: -1, Reason: jsonReason(err)}
+	if err := jsonpos.Decode(d, &in); err != nil {
+		offset, reason := jsonpos.Of(err, d, text)
+		return nil, &SocketError{Offset: offset, Index: -1, Reason: reason}
 	}
 	out := make([]Socket, 0, len(in))
 	for i := range in {
@@ -106,26 +103,4 @@ func (j *jsonSocket) socket() (Socket, *SocketError) {
 		return s, &SocketError{Field: "remote", Reason: fmt.Sprintf("%q is no address with a port", j.Remote)}
 	}
 	return s, nil
-}
-
-// jsonOffset is where in text decoding failed.
-func jsonOffset(err error, d *json.Decoder, text []byte) int64 {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return int64(len(text))
-	case errors.As(err, &syntax):
-		return syntax.Offset
-	case errors.As(err, &typ):
-		return typ.Offset
-	}
-	return d.InputOffset()
-}
-
-func jsonReason(err error) string {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "the text ends too early"
-	}
-	return err.Error()
 }

@@ -68,15 +68,21 @@ func skRedirectMap(e *Env, _, r2, r3, r4, _ uint64) (uint64, error) {
 
 // skRedirectHash: see Linux bpf_sk_redirect_hash.
 func skRedirectHash(e *Env, _, r2, r3, r4, _ uint64) (uint64, error) {
-	m, err := e.mapArg(2, r2)
-	if err != nil {
-		return 0, err
-	}
-	key, err := e.mem(3, r3, uint64(m.Spec().KeySize))
+	_, key, err := e.mapAndKey(r2, r3)
 	if err != nil {
 		return 0, err
 	}
 	return e.redirectToSocket(r2, key, 0, r4)
+}
+
+// mapAndKey are the map and the key in arguments 2 and 3.
+func (e *Env) mapAndKey(r2, r3 uint64) (maps.Map, []byte, error) {
+	m, err := e.mapArg(2, r2)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := e.mem(3, r3, uint64(m.Spec().KeySize))
+	return m, key, err
 }
 
 func (e *Env) redirectToSocket(handle uint64, key []byte, shown uint32, flags uint64) (uint64, error) {
@@ -100,11 +106,7 @@ func (e *Env) redirectToSocket(handle uint64, key []byte, shown uint32, flags ui
 
 // sockMapUpdate puts the socket of a ctx into a map (Linux: bpf_sock_map_update, bpf_sock_hash_update).
 func sockMapUpdate(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
-	m, err := e.mapArg(2, r2)
-	if err != nil {
-		return 0, err
-	}
-	key, err := e.mem(3, r3, uint64(m.Spec().KeySize))
+	m, key, err := e.mapAndKey(r2, r3)
 	if err != nil {
 		return 0, err
 	}

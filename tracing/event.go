@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/internal/jsonpos"
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
 )
@@ -88,12 +89,9 @@ func parseEvent(line []byte, n int) (*Event, error) {
 	d.DisallowUnknownFields()
 	d.UseNumber()
 	ev := &Event{Line: n}
-	err := d.Decode(ev)
-	if err == nil && d.More() {
-		err = errors.New("more than one JSON value")
-	}
-	if err != nil {
-		return nil, &EventError{Line: n, Reason: fmt.Sprintf("column %d: %s", jsonOffset(err, d, line), jsonReason(err))}
+	if err := jsonpos.Decode(d, ev); err != nil {
+		offset, reason := jsonpos.Of(err, d, line)
+		return nil, &EventError{Line: n, Reason: fmt.Sprintf("column %d: %s", offset, reason)}
 	}
 	return ev, nil
 }

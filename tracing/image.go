@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"sort"
 	"strconv"
 	"strings"
 
 	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/internal/jsonpos"
 	"github.com/skepvm/skep/mem"
 )
 
@@ -81,12 +81,9 @@ func (im *Image) AddJSON(text []byte, types *btf.Types) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	d.UseNumber()
-	err := d.Decode(&objects)
-	if err == nil && d.More() {
-		err = errors.New("more than one JSON value")
-	}
-	if err != nil {
-		return &ImageError{Offset: jsonOffset(err, d, text), Reason: jsonReason(err)}
+	if err := jsonpos.Decode(d, &objects); err != nil {
+		offset, reason := jsonpos.Of(err, d, text)
+		return &ImageError{Offset: offset, Reason: reason}
 	}
 	names := make([]string, 0, len(objects))
 	for name, o := range objects {
@@ -347,26 +344,4 @@ func (im *Image) number(v any) (uint64, error) {
 		return 0, fmt.Errorf("%q is no number", s)
 	}
 	return uint64(n), nil
-}
-
-// jsonOffset is where in text decoding failed.
-func jsonOffset(err error, d *json.Decoder, text []byte) int64 {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return int64(len(text))
-	case errors.As(err, &syntax):
-		return syntax.Offset
-	case errors.As(err, &typ):
-		return typ.Offset
-	}
-	return d.InputOffset()
-}
-
-func jsonReason(err error) string {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "the text ends too early"
-	}
-	return err.Error()
 }
