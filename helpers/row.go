@@ -1,6 +1,9 @@
 package helpers
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/skepvm/skep/kver"
 	"github.com/skepvm/skep/prog"
 )
@@ -35,6 +38,7 @@ type Row struct {
 	Since  kver.Version
 	Types  TypeSet   // program types that may call it, on the newest kernel
 	Opened []Opening // those among them that could not from the first
+	Limits []Limit   // those among them that may not at every attach point
 
 	Needs prog.Caps // of the loader, beyond what the program type needs
 
@@ -58,6 +62,29 @@ type Row struct {
 type Opening struct {
 	Since kver.Version
 	Types TypeSet
+}
+
+// Limit says where programs of a type must be attached to call a helper.
+type Limit struct {
+	Type prog.Type
+	At   []prog.Attach
+	// Hooks are the kernel's functions, separated by spaces; "" is all.
+	Hooks string
+}
+
+// Allows reports whether a program that is attached at an attach point, and to a function if that has several, may call the helper.
+func (l *Limit) Allows(at prog.Attach, hook string) bool {
+	return slices.Contains(l.At, at) && (l.Hooks == "" || slices.Contains(strings.Fields(l.Hooks), hook))
+}
+
+// LimitOf is the limit for programs of type t; nil when there is none.
+func (r *Row) LimitOf(t prog.Type) *Limit {
+	for i := range r.Limits {
+		if r.Limits[i].Type == t {
+			return &r.Limits[i]
+		}
+	}
+	return nil
 }
 
 // Variant is another prototype of the same helper.

@@ -26,6 +26,33 @@ const (
 	sockopts    TypeSet = 1<<prog.SockOps | 1<<prog.CgroupSockAddr | 1<<prog.CgroupSockopt | 1<<prog.StructOps | 1<<prog.LSM
 )
 
+// What some helpers want programs to be attached to (kernel: sock_addr_func_proto, cg_sockopt_func_proto, bpf_lsm_func_proto,
+// cgroup_common_func_proto, tracing_prog_func_proto).
+var (
+	inetConnect   = []prog.Attach{prog.AttachCgroupInet4Connect, prog.AttachCgroupInet6Connect}
+	sockoptLimits = []Limit{
+		{Type: prog.CgroupSockopt, At: []prog.Attach{prog.AttachCgroupSetsockopt}},
+		{Type: prog.LSM, At: []prog.Attach{prog.AttachLSMCgroup},
+			Hooks: "sock_graft inet_csk_clone inet_conn_established socket_post_create socket_socketpair"},
+	}
+	aroundFunction = []Limit{
+		{Type: prog.Tracing, At: []prog.Attach{prog.AttachTraceFentry, prog.AttachTraceFexit, prog.AttachModifyReturn}},
+		{Type: prog.LSM, At: []prog.Attach{prog.AttachLSMMac}},
+	}
+	attachCookies = []Limit{
+		{Type: prog.Tracing, At: []prog.Attach{prog.AttachTraceFentry, prog.AttachTraceFexit, prog.AttachModifyReturn,
+			prog.AttachTraceRawTP}},
+		{Type: prog.LSM, At: []prog.Attach{prog.AttachLSMMac}},
+	}
+	iterators    = []Limit{{Type: prog.Tracing, At: []prog.Attach{prog.AttachTraceIter}}}
+	retvalLimits = []Limit{
+		{Type: prog.CgroupSockAddr, At: []prog.Attach{prog.AttachCgroupInet4Bind, prog.AttachCgroupInet6Bind,
+			prog.AttachCgroupInet4Connect, prog.AttachCgroupInet6Connect, prog.AttachCgroupUnixConnect,
+			prog.AttachCgroupUDP4Sendmsg, prog.AttachCgroupUDP6Sendmsg, prog.AttachCgroupUnixSendmsg}},
+		{Type: prog.LSM, At: []prog.Attach{prog.AttachLSMCgroup}},
+	}
+)
+
 // Table has every helper of Linux 6.18 (enum bpf_func_id), indexed by id. Ids end there: what came later is a kfunc.
 // Program types are those of a kernel with every option on.
 var Table = [...]Row{
@@ -137,7 +164,7 @@ var Table = [...]Row{
 		Types: schedCgroup | SetOf(prog.SocketFilter, prog.SkSKB), Fn: getSocketUid},
 	48: {ID: 48, Name: "bpf_set_hash", Args: [5]Arg{ArgCtx, ArgAny}, Since: kver.V(4, 13), Types: sched, Fn: setHash},
 	49: {ID: 49, Name: "bpf_setsockopt", Args: [5]Arg{ArgBTFSock, ArgAny, ArgAny, ArgMem | ArgReadOnly, ArgSize},
-		Since: kver.V(4, 13), Types: sockopts,
+		Since: kver.V(4, 13), Types: sockopts, Limits: sockoptLimits,
 		Variants: []Variant{
 			{Types: SetOf(prog.SockOps, prog.CgroupSockAddr), Args: [5]Arg{ArgCtx, ArgAny, ArgAny, ArgMem | ArgReadOnly, ArgSize}}},
 		Opened: []Opening{{kver.V(5, 8), SetOf(prog.CgroupSockAddr)}, {kver.V(5, 15), SetOf(prog.CgroupSockopt, prog.StructOps)}, {kver.V(6, 0), SetOf(prog.LSM)}}},
@@ -159,7 +186,7 @@ var Table = [...]Row{
 		Since: kver.V(4, 15), Types: SetOf(prog.PerfEvent), GPL: true},
 	57: {ID: 57, Name: "bpf_getsockopt",
 		Args: [5]Arg{ArgBTFSock, ArgAny, ArgAny, ArgMem | ArgUninit | ArgWrite, ArgSize}, Since: kver.V(4, 15),
-		Types: sockopts,
+		Types: sockopts, Limits: sockoptLimits,
 		Variants: []Variant{
 			{Types: SetOf(prog.SockOps, prog.CgroupSockAddr), Args: [5]Arg{ArgCtx, ArgAny, ArgAny, ArgMem | ArgUninit | ArgWrite, ArgSize}}},
 		Opened: []Opening{{kver.V(5, 8), SetOf(prog.CgroupSockAddr)}, {kver.V(5, 15), SetOf(prog.CgroupSockopt, prog.StructOps)}, {kver.V(6, 0), SetOf(prog.LSM)}}},
@@ -176,7 +203,7 @@ var Table = [...]Row{
 	63: {ID: 63, Name: "bpf_msg_pull_data", Args: [5]Arg{ArgCtx, ArgAny, ArgAny, ArgAny}, Since: kver.V(4, 17),
 		Types: SetOf(prog.SkMsg), ChangesPacket: true},
 	64: {ID: 64, Name: "bpf_bind", Args: [5]Arg{ArgCtx, ArgMem | ArgReadOnly, ArgSize}, Since: kver.V(4, 17),
-		Types: SetOf(prog.CgroupSockAddr)},
+		Types: SetOf(prog.CgroupSockAddr), Limits: []Limit{{Type: prog.CgroupSockAddr, At: inetConnect}}},
 	65: {ID: 65, Name: "bpf_xdp_adjust_tail", Args: [5]Arg{ArgCtx, ArgAny}, Since: kver.V(4, 18),
 		Types: SetOf(prog.XDP), ChangesPacket: true, Fn: xdpAdjustTail},
 	66: {ID: 66, Name: "bpf_skb_get_xfrm_state",
@@ -337,9 +364,9 @@ var Table = [...]Row{
 	125: {ID: 125, Name: "bpf_ktime_get_boot_ns", Since: kver.V(5, 8), Types: every, Fn: ktimeGetBootNs},
 	126: {ID: 126, Name: "bpf_seq_printf",
 		Args:    [5]Arg{ArgBTF, ArgMem | ArgReadOnly, ArgSize, ArgMem | ArgMaybeNull | ArgReadOnly, ArgSizeOrZero},
-		BTFType: [5]string{0: "seq_file"}, Since: kver.V(5, 8), Types: kernelOnly, GPL: true},
+		BTFType: [5]string{0: "seq_file"}, Since: kver.V(5, 8), Types: SetOf(prog.Tracing), Limits: iterators, GPL: true},
 	127: {ID: 127, Name: "bpf_seq_write", Args: [5]Arg{ArgBTF, ArgMem | ArgReadOnly, ArgSizeOrZero},
-		BTFType: [5]string{0: "seq_file"}, Since: kver.V(5, 8), Types: kernelOnly, GPL: true},
+		BTFType: [5]string{0: "seq_file"}, Since: kver.V(5, 8), Types: SetOf(prog.Tracing), Limits: iterators, GPL: true},
 	128: {ID: 128, Name: "bpf_sk_cgroup_id", Args: [5]Arg{ArgBTFSock}, Since: kver.V(5, 8),
 		Types: SetOf(prog.CgroupSKB)},
 	129: {ID: 129, Name: "bpf_sk_ancestor_cgroup_id", Args: [5]Arg{ArgBTFSock, ArgAny}, Since: kver.V(5, 8),
@@ -395,7 +422,7 @@ var Table = [...]Row{
 		Args:  [5]Arg{ArgMem, ArgSize, ArgMem | ArgReadOnly, ArgSize, ArgAny},
 		Since: kver.V(5, 10), Types: base},
 	150: {ID: 150, Name: "bpf_seq_printf_btf", Args: [5]Arg{ArgBTF, ArgMem | ArgReadOnly, ArgSizeOrZero, ArgAny},
-		BTFType: [5]string{0: "seq_file"}, Since: kver.V(5, 10), Types: kernelOnly, GPL: true},
+		BTFType: [5]string{0: "seq_file"}, Since: kver.V(5, 10), Types: SetOf(prog.Tracing), Limits: iterators, GPL: true},
 	151: {ID: 151, Name: "bpf_skb_cgroup_classid", Args: [5]Arg{ArgCtx}, Since: kver.V(5, 10), Types: sched},
 	152: {ID: 152, Name: "bpf_redirect_neigh",
 		Args: [5]Arg{ArgAny, ArgMem | ArgMaybeNull | ArgReadOnly, ArgSizeOrZero, ArgAny}, Since: kver.V(5, 10),
@@ -456,7 +483,8 @@ var Table = [...]Row{
 	172: {ID: 172, Name: "bpf_timer_cancel", Needs: prog.CapBPF, Args: [5]Arg{ArgTimer},
 		Since: kver.V(5, 15), Types: base, GPL: true},
 	173: {ID: 173, Name: "bpf_get_func_ip", Args: [5]Arg{ArgCtx}, Since: kver.V(5, 15), Types: tracing, GPL: true},
-	174: {ID: 174, Name: "bpf_get_attach_cookie", Args: [5]Arg{ArgCtx}, Since: kver.V(5, 15), Types: tracing,
+	174: {ID: 174, Name: "bpf_get_attach_cookie", Args: [5]Arg{ArgCtx}, Since: kver.V(5, 15),
+		Types: tracing &^ SetOf(prog.Syscall), Limits: attachCookies,
 		Opened: []Opening{{kver.V(6, 10), SetOf(prog.RawTracepoint, prog.RawTracepointWritable)}}},
 	175: {ID: 175, Name: "bpf_task_pt_regs", Needs: prog.CapPerfmon,
 		Args: [5]Arg{ArgBTF}, BTFType: [5]string{0: "task_struct"}, Ret: RetBTF,
@@ -481,13 +509,14 @@ var Table = [...]Row{
 		Types: base, Fn: strncmp},
 	183: {ID: 183, Name: "bpf_get_func_arg",
 		Args: [5]Arg{ArgCtx, ArgAny, ArgFixedMem | ArgUninit | ArgWrite | ArgAligned}, FixedSize: [5]uint32{2: 8},
-		Since: kver.V(5, 17), Types: kernelOnly},
+		Since: kver.V(5, 17), Types: SetOf(prog.Tracing, prog.LSM), Limits: aroundFunction},
 	184: {ID: 184, Name: "bpf_get_func_ret", Args: [5]Arg{ArgCtx, ArgFixedMem | ArgUninit | ArgWrite | ArgAligned},
-		FixedSize: [5]uint32{1: 8}, Since: kver.V(5, 17), Types: kernelOnly},
-	185: {ID: 185, Name: "bpf_get_func_arg_cnt", Args: [5]Arg{ArgCtx}, Since: kver.V(5, 17), Types: kernelOnly},
-	186: {ID: 186, Name: "bpf_get_retval", Since: kver.V(5, 18), Types: cgroupHooks | SetOf(prog.LSM)},
+		FixedSize: [5]uint32{1: 8}, Since: kver.V(5, 17), Types: SetOf(prog.Tracing, prog.LSM), Limits: aroundFunction},
+	185: {ID: 185, Name: "bpf_get_func_arg_cnt", Args: [5]Arg{ArgCtx}, Since: kver.V(5, 17),
+		Types: SetOf(prog.Tracing, prog.LSM), Limits: aroundFunction},
+	186: {ID: 186, Name: "bpf_get_retval", Since: kver.V(5, 18), Types: cgroupHooks | SetOf(prog.LSM), Limits: retvalLimits},
 	187: {ID: 187, Name: "bpf_set_retval", Args: [5]Arg{ArgAny}, Since: kver.V(5, 18),
-		Types: cgroupHooks | SetOf(prog.LSM)},
+		Types: cgroupHooks | SetOf(prog.LSM), Limits: retvalLimits},
 	188: {ID: 188, Name: "bpf_xdp_get_buff_len", Args: [5]Arg{ArgBTF}, BTFType: [5]string{0: "xdp_buff"},
 		Since: kver.V(5, 18), Types: kernelOnly | SetOf(prog.XDP), Fn: xdpGetBuffLen,
 		Variants: []Variant{

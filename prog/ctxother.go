@@ -15,6 +15,10 @@ func raw(name string, from, to int) []CtxField {
 	return []CtxField{{Name: name, Off: from, Size: to - from, Unit: 8, Access: Read | Any}}
 }
 
+// writableTPFields are the arguments, of which the first is the buffer (kernel: raw_tp_writable_prog_is_valid_access).
+var writableTPFields = append([]CtxField{{Name: "buffer", Size: 8, Unit: 8, Access: Read, Yields: TPBuffer}},
+	CtxField{Name: "args", Off: 1, Size: 8*maxFuncArgs - 1, Unit: 1, Access: Read | Any})
+
 // syscallFields is what user space passes, of any size (kernel: syscall_prog_is_valid_access).
 var syscallFields = []CtxField{{Name: "args", Size: 65536, Unit: 8, Access: Read | Write | Any}}
 

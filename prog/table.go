@@ -207,7 +207,7 @@ var Types = [NumTypes]TypeRow{
 	{Type: CgroupSysctl, Name: "cgroup_sysctl", CtxName: "bpf_sysctl", CtxSize: 8, Fields: sysctlFields,
 		Verdicts: allowVerdict, Ret: ret01, Since: kver.V(5, 2), Needs: netCaps},
 	{Type: RawTracepointWritable, Name: "raw_tracepoint_writable", CtxName: "bpf_raw_tracepoint_args",
-		Fields: raw("args", 0, 8*maxFuncArgs), Since: kver.V(5, 2), Needs: perfCaps},
+		Fields: writableTPFields, Since: kver.V(5, 2), Needs: perfCaps},
 	{Type: CgroupSockopt, Name: "cgroup_sockopt", CtxName: "bpf_sockopt", CtxSize: 40, Fields: sockoptFields, PktRead: true,
 		PktWrite: true, Verdicts: allowVerdict, Ret: ret01, Since: kver.V(5, 3), Needs: netCaps},
 	{Type: Tracing, Name: "tracing", Since: kver.V(5, 5), Needs: perfCaps},

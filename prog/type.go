@@ -104,6 +104,7 @@ const (
 	Sock                   // struct bpf_sock
 	FlowKeys               // struct bpf_flow_keys
 	TrustedBTF             // kernel object of the type in CtxField.BTF
+	TPBuffer               // what a tracepoint lets programs write
 )
 
 // CtxField is a field of a ctx.

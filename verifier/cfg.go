@@ -482,7 +482,7 @@ func (v *verifier) useDef(pc int) (use, def asm.RegSet) {
 	case asm.ClassCall:
 		use = args
 		switch {
-		case in.helper != nil:
+		case in.helper != nil && v.available(in.helper): // of others the kernel looks at no prototype
 			use = asm.RegSet(1)<<(in.helper.NumArgs()+1) - 2
 		case in.kfunc != nil:
 			use = asm.RegSet(1)<<(len(in.kfunc.Args)+1) - 2

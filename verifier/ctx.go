@@ -52,6 +52,7 @@ var yields = map[prog.Yield]struct {
 	prog.Sock:             {ptrSocket, 0},
 	prog.FlowKeys:         {ptrFlowKeys, 0},
 	prog.TrustedBTF:       {ptrBTF, trusted},
+	prog.TPBuffer:         {ptrTPBuffer, 0},
 }
 
 // accessCtx checks a load or store of a ctx field by the program type's table (kernel: check_ctx_access).
@@ -92,6 +93,9 @@ func (v *verifier) accessCtx(a *access, r *reg) *Error {
 	}
 	*dst = ptrReg(y.typ)
 	dst.flags = y.flags
+	if f.BTF != "" {
+		dst.aux = v.structID(f.BTF)
+	}
 	if y.flags&maybeNull != 0 {
 		dst.id = v.newID()
 	}

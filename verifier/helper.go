@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"fmt"
 	"math"
 	"strings"
 
@@ -20,6 +21,7 @@ const (
 	helperProbeReadStr       = 45
 	helperGetStack           = 67
 	helperGetLocalStorage    = 81
+	helperGetFuncIP          = 173
 	helperSpinLock           = 93
 	helperSpinUnlock         = 94
 	helperMapPeek            = 89
@@ -71,7 +73,9 @@ func (v *verifier) callHelper(in *insn) *Error {
 	}
 	if !v.available(r) {
 		e := v.fail(HelperUnavailable, "program of this type cannot use helper %s#%d", r.Name, id)
-		if helpers.Allowed(r, v.prog.Type, v.profile.Kernel) {
+		if !v.inPlace(r) {
+			e.Reason = misplaced(r.Name, r.LimitOf(v.prog.Type))
+		} else if helpers.Allowed(r, v.prog.Type, v.profile.Kernel) {
 			e.Reason = v.lacks(r.Name, r.Needs)
 		} else if since, ok := helpers.Since(r, v.prog.Type); ok {
 			e.needs(NeedHelper, r.Name, since)
@@ -188,6 +192,19 @@ func (v *verifier) sharePerCPU(ref uint32) {
 	})
 }
 
+// misplaced says where programs that call a helper must be attached.
+func misplaced(name string, l *helpers.Limit) string {
+	var at []string
+	for _, a := range l.At {
+		at = append(at, a.String())
+	}
+	what := fmt.Sprintf("%s programs may call %s at %s only", l.Type, name, strings.Join(at, ", "))
+	if l.Hooks != "" {
+		what += ", at the hooks " + l.Hooks
+	}
+	return what
+}
+
 // special has the rules of single helpers.
 func (v *verifier) special(id int32) *Error {
 	regs := v.regs()
@@ -211,11 +228,28 @@ func (v *verifier) special(id int32) *Error {
 		if regs[1].typ != ptrMapValue {
 			return v.fail(ArgType, "Unsupported reg type %s for bpf_dynptr_from_mem data", regs[1].typeString())
 		}
+	case helperGetFuncIP:
+		return v.checkFuncIP()
 	case helperSpinLock, helperSpinUnlock:
 		return v.spinLock(id == helperSpinLock, &regs[1])
 	}
 	return nil
 }
+
+// checkFuncIP refuses bpf_get_func_ip where there is no function (kernel: check_get_func_ip).
+func (v *verifier) checkFuncIP() *Error {
+	name, t := v.call.row.Name, v.prog.Type
+	switch {
+	case t == prog.Kprobe, t == prog.Tracing && trampolines[v.attach]:
+		return nil
+	case t == prog.Tracing:
+		return v.fail(HelperUnavailable, "func %s#%d supported only for fentry/fexit/fmod_ret programs", name, helperGetFuncIP)
+	}
+	return v.fail(HelperUnavailable, "func %s#%d not supported for program type %d", name, helperGetFuncIP, t)
+}
+
+// trampolines are the attach types of programs that are called around a function of the kernel (kernel: bpf_prog_has_trampoline).
+var trampolines = map[prog.Attach]bool{prog.AttachTraceFentry: true, prog.AttachTraceFexit: true, prog.AttachModifyReturn: true}
 
 // spinLock takes or gives back the lock of a map value or of an object (kernel: process_spin_lock).
 func (v *verifier) spinLock(take bool, r *reg) *Error {

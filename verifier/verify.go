@@ -1,6 +1,8 @@
 package verifier
 
 import (
+	"strings"
+
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
@@ -302,5 +304,12 @@ func (v *verifier) mapOf(r *reg) *maps.Spec {
 
 // available reports whether the program may call the helper at all.
 func (v *verifier) available(r *helpers.Row) bool {
-	return helpers.Allowed(r, v.prog.Type, v.profile.Kernel) && v.profile.Caps.Has(r.Needs)
+	return helpers.Allowed(r, v.prog.Type, v.profile.Kernel) && v.profile.Caps.Has(r.Needs) && v.inPlace(r)
+}
+
+// inPlace reports whether the program is attached where the helper may be called.
+func (v *verifier) inPlace(r *helpers.Row) bool {
+	l := r.LimitOf(v.prog.Type)
+	_, hook, _ := strings.Cut(v.prog.Section, "/")
+	return l == nil || l.Allows(v.attach, hook)
 }

@@ -101,7 +101,7 @@ struct sock_addr_md {
 
 struct sock_ops_md {
 	u32 op;
-	u32 args[4];
+	union { u32 args[4], reply, replylong[4]; };
 	u32 family, remote_ip4, local_ip4, remote_ip6[4], local_ip6[4], remote_port, local_port, is_fullsock, snd_cwnd, srtt_us, cb_flags,
 		state, rtt_min, snd_ssthresh, rcv_nxt, snd_nxt, snd_una, mss_cache, ecn_flags, rate_delivered, rate_interval_us,
 		packets_out, retrans_out, total_retrans, segs_in, data_segs_in, segs_out, data_segs_out, lost_out, sacked_out, sk_txhash;

@@ -152,7 +152,8 @@ func lastWords(log []string, err error) string {
 	for i := len(log) - 1; i >= 0; i-- {
 		l := strings.TrimSpace(log[i])
 		if l == "" || strings.HasPrefix(l, "processed ") || strings.HasPrefix(l, "stack depth") ||
-			strings.HasPrefix(l, "verification time") || strings.HasPrefix(l, "cur state:") || strings.HasPrefix(l, "old state:") {
+			strings.HasPrefix(l, "verification time") || strings.HasPrefix(l, "cur state:") || strings.HasPrefix(l, "old state:") ||
+			strings.HasPrefix(l, "; ") {
 			continue
 		}
 		return l
