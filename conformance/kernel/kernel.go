@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -31,8 +32,23 @@ func Available() error {
 	if err != nil {
 		return fmt.Errorf("bpf(2): %w", err)
 	}
+	learnProbes()
 	return prog.Close()
 }
+
+// learnProbes makes cilium/ebpf see that the kernel has bpf_probe_read_kernel. It looks once, and when that is while a test has
+// given up its capabilities, it puts bpf_probe_read in the place of the helper from then on.
+var learnProbes = sync.OnceFunc(func() {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.Kprobe,
+		Instructions: asm.Instructions{asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -8), asm.Mov.Imm(asm.R2, 8),
+			asm.Mov.Imm(asm.R3, 0), asm.FnProbeReadKernel.Call(), asm.Return()},
+		License: "GPL",
+	})
+	if err == nil {
+		prog.Close()
+	}
+})
 
 // Load loads every program of an ELF object into the kernel. A rejection is the kernel's verifier error.
 func Load(elf []byte) (*Collection, error) {
