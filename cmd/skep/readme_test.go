@@ -14,7 +14,7 @@ import (
 )
 
 // measured matches what differs from run to run: times and rates.
-var measured = regexp.MustCompile(`[0-9]+(\.[0-9]+)?( (us|s|million packets/s)\b|x\b)|\( *[0-9.]+\)|  +[0-9]+\.[0-9]+\b|([0-9.]+) *\(`)
+var measured = regexp.MustCompile(`[0-9]+(\.[0-9]+)?( (us|s|million packets/s)\b|x\b)|\( *[0-9.]+s?\)|  +[0-9]+\.[0-9]+\b|([0-9.]+) *\(`)
 
 // kernelLine is there for root only.
 var kernelLine = regexp.MustCompile(`(?m)^ +kernel test-run .*\n|^ +kernel +skipped.*\n`)
