@@ -19,6 +19,9 @@ func boundsUnder(p *Profile, r *rand.Rand, v uint64) bounds {
 
 // TestReleasesSound checks that what each release follows of numbers holds the values of real runs.
 func TestReleasesSound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("exhaustive")
+	}
 	for _, p := range Profiles(LongTerm) {
 		t.Run(p.Name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(7, 8))

@@ -176,6 +176,9 @@ func eachPair(t *testing.T, p *Profile, bits uint, f func(a, b *stretch, as, bs 
 
 // TestSmallALU tries every operation, 32 and 64 bits wide, on all pairs of small sets.
 func TestSmallALU(t *testing.T) {
+	if testing.Short() {
+		t.Skip("exhaustive")
+	}
 	for _, p := range smallProfiles {
 		pairs := 0
 		eachPair(t, p, smallWidth(p), func(wa, wb *stretch, as, bs []small) {
@@ -227,6 +230,9 @@ var rangeBits = flag.Uint("ranges", 4, "width in bits of the stretches in which 
 
 // TestRangeALU tries every operation, 32 and 64 bits wide, on all pairs of ranges.
 func TestRangeALU(t *testing.T) {
+	if testing.Short() {
+		t.Skip("exhaustive")
+	}
 	p := Newest()
 	all := stretches(*rangeBits)
 	for i := range all {
@@ -322,6 +328,9 @@ func negate(p *Profile, b *bounds, width uint8) {
 
 // TestSmallUnary tries every operation on one number on all ranges and all known bits of 8 bits.
 func TestSmallUnary(t *testing.T) {
+	if testing.Short() {
+		t.Skip("exhaustive")
+	}
 	const bits = 8
 	for _, p := range []*Profile{Newest(), Linux(6, 1)} {
 		for name, op := range unary(p) {
@@ -372,6 +381,9 @@ func TestSmallUnary(t *testing.T) {
 // TestSmallBranch tries every comparison on all pairs of small sets: what is decided is right, and narrowing keeps every value
 // for which it comes out that way.
 func TestSmallBranch(t *testing.T) {
+	if testing.Short() {
+		t.Skip("exhaustive")
+	}
 	for _, p := range smallProfiles {
 		decided, undecided := 0, 0
 		eachPair(t, p, smallWidth(p), func(wa, wb *stretch, as, bs []small) {
@@ -479,6 +491,9 @@ func btoi(b bool) int {
 
 // TestSmallLinked tries what is learnt of a number that is linked to another with a constant between them.
 func TestSmallLinked(t *testing.T) {
+	if testing.Short() {
+		t.Skip("exhaustive")
+	}
 	p := Newest()
 	for _, w := range stretches(*smallBits) {
 		for _, a := range w.sets(t, p) {

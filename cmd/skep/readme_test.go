@@ -14,7 +14,7 @@ import (
 )
 
 // measured matches what differs from run to run: times and rates.
-var measured = regexp.MustCompile(`[0-9]+(\.[0-9]+)?( (us|s|million packets/s)\b|x\b)|\( *[0-9.]+s?\)|  +[0-9]+\.[0-9]+\b|([0-9.]+) *\(`)
+var measured = regexp.MustCompile(`[0-9]+(\.[0-9]+)?( (us|s|million packets/s)\b|x\b)|\( *[0-9.]+s?\)|  +[0-9]+\.[0-9]+\b| +[0-9]{4,}\.[0-9]+\b|([0-9.]+) *\(`)
 
 // kernelLine is there for root only.
 var kernelLine = regexp.MustCompile(`(?m)^ +kernel test-run .*\n|^ +kernel +skipped.*\n`)
@@ -28,6 +28,9 @@ func normalise(s string) string {
 // TestReadme runs every "$ skep …" of the console blocks of these documents in the root of the repository and compares
 // what it prints, times aside. With -update those that differ are rewritten.
 func TestReadme(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs every session of the documents, benchmarks too")
+	}
 	if !jit.Available() {
 		t.Skip("the sessions show machine code, which this machine has none of")
 	}

@@ -129,6 +129,7 @@ func compareObject(t *testing.T, name string, elf []byte) {
 
 // compareEngine runs every program of the object over the packets, here and in the kernel.
 func compareEngine(t *testing.T, name string, elf []byte, engine string, packets [][]byte, elems []elem) {
+	pinCPU(t)
 	clock := func() uint64 { return uint64(time.Now().UnixNano()) }
 	v, err := skep.OpenBytes(elf, name, skep.Options{Engine: engine, Machine: vm.Config{Clock: clock}})
 	require.NoError(t, err)
