@@ -54,3 +54,38 @@ func TestOneUnsupportedPartFailsAlone(t *testing.T) {
 		require.NoError(t, v.Close())
 	}
 }
+
+// A ctx that is smaller than what was proved: at the end of guest memory. Whoever drives an engine may give any address, and the
+// program then reads guest memory or zeros, never the host's, on every engine.
+func TestCtxSmallerThanProved(t *testing.T) {
+	insns, err := asm.Parse("r0 = *(u32 *)(r1 + 176)\nr2 = *(u64 *)(r1 + 184)\n*(u32 *)(r1 + 64) = r0\nr0 += r2\nexit", asm.ParseOptions{})
+	require.NoError(t, err)
+	obj := &object.Object{Programs: []*prog.Program{{Name: "last", Type: prog.SchedCLS, Insns: insns, License: "GPL"}}}
+	for _, engine := range []string{skep.EngineInterp, skep.EngineAuto} {
+		v, err := skep.New(obj, skep.Options{Engine: engine})
+		require.NoError(t, err)
+		_, err = v.Verify("last")
+		require.NoError(t, err)
+		e, err := v.Engine("last")
+		require.NoError(t, err)
+		size := v.Machine().Space().Size()
+		for _, back := range []uint64{1, 4, 8, 100, 176, 184, 192} {
+			out, err := e.Run(uint32(size - back))
+			require.NoError(t, err, "%s: ctx %d bytes before the end", e.Name(), back)
+			require.Zero(t, out.R0, "%s: ctx %d bytes before the end", e.Name(), back)
+		}
+		require.NoError(t, v.Close())
+	}
+}
+
+// Every program type's frames are as large as the ctx that the verifier lets programs read.
+func TestFramesHoldWhatIsProved(t *testing.T) {
+	for _, row := range prog.Types {
+		for _, f := range row.Fields {
+			if row.CtxSize != 0 {
+				require.LessOrEqual(t, f.Off+f.Size, row.CtxSize, "%s.%s", row.Name, f.Name)
+			}
+		}
+		require.GreaterOrEqual(t, int(prog.FrameStride(row.CtxSize)), prog.FrameHeader+row.CtxSize, row.Name)
+	}
+}

@@ -68,9 +68,8 @@ type gen struct {
 	t       target
 	insns   []asm.Insn
 	kinds   []asm.Kind
-	writes  []asm.RegSet // by slot
-	second  []bool       // by slot: the other half of a 64-bit load
-	leader  []bool       // by slot: a basic block begins here
+	second  []bool // by slot: the other half of a 64-bit load
+	leader  []bool // by slot: a basic block begins here
 	slots   label
 	saved   asm.RegSet // of R6-R9, those that a call of a local function must keep
 	loops   bool       // there is a may_goto

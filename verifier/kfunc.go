@@ -20,7 +20,6 @@ type kfuncInfo struct {
 	ref      uint32 // reference among the arguments
 	dynptr   reg    // the initialised dynptr among the arguments
 	iter     iterPlace
-	irqFlag  bool
 }
 
 // kfuncOf finds the row of the kernel function that a call or load refers to; nil when the profile's kernel has none.

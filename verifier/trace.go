@@ -22,12 +22,10 @@ func (p place) isSlot() bool { return p.n >= firstSlot }
 // event is a change of a place. A register's value is val.reg.
 type event struct {
 	place
-	step int32 // that changed it; atEntry when it was so at the start of the recording
+	step int32 // that changed it; negative when it was so at the start of the recording
 	prev int32 // the place's event before; 0 none
 	val  slot
 }
-
-const atEntry = -1
 
 // traced is a step of the recorded path.
 type traced struct {
