@@ -175,33 +175,29 @@ func SectionOf(name string) (*Section, bool) {
 }
 
 // sectionIndex finds rows by whole names, and those that take more behind a slash by what is in front of it. The first row of a
-// name counts.
-var sectionIndex = func() (x struct{ whole, before map[string]int }) {
-	x.whole, x.before = map[string]int{}, map[string]int{}
+// name counts. No row takes more behind the name of a later one, so whole names go first.
+var sectionIndex = func() (x struct{ whole, before map[string]*Section }) {
+	x.whole, x.before = map[string]*Section{}, map[string]*Section{}
 	for i := len(Sections) - 1; i >= 0; i-- {
 		name, more := strings.CutSuffix(Sections[i].Pattern, "+")
-		x.whole[name] = i
+		x.whole[name] = &Sections[i]
 		if more {
-			x.before[name] = i
+			x.before[name] = &Sections[i]
 		}
 	}
 	return x
 }()
 
 func strictSection(name string) *Section {
-	first, ok := sectionIndex.whole[name]
-	for i := 0; i < len(name); i++ {
-		if name[i] != '/' {
-			continue
-		}
-		if at, have := sectionIndex.before[name[:i]]; have && (!ok || at < first) {
-			first, ok = at, true
+	if s := sectionIndex.whole[name]; s != nil {
+		return s
+	}
+	for i := range len(name) {
+		if name[i] == '/' && sectionIndex.before[name[:i]] != nil {
+			return sectionIndex.before[name[:i]]
 		}
 	}
-	if !ok {
-		return nil
-	}
-	return &Sections[first]
+	return nil
 }
 
 // TypeOfSection is the program type that a section's name says.

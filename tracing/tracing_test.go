@@ -244,6 +244,7 @@ func TestBadEvents(t *testing.T) {
 		"":                         "line 1: no fields: this is no format file of tracefs",
 		"field:int a; offset:x;":   `line 1: offset: "x" is no number that makes sense`,
 		"\nfield:int a; offset:4;": "line 2: field a: 0 bytes at 4",
+		"field:int a[3]; offset:0; size:8; signed:0;": "line 1: field a: 3 elements in 8 bytes",
 		"field:int a[3]; offset:0; size:4; signed:0;": "line 1: field a: 3 elements in 4 bytes",
 		"field:int a; offset:8190; size:4; signed:0;": "line 1: field a: 4 bytes at 8190",
 	} {
