@@ -26,7 +26,7 @@ func (v *verifier) lacks(what string, need prog.Caps) string {
 // checkMapCaps checks that the loader can create the map that the instruction at pc loads. The kernel refuses the map, not
 // the program.
 func (v *verifier) checkMapCaps(pc int, m *maps.Spec) *Error {
-	for ; m != nil; m = m.Inner {
+	for _, m := range withInner(m) {
 		if need := mapNeeds[m.Type]; !v.profile.Caps.Has(need) {
 			return v.failAt(pc, NotPrivileged, "%s", v.lacks(fmt.Sprintf("map %s of type %s", m.Name, m.Type), need))
 		}

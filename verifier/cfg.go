@@ -214,10 +214,26 @@ func (v *verifier) checkPseudoSince(pc int, name string, since kver.Version) *Er
 	return v.failAt(pc, BadImm64, "unrecognized bpf_ld_imm64 insn").needs(NeedInsns, name, since)
 }
 
+// withInner is a map, and the one that its elements are like when it is a map of maps. Maps do not nest deeper (kernel:
+// bpf_map_meta_alloc).
+func withInner(m *maps.Spec) []*maps.Spec {
+	if m.Inner == nil {
+		return []*maps.Spec{m}
+	}
+	return []*maps.Spec{m, m.Inner}
+}
+
 // checkMapType rejects a map that the profile's kernel could not create. The kernel never gets to see such a program: these
 // words are not its own.
 func (v *verifier) checkMapType(pc int, m *maps.Spec) *Error {
-	for ; m != nil; m = m.Inner {
+	switch {
+	case !m.Type.Row().MapInMap:
+	case m.Inner == nil:
+		return v.failAt(pc, BadMap, "map in map without description of its inner map")
+	case m.Inner.Type.Row().MapInMap:
+		return v.failAt(pc, BadMap, "map in map whose inner map is one, too")
+	}
+	for _, m := range withInner(m) {
 		if since := m.Type.Row().Since; !v.profile.Kernel.AtLeast(since) {
 			return v.failAt(pc, MapType, "map type %s needs kernel %v", m.Type, since).needs(NeedMap, m.Type.String(), since)
 		}

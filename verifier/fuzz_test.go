@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/conformance/gen"
+	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/verifier"
 )
@@ -105,4 +107,56 @@ func caseFiles(tb testing.TB) []string {
 		tb.Fatalf("no cases: %v", err)
 	}
 	return append(files, "codes.txt")
+}
+
+// fuzzDecls are types that functions of a broken program may claim to have.
+var fuzzDecls = btf.MustDeclare(`
+struct value { int n; struct bpf_spin_lock lock; struct bpf_timer timer; struct value *next; char text[8]; };
+struct loop { struct loop *self; };
+int plain(int a); int ctx(struct xdp_md *c); int pointers(struct value *v, char *s, void *p); void nothing(void); long many(int a, int b, int c, int d, int e, int f);
+`)
+
+// FuzzVerifyBroken takes any bytes for instructions, and others for all that comes with them: maps, functions, lines, types and
+// kernel functions that make no sense, as a damaged object might have them.
+func FuzzVerifyBroken(f *testing.F) {
+	for _, file := range caseFiles(f) {
+		for i, c := range loadCases(f, file) {
+			f.Add(byte(i), asm.EncodeProgram(c.prog.Insns), []byte{byte(i), 1, 2, 3, 4, 5, 6, 7, byte(i * 7), 200, 3, 1, 9})
+		}
+	}
+	f.Fuzz(func(t *testing.T, typ byte, code, rest []byte) {
+		insns, err := asm.DecodeProgram(code[:len(code)&^7])
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := func() int {
+			if len(rest) == 0 {
+				return 0
+			}
+			b := rest[0]
+			rest = rest[1:]
+			return int(int8(b))
+		}
+		p := &prog.Program{Type: fuzzTypes[int(typ)%len(fuzzTypes)], License: "GPL", Insns: insns, Types: fuzzDecls}
+		for range uint(next()) % 6 {
+			m := &maps.Spec{Name: "m", Type: maps.Type(uint32(next())), KeySize: uint32(next()), ValueSize: uint32(next()),
+				MaxEntries: uint32(next()), Flags: uint32(next()), LockOff: next(), TimerOff: next()}
+			if next() > 0 {
+				m.Inner = &maps.Spec{Type: maps.Type(uint32(next())), KeySize: uint32(next()), ValueSize: uint32(next())}
+			}
+			m.Frozen, m.DataSection = next() > 0, next() > 0
+			p.Maps = append(p.Maps, m)
+		}
+		for range uint(next()) % 5 {
+			p.Funcs = append(p.Funcs, prog.Func{Name: "f", Start: next(), End: next(), Global: next() > 0, Type: btf.ID(next())})
+		}
+		for range uint(next()) % 5 {
+			p.Lines = append(p.Lines, prog.Line{PC: next(), File: "f.c", Line: next(), Col: next(), Text: "x"})
+		}
+		names := []string{"bpf_iter_num_new", "bpf_iter_num_next", "bpf_dynptr_from_xdp", "bpf_obj_new_impl", "bpf_throw", "", "nonesuch"}
+		for range uint(next()) % 5 {
+			p.Kfuncs = append(p.Kfuncs, prog.Kfunc{Name: names[uint(next())%uint(len(names))], Weak: next() > 0})
+		}
+		judge(t, p)
+	})
 }

@@ -135,7 +135,7 @@ func (s *scan) imm64(pc int) {
 	if in.Imm < 0 || int(in.Imm) >= len(s.prog.Maps) || s.prog.Maps[in.Imm] == nil {
 		return
 	}
-	for m := s.prog.Maps[in.Imm]; m != nil; m = m.Inner {
+	for _, m := range withInner(s.prog.Maps[in.Imm]) {
 		s.add(NeedMap, m.Type.String(), m.Type.Row().Since, pc)
 		for _, f := range m.NewFlags() {
 			s.add(NeedMapFlag, f.Name, f.Since, pc)

@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/skepvm/skep/asm"
@@ -156,6 +157,8 @@ func (v *verifier) checkProgram() *Error {
 		return v.failAt(-1, Broken, "no program")
 	case p.Broken != "":
 		return v.failAt(-1, Broken, "%s", p.Broken)
+	case slices.Contains(p.Maps, nil):
+		return v.failAt(-1, Broken, "map %d is not there", slices.Index(p.Maps, nil))
 	case len(p.Insns) == 0:
 		return v.failAt(-1, Empty, "program has no instructions")
 	case len(p.Insns) > v.profile.MaxInsns:
