@@ -19,6 +19,7 @@ import (
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
@@ -71,9 +72,9 @@ func engineNames() []string {
 	return names
 }
 
-var linkByName = map[string]pcap.LinkType{
-	"ether": pcap.LinkEthernet, "sll": pcap.LinkSLL, "sll2": pcap.LinkSLL2, "raw": pcap.LinkRaw, "null": pcap.LinkNull,
-	"loop": pcap.LinkLoop, "wifi": pcap.LinkIEEE80211, "ppp": 9, "ipv6": pcap.LinkIPv6,
+var linkByName = map[string]linktype.Type{
+	"ether": linktype.Ethernet, "sll": linktype.SLL, "sll2": linktype.SLL2, "raw": linktype.RawIP, "null": linktype.Null,
+	"loop": linktype.Loop, "wifi": linktype.IEEE80211, "ppp": 9, "ipv6": linktype.IPv6,
 }
 
 // replayCase is a txtar file of testdata.
@@ -87,7 +88,7 @@ type replayCase struct {
 
 func readCase(t *testing.T, ar *txtar.Archive) replayCase {
 	c := replayCase{}
-	var link pcap.LinkType = pcap.LinkEthernet
+	var link linktype.Type = linktype.Ethernet
 	var packets string
 	for _, f := range ar.Files {
 		text := string(f.Data)
@@ -110,7 +111,7 @@ func readCase(t *testing.T, ar *txtar.Archive) replayCase {
 	return c
 }
 
-func (c *replayCase) option(t *testing.T, key, value string, link *pcap.LinkType) {
+func (c *replayCase) option(t *testing.T, key, value string, link *linktype.Type) {
 	number := func() int {
 		n, err := strconv.Atoi(value)
 		require.NoError(t, err)
@@ -146,7 +147,7 @@ func (c *replayCase) option(t *testing.T, key, value string, link *pcap.LinkType
 
 // captureOf makes a pcapng file of lines "time-ns/wire-length/interface hex…": wire length and interface may be missing,
 // and "…*n" in the hex is n times that byte.
-func captureOf(t testing.TB, link pcap.LinkType, packets string) []byte {
+func captureOf(t testing.TB, link linktype.Type, packets string) []byte {
 	var out bytes.Buffer
 	w, err := pcap.NewWriter(&out, pcap.WriterOptions{Format: pcap.PCAPNG})
 	require.NoError(t, err)

@@ -3,7 +3,7 @@ package replay
 import (
 	"encoding/binary"
 
-	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/prog"
 )
 
@@ -39,7 +39,7 @@ type packet struct {
 	off, n int // bytes are chunk[off : off+n]
 	wire   uint32
 	in     prog.Input
-	link   pcap.LinkType
+	link   linktype.Type
 	iface  uint32 // index in the reader's interfaces
 	addr   uint32 // guest address of the first byte
 }
@@ -48,28 +48,28 @@ type packet struct {
 // the chunk are free there.
 type linkRow struct {
 	convert func(chunk []byte, p *packet) skip
-	typ     pcap.LinkType
+	typ     linktype.Type
 }
 
 // linkRoom is what a conversion may need before a packet: an Ethernet header.
 const linkRoom = 16
 
 var linkRows = []linkRow{
-	{nil, pcap.LinkEthernet},
-	{fromSLL, pcap.LinkSLL},
-	{fromSLL2, pcap.LinkSLL2},
-	{fromRaw, pcap.LinkRaw},
-	{fromRaw, pcap.LinkRawBSD},
-	{fromRaw, pcap.LinkIPv4},
-	{fromRaw, pcap.LinkIPv6},
-	{fromNull, pcap.LinkNull},
-	{fromNull, pcap.LinkLoop},
-	{wireless, pcap.LinkIEEE80211},
-	{wireless, pcap.LinkRadiotap},
+	{nil, linktype.Ethernet},
+	{fromSLL, linktype.SLL},
+	{fromSLL2, linktype.SLL2},
+	{fromRaw, linktype.RawIP},
+	{fromRaw, linktype.RawBSD},
+	{fromRaw, linktype.IPv4},
+	{fromRaw, linktype.IPv6},
+	{fromNull, linktype.Null},
+	{fromNull, linktype.Loop},
+	{wireless, linktype.IEEE80211},
+	{wireless, linktype.Radiotap},
 }
 
 // linkOf finds the row of a link type.
-func linkOf(t pcap.LinkType) *linkRow {
+func linkOf(t linktype.Type) *linkRow {
 	for i := range linkRows {
 		if linkRows[i].typ == t {
 			return &linkRows[i]

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/prog"
 )
 
@@ -31,7 +32,7 @@ func (r *runner) plainFrames(s *side, recs []pcap.Record) int {
 	ctx := s.frames
 	for i := range recs {
 		rec := &recs[i]
-		if rec.Link != pcap.LinkEthernet || rec.CapLen < etherLen {
+		if rec.Link != linktype.Ethernet || rec.CapLen < etherLen {
 			return i
 		}
 		r.number++

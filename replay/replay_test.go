@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
@@ -268,7 +269,7 @@ func TestSplitName(t *testing.T) {
 
 // TestPcapngSink has Wireshark show verdicts, interfaces and comments of an output file.
 func TestPcapngSink(t *testing.T) {
-	capture := captureOf(t, pcap.LinkEthernet, "1000 0200000000010200000000020800 03*46\n2000 020000000001020000000002080007*46\n3000/60/1 0200000000010200000000020800 00*46\n")
+	capture := captureOf(t, linktype.Ethernet, "1000 0200000000010200000000020800 03*46\n2000 020000000001020000000002080007*46\n3000/60/1 0200000000010200000000020800 00*46\n")
 	p := assemble(t, prog.XDP, `
   r2 = *(u32 *)(r1 + 0)
   r3 = *(u32 *)(r1 + 4)

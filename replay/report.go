@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/prog"
 )
 
@@ -135,7 +135,7 @@ func (rep *Report) finish(r *runner) {
 			cmp.Compare(a.Value, b.Value))
 	})
 	for link, n := range r.converted {
-		rep.Converted = with(rep.Converted, pcap.LinkType(link).String(), n)
+		rep.Converted = with(rep.Converted, linktype.Type(link).String(), n)
 	}
 	for why, n := range r.skipped {
 		rep.Skipped = with(rep.Skipped, skipNames[why], n)

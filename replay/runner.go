@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
@@ -77,7 +78,7 @@ func newRunner(o *Options) (*runner, error) {
 	typ := o.Type
 	r := &runner{o: o, typ: typ, isSKB: typ.Row().CtxName == "__sk_buff", l3: typ.MACLen() == 0, redir: redirectVerdict(typ)}
 	r.tally.large, r.tally.redirects, r.names = map[uint32]*count{}, map[prog.Redirect]uint64{}, map[uint32]string{}
-	r.converted = make([]uint64, int(pcap.LinkSLL2)+1)
+	r.converted = make([]uint64, int(linktype.SLL2)+1)
 	targets := []Target{o.Target}
 	r.report.Engine = o.Target.Engine.Name()
 	if o.Against != nil {
@@ -339,7 +340,7 @@ func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 }
 
 // setLink looks up a link type, or refuses it.
-func (r *runner) setLink(t pcap.LinkType) error {
+func (r *runner) setLink(t linktype.Type) error {
 	row := linkOf(t)
 	switch {
 	case row == nil:

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/prog"
 )
 
@@ -89,9 +90,9 @@ func (r *runner) exitLink(p *packet) uint32 {
 	case r.o.Convert == ConvertRaw:
 		return uint32(p.link)
 	case r.l3:
-		return uint32(pcap.LinkRaw)
+		return uint32(linktype.RawIP)
 	}
-	return uint32(pcap.LinkEthernet)
+	return uint32(linktype.Ethernet)
 }
 
 // putVLAN puts the tag that the ctx has back into the packet, as a capture at the interface would show it.
@@ -155,7 +156,7 @@ func (s *pcapngSink) Write(x *Exit) error {
 			name = fmt.Sprintf("if%d", key.ifindex)
 		}
 		var err error
-		if iface, err = s.w.AddInterface(pcap.Interface{Name: name, Link: pcap.LinkType(key.link)}); err != nil {
+		if iface, err = s.w.AddInterface(pcap.Interface{Name: name, Link: linktype.Type(key.link)}); err != nil {
 			return err
 		}
 		s.ifaces[key] = iface
@@ -250,7 +251,7 @@ func (s *splitSink) open(key splitKey) (*splitFile, error) {
 	if len(s.names) >= maxFiles {
 		name = otherVerdicts
 	}
-	if key.link != uint32(pcap.LinkEthernet) {
+	if key.link != uint32(linktype.Ethernet) {
 		name += fmt.Sprintf("-link%d", key.link)
 	}
 	if f := s.names[name]; f != nil {
@@ -260,7 +261,7 @@ func (s *splitSink) open(key splitKey) (*splitFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := pcap.NewWriter(f, pcap.WriterOptions{Nano: true, Link: pcap.LinkType(key.link)})
+	w, err := pcap.NewWriter(f, pcap.WriterOptions{Nano: true, Link: linktype.Type(key.link)})
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

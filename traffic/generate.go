@@ -9,6 +9,7 @@ import (
 	"math/bits"
 
 	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/linktype"
 )
 
 const (
@@ -62,17 +63,17 @@ var kinds = []kind{
 
 // link is how a frame looks on a link type: relink turns an Ethernet frame into it.
 type link struct {
-	typ    pcap.LinkType
+	typ    linktype.Type
 	ether  bool // carries any EtherType
 	relink func(out, frame []byte) []byte
 }
 
 var links = map[string]link{
-	"ether": {pcap.LinkEthernet, true, nil},
-	"sll":   {pcap.LinkSLL, true, toSLL},
-	"sll2":  {pcap.LinkSLL2, true, toSLL2},
-	"raw":   {pcap.LinkRaw, false, func(out, frame []byte) []byte { return append(out, frame[14:]...) }},
-	"null":  {pcap.LinkNull, false, toNull},
+	"ether": {linktype.Ethernet, true, nil},
+	"sll":   {linktype.SLL, true, toSLL},
+	"sll2":  {linktype.SLL2, true, toSLL2},
+	"raw":   {linktype.RawIP, false, func(out, frame []byte) []byte { return append(out, frame[14:]...) }},
+	"null":  {linktype.Null, false, toNull},
 }
 
 // Generator makes packets one at a time.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+
+	"github.com/skepvm/skep/linktype"
 )
 
 // Magic numbers of pcap files, as a little-endian reader of a little-endian file sees them.
@@ -30,7 +32,7 @@ type classicState struct {
 	nsUnit  int64 // ns in a unit of the fraction: 1 or 1000
 	lengths lengthOrder
 	snap    uint32 // most bytes kept of a record
-	link    LinkType
+	link    linktype.Type
 }
 
 // startClassic reads the 24-byte file header.
@@ -62,7 +64,7 @@ func (r *Reader) startClassic() error {
 	if snap == 0 || snap > math.MaxInt32 {
 		c.snap = maxCaptureLen
 	}
-	c.link = LinkType(r.u32(h[20:]) & linkMask)
+	c.link = linktype.Of(r.u32(h[20:]))
 	r.ifaces = []Interface{{Link: c.link, SnapLen: snap}}
 	r.pos += classicHeader
 	return nil

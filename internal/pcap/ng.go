@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+
+	"github.com/skepvm/skep/linktype"
 )
 
 // Block types (draft-ietf-opsawg-pcapng).
@@ -175,7 +177,7 @@ func (r *Reader) addInterface(b []byte) string {
 		return fmt.Sprintf("more than %d interfaces", maxInterfaces)
 	}
 	i := Interface{
-		Link: LinkType(r.u16(b)), SnapLen: r.u32(b[4:]), Section: r.ng.section,
+		Link: linktype.Type(r.u16(b)), SnapLen: r.u32(b[4:]), Section: r.ng.section,
 		nsPerUnit: 1000, perSecond: 1e6,
 	}
 	reason := r.options(b[8:], func(code uint16, v []byte) string {

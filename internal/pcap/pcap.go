@@ -6,41 +6,17 @@
 // original length is accepted, version and block lengths are checked.
 package pcap
 
-import "fmt"
+import (
+	"fmt"
 
-// LinkType is a link-layer header type (https://www.tcpdump.org/linktypes.html).
-type LinkType uint32
-
-// The link types that a replay can do something with.
-const (
-	LinkNull          LinkType = 0
-	LinkEthernet      LinkType = 1
-	LinkRawBSD        LinkType = 12 // DLT_RAW of most systems, found in files of old libpcaps
-	LinkRaw           LinkType = 101
-	LinkLoop          LinkType = 108
-	LinkSLL           LinkType = 113
-	LinkIEEE80211     LinkType = 105
-	LinkRadiotap      LinkType = 127
-	LinkIPv4          LinkType = 228
-	LinkIPv6          LinkType = 229
-	LinkSLL2          LinkType = 276
-	linkMask          uint32   = 0x03ffffff // the rest of the field says how long the FCS is
-	maxCaptureLen              = 262144     // libpcap: MAXIMUM_SNAPLEN
-	defaultBufferSize          = 1 << 20
+	"github.com/skepvm/skep/linktype"
 )
 
-var linkNames = map[LinkType]string{
-	LinkNull: "NULL", LinkEthernet: "EN10MB", LinkRawBSD: "RAW", LinkRaw: "RAW", LinkLoop: "LOOP", LinkSLL: "LINUX_SLL",
-	LinkIEEE80211: "IEEE802_11", LinkRadiotap: "IEEE802_11_RADIO", LinkIPv4: "IPV4", LinkIPv6: "IPV6", LinkSLL2: "LINUX_SLL2",
-}
-
-// String gives tcpdump's name of the link type, or its number.
-func (l LinkType) String() string {
-	if s, ok := linkNames[l]; ok {
-		return s
-	}
-	return fmt.Sprintf("LINKTYPE_%d", uint32(l))
-}
+// The largest record that is kept whole (libpcap: MAXIMUM_SNAPLEN), and the buffer of a reader that was given none.
+const (
+	maxCaptureLen     = 262144
+	defaultBufferSize = 1 << 20
+)
 
 // Format is a capture file format.
 type Format uint8
@@ -61,7 +37,7 @@ func (f Format) String() string {
 // Interface is where packets of a capture came from. A pcap file has exactly one.
 type Interface struct {
 	Name    string // if_name of pcapng, else ""
-	Link    LinkType
+	Link    linktype.Type
 	SnapLen uint32 // bytes; 0 is no limit
 	Section int    // number of the pcapng section, from 0
 
@@ -77,7 +53,7 @@ type Record struct {
 	CapLen  uint32 // bytes in the buffer
 	OrigLen uint32 // bytes on the wire, as the file says
 	Iface   uint32 // index into Reader.Interfaces
-	Link    LinkType
+	Link    linktype.Type
 	Queue   uint32 // epb_queue, valid when HasQueue
 	Flags   uint32 // epb_flags: bits 0 and 1 are the direction (1 inbound, 2 outbound)
 	Has     Fields // which optional fields are there

@@ -20,6 +20,8 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 	"github.com/stretchr/testify/require"
+
+	"github.com/skepvm/skep/linktype"
 )
 
 // somePackets makes n packets of pseudo-random sizes and times.
@@ -96,10 +98,10 @@ func checkRead(t *testing.T, file io.Reader, buf []byte, ps []Packet, unit int64
 
 func TestRoundtrip(t *testing.T) {
 	for _, o := range []WriterOptions{
-		{Link: LinkEthernet},
-		{Link: LinkEthernet, Nano: true},
-		{Link: LinkEthernet, BigEndian: true},
-		{Link: LinkSLL2, BigEndian: true, Nano: true},
+		{Link: linktype.Ethernet},
+		{Link: linktype.Ethernet, Nano: true},
+		{Link: linktype.Ethernet, BigEndian: true},
+		{Link: linktype.SLL2, BigEndian: true, Nano: true},
 		{Format: PCAPNG, App: "test"},
 		{Format: PCAPNG, BigEndian: true},
 	} {
@@ -110,7 +112,7 @@ func TestRoundtrip(t *testing.T) {
 				unit = 1
 			}
 			if o.Format == PCAPNG {
-				ifaces = []Interface{{Name: "eth0", Link: LinkEthernet}, {Name: "lan", Link: LinkSLL2}}
+				ifaces = []Interface{{Name: "eth0", Link: linktype.Ethernet}, {Name: "lan", Link: linktype.SLL2}}
 				for i := range ps {
 					ps[i].Iface = i % 2
 					ps[i].Has = Fields(i % 16)
@@ -152,7 +154,7 @@ func TestReferee(t *testing.T) {
 		require.Equal(t, io.EOF, err)
 	}
 	t.Run("they read our pcap", func(t *testing.T) {
-		r, err := pcapgo.NewReader(bytes.NewReader(write(t, WriterOptions{Nano: true, Link: LinkEthernet}, nil, ps)))
+		r, err := pcapgo.NewReader(bytes.NewReader(write(t, WriterOptions{Nano: true, Link: linktype.Ethernet}, nil, ps)))
 		require.NoError(t, err)
 		require.Equal(t, layers.LinkTypeEthernet, r.LinkType())
 		check(t, r)
@@ -162,7 +164,7 @@ func TestReferee(t *testing.T) {
 			ps[i].Has, ps[i].Comment = HasFlags|HasVerdict, "comment"
 		}
 		r, err := pcapgo.NewNgReader(bytes.NewReader(write(t, WriterOptions{Format: PCAPNG, App: "a"},
-			[]Interface{{Link: LinkEthernet, Name: "x"}}, ps)), pcapgo.DefaultNgReaderOptions)
+			[]Interface{{Link: linktype.Ethernet, Name: "x"}}, ps)), pcapgo.DefaultNgReaderOptions)
 		require.NoError(t, err)
 		check(t, r)
 		for i := range ps {
@@ -204,7 +206,7 @@ func TestTshark(t *testing.T) {
 			ps[i].Comment = "note " + strings.Repeat("y", i)
 		}
 		name := filepath.Join(t.TempDir(), "v.pcapng")
-		file := write(t, WriterOptions{Format: PCAPNG, BigEndian: big}, []Interface{{Link: LinkEthernet, Name: "eth7"}}, ps)
+		file := write(t, WriterOptions{Format: PCAPNG, BigEndian: big}, []Interface{{Link: linktype.Ethernet, Name: "eth7"}}, ps)
 		require.NoError(t, os.WriteFile(name, file, 0o644))
 		out, err := exec.Command(tshark, "-r", name, "-T", "fields", "-E", "separator=,", "-e", "frame.verdict.ebpf_xdp",
 			"-e", "frame.interface_queue", "-e", "frame.packet_id", "-e", "frame.interface_name", "-e", "frame.comment",
@@ -216,7 +218,7 @@ func TestTshark(t *testing.T) {
 }
 
 func TestWriterRefuses(t *testing.T) {
-	w, err := NewWriter(io.Discard, WriterOptions{Link: LinkEthernet})
+	w, err := NewWriter(io.Discard, WriterOptions{Link: linktype.Ethernet})
 	require.NoError(t, err)
 	_, err = w.AddInterface(Interface{})
 	require.Error(t, err)
@@ -236,7 +238,7 @@ func TestLongComment(t *testing.T) {
 	for i := range ps {
 		ps[i].Comment = strings.Repeat("z", 100_000)
 	}
-	checkRead(t, bytes.NewReader(write(t, WriterOptions{Format: PCAPNG}, []Interface{{Link: LinkEthernet}}, ps)), nil, ps, 1)
+	checkRead(t, bytes.NewReader(write(t, WriterOptions{Format: PCAPNG}, []Interface{{Link: linktype.Ethernet}}, ps)), nil, ps, 1)
 }
 
 type failingReader struct{ after io.Reader }
@@ -252,7 +254,7 @@ func (f failingReader) Read(b []byte) (int, error) {
 }
 
 func TestSourceFails(t *testing.T) {
-	file := write(t, WriterOptions{Link: LinkEthernet}, nil, somePackets(10))
+	file := write(t, WriterOptions{Link: linktype.Ethernet}, nil, somePackets(10))
 	for _, cut := range []int{0, 10, 24, 100, len(file)} {
 		r, err := NewReader(failingReader{bytes.NewReader(file[:cut])}, nil)
 		for err == nil {
@@ -278,7 +280,7 @@ func TestBuffer(t *testing.T) {
 	_, err := NewReader(bytes.NewReader(nil), make([]byte, MinBuffer-1))
 	require.ErrorContains(t, err, "below the minimum")
 	ps := []Packet{{Data: make([]byte, 100)}, {Data: make([]byte, 1000)}}
-	r, err := NewReader(bytes.NewReader(write(t, WriterOptions{Link: LinkEthernet}, nil, ps)), make([]byte, MinBuffer))
+	r, err := NewReader(bytes.NewReader(write(t, WriterOptions{Link: linktype.Ethernet}, nil, ps)), make([]byte, MinBuffer))
 	require.NoError(t, err)
 	recs := make([]Record, 5)
 	n, err := r.ReadBatch(recs)
@@ -328,7 +330,7 @@ func (r *repeat) Read(b []byte) (int, error) {
 func bigCapture(t testing.TB, o WriterOptions, copies int) (*repeat, int) {
 	var ifaces []Interface
 	if o.Format == PCAPNG {
-		ifaces = []Interface{{Link: LinkEthernet}}
+		ifaces = []Interface{{Link: linktype.Ethernet}}
 	}
 	head := len(write(t, o, ifaces, nil))
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -342,13 +344,13 @@ func bigCapture(t testing.TB, o WriterOptions, copies int) (*repeat, int) {
 
 func TestAllocations(t *testing.T) {
 	for _, f := range []Format{PCAP, PCAPNG} {
-		src, packets := bigCapture(t, WriterOptions{Format: f, Link: LinkEthernet}, 100)
+		src, packets := bigCapture(t, WriterOptions{Format: f, Link: linktype.Ethernet}, 100)
 		r, err := NewReader(src, nil)
 		require.NoError(t, err)
-		w, err := NewWriter(io.Discard, WriterOptions{Format: f, Link: LinkEthernet})
+		w, err := NewWriter(io.Discard, WriterOptions{Format: f, Link: linktype.Ethernet})
 		require.NoError(t, err)
 		if f == PCAPNG {
-			_, err = w.AddInterface(Interface{Link: LinkEthernet})
+			_, err = w.AddInterface(Interface{Link: linktype.Ethernet})
 			require.NoError(t, err)
 		}
 		recs := make([]Record, 256)
@@ -377,7 +379,7 @@ func TestAllocations(t *testing.T) {
 
 // TestChunks reads files of many chunks by name with buffers of several sizes, whole and damaged.
 func TestChunks(t *testing.T) {
-	for _, o := range []WriterOptions{{Link: LinkEthernet}, {Format: PCAPNG, BigEndian: true}} {
+	for _, o := range []WriterOptions{{Link: linktype.Ethernet}, {Format: PCAPNG, BigEndian: true}} {
 		src, _ := bigCapture(t, o, 10)
 		file, err := io.ReadAll(src)
 		require.NoError(t, err)
@@ -453,7 +455,7 @@ func (s *stepReader) Read(b []byte) (int, error) {
 }
 
 func BenchmarkRead(b *testing.B) {
-	for _, o := range []WriterOptions{{Link: LinkEthernet}, {Link: LinkEthernet, BigEndian: true}, {Format: PCAPNG}} {
+	for _, o := range []WriterOptions{{Link: linktype.Ethernet}, {Link: linktype.Ethernet, BigEndian: true}, {Format: PCAPNG}} {
 		name := o.Format.String()
 		if o.BigEndian {
 			name += "-big"
@@ -494,7 +496,7 @@ func BenchmarkWrite(b *testing.B) {
 		has  Fields
 		note string
 	}{
-		{"pcap", WriterOptions{Link: LinkEthernet}, 0, ""},
+		{"pcap", WriterOptions{Link: linktype.Ethernet}, 0, ""},
 		{"pcapng", WriterOptions{Format: PCAPNG}, 0, ""},
 		{"pcapng-verdict", WriterOptions{Format: PCAPNG}, HasVerdict | HasFlags | HasID | HasQueue, "XDP_PASS"},
 	} {
@@ -502,7 +504,7 @@ func BenchmarkWrite(b *testing.B) {
 			w, err := NewWriter(io.Discard, c.o)
 			require.NoError(b, err)
 			if c.o.Format == PCAPNG {
-				_, err = w.AddInterface(Interface{Link: LinkEthernet})
+				_, err = w.AddInterface(Interface{Link: linktype.Ethernet})
 				require.NoError(b, err)
 			}
 			p := Packet{Data: make([]byte, 268), TS: 1e18, Has: c.has, Comment: c.note, VerdictType: VerdictXDP}

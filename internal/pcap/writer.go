@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+
+	"github.com/skepvm/skep/linktype"
 )
 
 // VerdictType says whose number a verdict is: the first byte of epb_verdict.
@@ -37,10 +39,10 @@ type Packet struct {
 type WriterOptions struct {
 	Format    Format
 	BigEndian bool
-	Nano      bool     // pcap: nanoseconds; pcapng always has them
-	SnapLen   uint32   // of the pcap header; 0 is 262144. Nothing is cut.
-	Link      LinkType // of a pcap file
-	App       string   // pcapng: who wrote the file
+	Nano      bool          // pcap: nanoseconds; pcapng always has them
+	SnapLen   uint32        // of the pcap header; 0 is 262144. Nothing is cut.
+	Link      linktype.Type // of a pcap file
+	App       string        // pcapng: who wrote the file
 }
 
 // Writer writes one capture. It buffers: Flush at the end.
