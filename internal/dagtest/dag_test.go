@@ -71,6 +71,7 @@ var external = map[string]string{
 	"github.com/spf13/pflag":                "cmd/skep", // cobra's flags
 	"github.com/cilium/ebpf":                "object conformance/kernel",
 	"github.com/google/gopacket":            "test cmd/skep suite",
+	"github.com/klauspost/compress":         "internal/pcap",
 	"go.yaml.in/yaml/v3":                    "suite",
 	"github.com/rogpeppe/go-internal":       "test",
 	"github.com/stretchr/testify":           "test",

@@ -25,14 +25,10 @@ type Format uint8
 const (
 	PCAP Format = iota
 	PCAPNG
+	Mixed // of a Merger's files
 )
 
-func (f Format) String() string {
-	if f == PCAPNG {
-		return "pcapng"
-	}
-	return "pcap"
-}
+func (f Format) String() string { return [...]string{"pcap", "pcapng", "pcap and pcapng"}[f] }
 
 // Interface is where packets of a capture came from. A pcap file has exactly one.
 type Interface struct {

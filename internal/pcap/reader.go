@@ -1,8 +1,6 @@
 package pcap
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,9 +15,12 @@ const MinBuffer = 256
 
 // Reader reads the packets of one capture.
 type Reader struct {
-	src    io.Reader
-	file   string
-	closer io.Closer
+	src      io.Reader // raw, or a decompressor behind it
+	raw      counter
+	size     int64 // of the file, 0 when unknown
+	file     string
+	closer   io.Closer
+	unpacker io.Closer
 
 	buf      []byte
 	pos, end int   // unparsed bytes are buf[pos:end]
@@ -41,7 +42,7 @@ type Reader struct {
 // errMore says that the buffer ends before the record does.
 var errMore = errors.New("incomplete record")
 
-// Open opens a capture file; "-" is standard input. Gzip is recognised. buf is as in NewReader.
+// Open opens a capture file; "-" is standard input. Gzip and zstd are recognised. buf is as in NewReader.
 func Open(name string, buf []byte) (*Reader, error) {
 	if name == "-" {
 		return NewReader(os.Stdin, buf)
@@ -56,6 +57,9 @@ func Open(name string, buf []byte) (*Reader, error) {
 		return nil, err
 	}
 	r.closer = f
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		r.size = info.Size()
+	}
 	return r, nil
 }
 
@@ -65,7 +69,8 @@ func NewReader(src io.Reader, buf []byte) (*Reader, error) {
 	if buf == nil {
 		buf = make([]byte, defaultBufferSize)
 	}
-	r := &Reader{src: src, buf: buf}
+	r := &Reader{raw: counter{src: src}, buf: buf}
+	r.src = &r.raw
 	if f, ok := src.(interface{ Name() string }); ok {
 		r.file = f.Name()
 	}
@@ -82,10 +87,8 @@ func (r *Reader) start() error {
 	if err := r.need(4); err != nil {
 		return r.shortHeader(err)
 	}
-	if r.buf[0] == 0x1f && r.buf[1] == 0x8b {
-		if err := r.gunzip(); err != nil {
-			return err
-		}
+	if err := r.unpack(); err != nil {
+		return err
 	}
 	if binary.LittleEndian.Uint32(r.buf) == blockSection {
 		r.format, r.parse = PCAPNG, (*Reader).parseNG
@@ -95,30 +98,31 @@ func (r *Reader) start() error {
 	return r.startClassic()
 }
 
-// gunzip puts a decompressor between the source and the buffer, and refills the buffer.
-func (r *Reader) gunzip() error {
-	head := bytes.Clone(r.buf[:r.end])
-	src := r.src
-	if r.eof {
-		src = bytes.NewReader(nil)
-	}
-	z, err := gzip.NewReader(io.MultiReader(bytes.NewReader(head), src))
-	if err != nil {
-		return &Error{File: r.file, Reason: "bad gzip header", Err: err}
-	}
-	r.src, r.pos, r.end, r.eof = z, 0, 0, false
-	if err := r.need(4); err != nil {
-		return r.shortHeader(err)
-	}
-	return nil
-}
-
-// Close closes the file that Open opened.
+// Close closes the file that Open opened, and gives up what decompression needed.
 func (r *Reader) Close() error {
+	if r.unpacker != nil {
+		_ = r.unpacker.Close() // what it could say was said by reading
+	}
 	if r.closer == nil {
 		return nil
 	}
 	return r.closer.Close()
+}
+
+// Consumed returns how many bytes the reader has taken from the file and how many the file has, both of them compressed
+// ones when it is compressed; of is 0 when the source is no file that Open opened.
+func (r *Reader) Consumed() (n, of int64) { return r.raw.n, r.size }
+
+// counter counts what passes.
+type counter struct {
+	src io.Reader
+	n   int64
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.src.Read(b)
+	c.n += int64(max(n, 0)) // the reader itself looks into an impossible count
+	return n, err
 }
 
 // Format returns the file's format.
