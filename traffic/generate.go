@@ -9,7 +9,6 @@ import (
 	"math/bits"
 
 	"github.com/skepvm/skep/internal/pcap"
-	"github.com/skepvm/skep/linktype"
 )
 
 const (
@@ -42,38 +41,33 @@ func (r *rng) n(n int) int { return int(r.next() >> 32 * uint64(n) >> 32) }
 
 func (r *rng) percent(p int) bool { return r.n(100) < p }
 
+// need says what a link must be able to carry.
+type need uint8
+
+const (
+	needsIP need = iota // IPv4 or IPv6, as the link likes
+	needsIPv4
+	needsEther // any EtherType
+)
+
 // kind is a row of the mix: how often it comes and who makes it.
 type kind struct {
 	name  string
-	ether bool // needs a link that carries EtherTypes
+	needs need
 	share func(*Mix) int
 	make  func(*Generator) label
 }
 
 var kinds = []kind{
-	{"flows", false, func(m *Mix) int { return m.Flows }, (*Generator).flowPacket},
-	{"tunnels", false, func(m *Mix) int { return m.Tunnels }, (*Generator).tunnel},
-	{"icmp", false, func(m *Mix) int { return m.ICMP }, (*Generator).icmp},
-	{"arp", true, func(m *Mix) int { return m.ARP }, (*Generator).arp},
-	{"fragments", false, func(m *Mix) int { return m.Fragments }, (*Generator).fragment},
-	{"protocols", false, func(m *Mix) int { return m.Protocols }, (*Generator).protocol},
-	{"mpls", true, func(m *Mix) int { return m.MPLS }, (*Generator).mpls},
-	{"malformed", false, func(m *Mix) int { return m.Malformed }, (*Generator).malformed},
-}
-
-// link is how a frame looks on a link type: relink turns an Ethernet frame into it.
-type link struct {
-	typ    linktype.Type
-	ether  bool // carries any EtherType
-	relink func(out, frame []byte) []byte
-}
-
-var links = map[string]link{
-	"ether": {linktype.Ethernet, true, nil},
-	"sll":   {linktype.SLL, true, toSLL},
-	"sll2":  {linktype.SLL2, true, toSLL2},
-	"raw":   {linktype.RawIP, false, func(out, frame []byte) []byte { return append(out, frame[14:]...) }},
-	"null":  {linktype.Null, false, toNull},
+	{"flows", needsIP, func(m *Mix) int { return m.Flows }, (*Generator).flowPacket},
+	{"tunnels", needsIPv4, func(m *Mix) int { return m.Tunnels }, (*Generator).tunnel},
+	{"icmp", needsIP, func(m *Mix) int { return m.ICMP }, (*Generator).icmp},
+	{"arp", needsEther, func(m *Mix) int { return m.ARP }, (*Generator).arp},
+	{"fragments", needsIPv4, func(m *Mix) int { return m.Fragments }, (*Generator).fragment},
+	{"protocols", needsIPv4, func(m *Mix) int { return m.Protocols }, (*Generator).protocol},
+	{"mpls", needsEther, func(m *Mix) int { return m.MPLS }, (*Generator).mpls},
+	{"malformed", needsIPv4, func(m *Mix) int { return m.Malformed }, (*Generator).malformed},
+	{"rare", needsIP, func(m *Mix) int { return m.Rare }, (*Generator).rare},
 }
 
 // Generator makes packets one at a time.
@@ -100,8 +94,12 @@ func New(s Spec) (*Generator, error) {
 		return nil, err
 	}
 	s = s.withDefaults()
+	link := links[s.Link]
+	if link.only != 0 {
+		s.Mix.IPv6 = 100 * (link.only / 6)
+	}
 	g := &Generator{
-		spec: s, rng: rng(s.Seed), link: links[s.Link], now: startNS,
+		spec: s, rng: rng(s.Seed), link: link, now: startNS,
 		b: make([]byte, 0, 1<<14), out: make([]byte, 0, 1<<14), pool: make([]byte, poolSize),
 		zipf: make([]uint64, s.Flows), flows: make([]flow, s.Flows),
 	}
@@ -117,7 +115,7 @@ func New(s Spec) (*Generator, error) {
 		g.begin(&g.flows[i])
 	}
 	for _, k := range kinds {
-		if !k.ether || g.link.ether {
+		if g.link.can(&k) {
 			g.total += k.share(&s.Mix)
 		}
 	}
@@ -138,7 +136,7 @@ func (g *Generator) Next() ([]byte, int64) {
 	set := g.pick().make(g)
 	frame := g.b
 	if g.link.relink != nil {
-		g.out = g.link.relink(g.out[:0], g.b)
+		g.out = g.link.relink(g, g.out[:0], g.b)
 		frame = g.out
 	}
 	for l := uint64(set); l != 0; l &= l - 1 {
@@ -156,7 +154,7 @@ func (g *Generator) pick() *kind {
 	at := g.rng.n(g.total)
 	for i := range kinds {
 		k := &kinds[i]
-		if k.ether && !g.link.ether {
+		if !g.link.can(k) {
 			continue
 		}
 		if at -= k.share(&g.spec.Mix); at < 0 {
@@ -187,7 +185,7 @@ func Generate(w io.Writer, s Spec) (*Manifest, error) {
 		return nil, err
 	}
 	s = g.spec
-	o := pcap.WriterOptions{Nano: s.Nano, Link: g.link.typ, SnapLen: uint32(s.Snap), App: "skep"}
+	o := pcap.WriterOptions{Nano: s.Nano, Link: g.link.typ, SnapLen: uint32(s.Snap), App: "skep", BigEndian: s.BigEndian}
 	if s.Format == "pcapng" {
 		o.Format = pcap.PCAPNG
 	}
@@ -206,6 +204,9 @@ func Generate(w io.Writer, s Spec) (*Manifest, error) {
 		if s.Snap > 0 && len(frame) > s.Snap {
 			p.Data = frame[:s.Snap]
 		}
+		if s.Mix.Cut > 0 && g.rng.percent(s.Mix.Cut) {
+			p.Data = p.Data[:g.rng.n(1+min(len(p.Data), 127))]
+		}
 		if err := out.Write(&p); err != nil {
 			return nil, fmt.Errorf("traffic: packet %d: %w", g.made, err)
 		}
@@ -214,30 +215,4 @@ func Generate(w io.Writer, s Spec) (*Manifest, error) {
 		return nil, err
 	}
 	return g.Manifest(), nil
-}
-
-// toSLL turns an Ethernet frame into one of LINKTYPE_LINUX_SLL.
-func toSLL(out, frame []byte) []byte {
-	out = append(out, 0, 0, 0, 1, 0, 6) // to us; ARPHRD_ETHER; address of 6 bytes
-	out = append(out, frame[6:12]...)
-	out = append(out, 0, 0)
-	return append(out, frame[12:]...)
-}
-
-// toSLL2 turns an Ethernet frame into one of LINKTYPE_LINUX_SLL2, of interface 3.
-func toSLL2(out, frame []byte) []byte {
-	out = append(out, frame[12], frame[13], 0, 0, 0, 0, 0, 3, 0, 1, 0, 6)
-	out = append(out, frame[6:12]...)
-	out = append(out, 0, 0)
-	return append(out, frame[14:]...)
-}
-
-// toNull turns an Ethernet frame into one of LINKTYPE_NULL, as a little-endian BSD writes it.
-func toNull(out, frame []byte) []byte {
-	family := byte(2)
-	if frame[12] == 0x86 {
-		family = 30
-	}
-	out = append(out, family, 0, 0, 0)
-	return append(out, frame[14:]...)
 }

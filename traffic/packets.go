@@ -37,18 +37,40 @@ const minFrame = 60 // an Ethernet frame without its check sequence is never sho
 
 // host is an end of a conversation: numbers of the documentation networks.
 type host struct {
-	net, id uint8 // net 0 to 2: 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 (RFC 5737)
+	net, id uint8 // an index of nets
 }
 
-var nets = [3][3]byte{{192, 0, 2}, {198, 51, 100}, {203, 0, 113}}
+// The networks: three of documentation (RFC 5737), multicast of documentation (RFC 5771 section 9.2), broadcast.
+var nets = [5][3]byte{{192, 0, 2}, {198, 51, 100}, {203, 0, 113}, {233, 252, 0}, {255, 255, 255}}
+
+const (
+	netMulticast = 3
+	netBroadcast = 4
+)
+
+var broadcast = host{netBroadcast, 255}
 
 func (h host) ipv4() [4]byte { n := nets[h.net]; return [4]byte{n[0], n[1], n[2], h.id} }
 
-func (h host) ipv6() [16]byte { // RFC 3849
+func (h host) ipv6() [16]byte { // RFC 3849; multicast: RFC 6676 section 3
+	switch h.net {
+	case netMulticast:
+		return [16]byte{0xff, 0x0e, 12: 0xdb, 13: 0x8, 15: h.id}
+	case netBroadcast: // all nodes of the link
+		return [16]byte{0xff, 0x02, 15: 1}
+	}
 	return [16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, h.net, 15: h.id}
 }
 
-func (h host) mac() [6]byte { return [6]byte{2, 0, 0, 0, h.net, h.id} }
+func (h host) mac() [6]byte {
+	switch h.net {
+	case netMulticast: // RFC 1112 section 6.4
+		return [6]byte{1, 0, 0x5e, 0x7c, 0, h.id}
+	case netBroadcast:
+		return [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	}
+	return [6]byte{2, 0, 0, 0, h.net, h.id}
+}
 
 func (g *Generator) client() host { return host{uint8(g.rng.n(2)), uint8(1 + g.rng.n(250))} }
 func (g *Generator) server() host { return host{2, uint8(1 + g.rng.n(30))} }

@@ -16,10 +16,12 @@ import (
 type Spec struct {
 	Packets int    `json:"packets"`        // default 1000
 	Seed    uint64 `json:"seed"`           // different seeds, different traffic
-	Link    string `json:"link"`           // ether (default), sll, sll2, raw or null
+	Link    string `json:"link"`           // ether (default) or another of Links
 	Format  string `json:"format"`         // pcap (default) or pcapng
 	Nano    bool   `json:"nano,omitempty"` // nanosecond times in a pcap file
 	Snap    int    `json:"snap,omitempty"` // cut packets to so many bytes; 0 cuts nothing
+
+	BigEndian bool `json:"big_endian,omitempty"` // the file, and the address family of link null
 
 	// Frames that carry data are 64, 576 or 1500 bytes long in the ratio 7:4:1 (simple IMIX), or, when SizeMax is
 	// set, of any length from SizeMin (at least 64) to SizeMax (at most 9000), all equally likely.
@@ -37,18 +39,20 @@ type Mix struct {
 	Flows     int `json:"flows"`     // packets of TCP and UDP flows
 	Tunnels   int `json:"tunnels"`   // VXLAN and Geneve with an Ethernet frame inside
 	ICMP      int `json:"icmp"`      // ICMP and ICMPv6 echoes
-	ARP       int `json:"arp"`       // not with links raw and null
+	ARP       int `json:"arp"`       // not with links that carry only IP, as raw and null
 	Fragments int `json:"fragments"` // fragments of IPv4 UDP datagrams
 	Protocols int `json:"protocols"` // GRE, ESP, AH, SCTP, OSPF, VRRP, IGMP, PIM, L2TP
-	MPLS      int `json:"mpls"`      // one or two labels; not with links raw and null
+	MPLS      int `json:"mpls"`      // one or two labels; not with links that carry only IP
 	Malformed int `json:"malformed"`
+	Rare      int `json:"rare"` // one of everything that filters have a word for, see rare.go; few hosts, many protocols
 
 	IPv6 int `json:"ipv6_percent"` // of flows and ICMP
-	VLAN int `json:"vlan_percent"` // of flows: one 802.1Q tag; not with links raw and null
+	VLAN int `json:"vlan_percent"` // of flows: one 802.1Q tag; not with links that carry only IP
 	QinQ int `json:"qinq_percent"` // of flows: 802.1ad and 802.1Q; the same
 	TCP  int `json:"tcp_percent"`  // of flows, the rest is UDP
 	SSH  int `json:"ssh_percent"`  // of TCP flows: to port 22
 	DNS  int `json:"dns_percent"`  // of UDP flows
+	Cut  int `json:"cut_percent"`  // of all packets: captured short, to fewer than 128 bytes, maybe none
 }
 
 // DefaultMix resembles an office uplink, with every kind that a parser must stand.
@@ -113,6 +117,7 @@ func (s Spec) check() error {
 		{"mix.tcp_percent", int64(s.Mix.TCP), 0, 100},
 		{"mix.ssh_percent", int64(s.Mix.SSH), 0, 100},
 		{"mix.dns_percent", int64(s.Mix.DNS), 0, 100},
+		{"mix.cut_percent", int64(s.Mix.Cut), 0, 100},
 	}
 	total := 0
 	for _, k := range kinds {
@@ -121,7 +126,7 @@ func (s Spec) check() error {
 			name         string
 			v, low, high int64
 		}{"mix." + k.name, int64(share), 0, 1e6})
-		if !k.ether || links[s.Link].ether {
+		if links[s.Link].can(&k) {
 			total += share
 		}
 	}
@@ -131,7 +136,7 @@ func (s Spec) check() error {
 		}
 	}
 	if _, ok := links[s.Link]; !ok {
-		return fmt.Errorf("traffic spec: link %q is none of ether, null, raw, sll, sll2", s.Link)
+		return fmt.Errorf("traffic spec: link %q is none of %s", s.Link, strings.Join(Links(), ", "))
 	}
 	if s.Format != "pcap" && s.Format != "pcapng" {
 		return fmt.Errorf("traffic spec: format %q is neither pcap nor pcapng", s.Format)
@@ -201,9 +206,10 @@ const (
 	lBadLength
 	lBadVersion
 	lBadOffset
+	lRare
 )
 
 // labelNames has the names of the labels in the order of their bits.
 var labelNames = strings.Fields(`ipv4 ipv6 tcp udp icmp icmp6 arp vlan qinq mpls fragment syn fin rst dns tcp-dst-port-22
 	vxlan geneve gre esp ah sctp ospf vrrp igmp pim l2tp hop-by-hop ip-options
-	malformed cut-l3 cut-l4 bad-ihl bad-length bad-version bad-tcp-offset`)
+	malformed cut-l3 cut-l4 bad-ihl bad-length bad-version bad-tcp-offset rare`)

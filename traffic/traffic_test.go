@@ -250,7 +250,7 @@ func TestSnap(t *testing.T) {
 func TestSpecErrors(t *testing.T) {
 	for spec, want := range map[string]string{
 		`{"packets": -1}`:                    "traffic spec: packets is -1, not 1 to 1099511627776",
-		`{"link": "token"}`:                  `traffic spec: link "token" is none of ether, null, raw, sll, sll2`,
+		`{"link": "token"}`:                  `traffic spec: link "token" is none of avs, ether, ipv4, ipv6, loop, null, ppi, ppp, ppp_serial, prism, radiotap, raw, sll, sll2, wlan`,
 		`{"format": "snoop"}`:                `traffic spec: format "snoop" is neither pcap nor pcapng`,
 		`{"size_max": 50, "size_min": 64}`:   "traffic spec: size_max is 50, not 64 to 9000",
 		`{"size_max": 99999}`:                "traffic spec: size_max is 99999, not 64 to 9000",

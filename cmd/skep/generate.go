@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +33,7 @@ are from the documentation ranges. --manifest says what is in the file, so that 
 	fl.StringVarP(&f.file, "write", "w", "", "file to write; - is standard output")
 	fl.IntVar(&f.Packets, "packets", 1000, "how many")
 	fl.Uint64Var(&f.Seed, "seed", 1, "different seeds, different traffic")
-	fl.StringVar(&f.Link, "link", "ether", "ether, sll, sll2, raw or null")
+	fl.StringVar(&f.Link, "link", "ether", strings.Join(traffic.Links(), ", "))
 	fl.StringVar(&f.Format, "format", "pcap", "pcap or pcapng")
 	fl.BoolVar(&f.Nano, "nano", false, "nanosecond times in a pcap file")
 	fl.IntVar(&f.Snap, "snap", 0, "cut packets to so many bytes; 0 cuts nothing")
