@@ -39,6 +39,9 @@ func (v *VM) RunEvent(name string, ev *tracing.Event, o EventOptions) (Result, e
 	if err := p.hook.Set(v.machine.CPU(0).Env, ev, o.Image); err != nil {
 		return Result{}, err
 	}
+	if err := v.timersUntil(ev.NS); err != nil {
+		return Result{}, err
+	}
 	out, err := p.engine.Run(p.hook.Ctx())
 	return Result{Ret: uint32(out.R0), Insns: out.Insns, Verdict: p.spec.Type.Verdict(uint32(out.R0))}, err
 }

@@ -309,8 +309,25 @@ func (p *program) setFrame(space *mem.Space, in *Packet) error {
 	return p.frame.Set(in.Data, &in.Input)
 }
 
+// RunTimers lets the timers fire that programs have set for now (ns) or before, in the order of their times, and does the work that they
+// have queued. It returns how many callbacks ran. A fault of one is a *vm.Fault.
+func (v *VM) RunTimers(now uint64) (int, error) { return v.machine.CPU(0).RunTimers(now) }
+
+// timersUntil lets time go on to that of a packet or event, or of the clock.
+func (v *VM) timersUntil(now uint64) error {
+	cpu := v.machine.CPU(0)
+	if _, armed := cpu.NextTimer(); !armed {
+		return nil
+	}
+	if v.opts.Machine.Clock != nil {
+		now = v.opts.Machine.Clock()
+	}
+	_, err := cpu.RunTimers(now)
+	return err
+}
+
 // Run runs a program once; name may be "" when the object has just one program. A fault of the guest is a *vm.Fault.
-// Only programs of packet types can be run; see RunEvent.
+// Only programs of packet types can be run; see RunEvent. Timers that are set for the packet's time or before fire first.
 func (v *VM) Run(name string, in Packet) (Result, error) {
 	p, err := v.program(name)
 	if err != nil {
@@ -318,6 +335,9 @@ func (v *VM) Run(name string, in Packet) (Result, error) {
 	}
 	space := v.machine.Space()
 	if err := p.setFrame(space, &in); err != nil {
+		return Result{}, err
+	}
+	if err := v.timersUntil(in.Time); err != nil {
 		return Result{}, err
 	}
 	ctx := p.frame.Ctx()

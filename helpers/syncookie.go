@@ -99,7 +99,7 @@ func (e *Env) checkCookie(f *cookieForm, ip, tcp uint64) (uint64, error) {
 	return 0, nil
 }
 
-func (e *Env) minute() uint32 { return uint32(e.now() / minuteNS) }
+func (e *Env) minute() uint32 { return uint32(e.Now() / minuteNS) }
 
 // hash is of the flow (addresses and ports), of one of two secrets, and of a minute.
 func (f *cookieForm) hash(head, segment []byte, secret, minute uint32) uint32 {

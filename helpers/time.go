@@ -6,20 +6,21 @@ const (
 	jiffieNS = 1e9 / hz
 )
 
-func (e *Env) now() uint64 {
+// Now is the time in ns: that of the clock, or of the packet.
+func (e *Env) Now() uint64 {
 	if e.Clock != nil {
 		return e.Clock()
 	}
 	return e.Space.Load64(e.Ctx + fieldTime)
 }
 
-func ktimeGetNs(e *Env, _, _, _, _, _ uint64) (uint64, error) { return e.now(), nil }
+func ktimeGetNs(e *Env, _, _, _, _, _ uint64) (uint64, error) { return e.Now(), nil }
 
-func ktimeGetBootNs(e *Env, _, _, _, _, _ uint64) (uint64, error) { return e.now(), nil }
+func ktimeGetBootNs(e *Env, _, _, _, _, _ uint64) (uint64, error) { return e.Now(), nil }
 
 // ktimeGetCoarseNs is the time of the last timer tick.
 func ktimeGetCoarseNs(e *Env, _, _, _, _, _ uint64) (uint64, error) {
-	t := e.now()
+	t := e.Now()
 	return t - t%jiffieNS, nil
 }
 
@@ -27,11 +28,11 @@ func ktimeGetTaiNs(e *Env, _, _, _, _, _ uint64) (uint64, error) {
 	if e.TAI != nil {
 		return e.TAI(), nil
 	}
-	return e.now(), nil
+	return e.Now(), nil
 }
 
 // jiffies64 counts timer ticks from time 0. (The kernel starts five minutes before the counter's low half wraps.)
-func jiffies64(e *Env, _, _, _, _, _ uint64) (uint64, error) { return e.now() / jiffieNS, nil }
+func jiffies64(e *Env, _, _, _, _, _ uint64) (uint64, error) { return e.Now() / jiffieNS, nil }
 
 func getPrandomU32(e *Env, _, _, _, _, _ uint64) (uint64, error) {
 	if e.Rand == nil {

@@ -72,5 +72,39 @@ func (e *engine) callFault(kind vm.FaultKind) *vm.Fault {
 	return f
 }
 
+// Deferred implements vm.Callbacks.
+func (e *engine) Deferred() vm.Deferred {
+	c, l := e.compiler, e.caller.linked
+	return vm.Deferred{Program: l, Engine: e.Name(), New: func(cpu *vm.CPU) (vm.FunctionEngine, error) { return c.engine(cpu, l) }}
+}
+
+// CallFunction implements vm.FunctionEngine: it enters machine code as a callback does, with nothing around it.
+//
+//go:noinline
+func (e *engine) CallFunction(slot uint64, args [5]uint64, budget uint64) (vm.Result, error) {
+	s, p := e.state, e.program
+	e.budget = int64(min(budget, 1<<63-1))
+	e.most = min(slice, e.budget)
+	e.slice = e.most
+	s.ctx, s.left, e.left, e.refueled = e.cpu.Env.Ctx, 0, 0, 0
+	s.fuel, s.frameFuel = e.slice, e.slice
+	s.nativeSP = e.stack
+	s.regs = [asm.NumRegs]uint64{asm.R10: uint64(s.stackTop)}
+	copy(s.regs[asm.R1:], args[:])
+	s.loops[0] = 0
+	e.zeroFrame(p)
+	s.resume = uint64(p.at(int(p.slots[slot])))
+	if !p.leader[slot] {
+		e.charge(blockRest(p.kinds, p.leader, int(slot)))
+	}
+	enter(s, p.at(p.stubs.callback))
+	f := e.drive()
+	res := vm.Result{R0: s.regs[asm.R0], Insns: uint64(e.spent())}
+	if f != nil {
+		return res, f
+	}
+	return res, nil
+}
+
 // Grant implements vm.Callbacks; machine code keeps no shadow.
 func (e *engine) Grant(maps.Map, uint32, uint32) {}

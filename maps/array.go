@@ -76,6 +76,14 @@ func (m *array) LookupAddr(cpu int, key []byte) uint32 {
 	return m.data + m.cpuStride*uint32(cpu) + i*m.stride
 }
 
+func (m *array) elementAt(value uint32) ([]byte, uint32, bool) {
+	off := value - m.data
+	if m.cpuStride != 0 || off%m.stride != 0 || off/m.stride >= m.max {
+		return nil, 0, false
+	}
+	return appendLE32(off / m.stride), 0, true
+}
+
 // admit applies the rules on an update (Linux: array_map_update_elem).
 func (m *array) admit(key []byte, valueSize, want int, flags uint64) (uint32, error) {
 	if errno := m.checkFlags(flags); errno != 0 || len(key) != 4 || valueSize != want {
@@ -100,7 +108,7 @@ func (m *array) Update(cpu int, key, value []byte, flags uint64) error {
 		return m.fail("update", EINVAL)
 	}
 	m.mu.Lock()
-	m.copyValue(m.value(m.own(cpu), i), value)
+	m.copyValue(m.value(m.own(cpu), i), value, false)
 	m.mu.Unlock()
 	return nil
 }
@@ -121,7 +129,7 @@ func (m *array) HostUpdate(key, value []byte, flags uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cpuStride == 0 {
-		m.copyValue(m.value(0, i), value)
+		m.copyValue(m.value(0, i), value, false)
 		return nil
 	}
 	for cpu := range m.cpus {

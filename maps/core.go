@@ -2,9 +2,11 @@ package maps
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"unsafe"
 
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/mem"
 )
 
@@ -16,7 +18,7 @@ type core struct {
 	cpus   int
 	handle uint32
 
-	specials []special // the value's lock and timer
+	specials []special // the value's lock, timer and the like
 
 	mu    sync.Mutex // guards what updates change, in guest memory too
 	owned []uint32   // guest allocations, for Close
@@ -139,10 +141,13 @@ func (c *core) checkFlags(flags uint64) Errno {
 	return 0
 }
 
-// special is a field of a value that updates leave alone.
-type special struct{ off, size int }
+// special is a field of a value that the kernel looks after itself.
+type special struct {
+	off, size int
+	lock      bool
+}
 
-// Sizes of the special fields in bytes.
+// Sizes of the special fields in bytes, where a Spec has offsets only.
 const (
 	sizeofLock  = 4
 	sizeofTimer = 16
@@ -150,34 +155,64 @@ const (
 
 func specialsOf(s *Spec) []special {
 	var fields []special
-	if off, ok := s.Lock(); ok && off+sizeofLock <= int(s.ValueSize) {
-		fields = append(fields, special{off, sizeofLock})
+	add := func(f special) {
+		if f.off+f.size <= int(s.ValueSize) && !slices.ContainsFunc(fields, func(h special) bool { return h.off == f.off }) {
+			fields = append(fields, f)
+		}
 	}
-	if off, ok := s.Timer(); ok && off+sizeofTimer <= int(s.ValueSize) {
-		fields = append(fields, special{off, sizeofTimer})
+	if off, ok := s.Lock(); ok {
+		add(special{off, sizeofLock, true})
+	}
+	if off, ok := s.Timer(); ok {
+		add(special{off, sizeofTimer, false})
+	}
+	for _, f := range s.Fields {
+		add(special{int(f.Off), int(f.Size), f.Kind == btf.SpinLock || f.Kind == btf.ResSpinLock})
 	}
 	return fields
 }
 
-// clearSpecial zeroes the lock and the timer in a copy of a value (Linux: check_and_init_map_value).
+// clearSpecial zeroes the special fields in a copy of a value, or in a value that goes: timers are then as if they had
+// never been set up, which cancels them (Linux: check_and_init_map_value, bpf_obj_free_fields).
 func (c *core) clearSpecial(value []byte) {
 	for _, f := range c.specials {
 		clear(value[f.off : f.off+f.size])
 	}
 }
 
-// copyValue overwrites a value that is in use, except for its lock and timer (Linux: copy_map_value).
-func (c *core) copyValue(dst, src []byte) {
-	var kept [sizeofLock + sizeofTimer]byte
-	n := 0
+// copyValue overwrites a value that is in use, except for its lock. Its other special fields go, unless the copy is made under the
+// lock: then they stay, in a hash (Linux: copy_map_value, bpf_obj_free_fields, and copy_map_value_locked alone in
+// htab_map_update_elem).
+func (c *core) copyValue(dst, src []byte, keep bool) {
+	if len(c.specials) == 0 {
+		copy(dst, src)
+		return
+	}
+	kept := make([]byte, 0, 64)
 	for _, f := range c.specials {
-		n += copy(kept[n:], dst[f.off:f.off+f.size])
+		kept = append(kept, dst[f.off:f.off+f.size]...)
 	}
 	copy(dst, src)
-	n = 0
 	for _, f := range c.specials {
-		n += copy(dst[f.off:f.off+f.size], kept[n:])
+		field := dst[f.off : f.off+f.size]
+		if keep || f.lock {
+			copy(field, kept)
+		} else {
+			clear(field)
+		}
+		kept = kept[f.size:]
 	}
+}
+
+// ElementAt finds the element whose value is at a guest address, of a map whose values may have timers: its key, and where the key
+// is in guest memory; 0 when it is not there, as for arrays. False when no value begins there.
+func ElementAt(m Map, value uint32) (key []byte, addr uint32, ok bool) {
+	if f, has := m.(interface {
+		elementAt(value uint32) ([]byte, uint32, bool)
+	}); has {
+		return f.elementAt(value)
+	}
+	return nil, 0, false
 }
 
 func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }

@@ -225,7 +225,7 @@ func (m *hash) Update(cpu int, key, value []byte, flags uint64) error {
 	return m.update(key, flags, func(elem uint32, fresh bool) {
 		switch {
 		case !fresh:
-			m.copyValue(m.value(m.own(cpu), elem), value)
+			m.copyValue(m.value(m.own(cpu), elem), value, flags&Lock != 0)
 		case m.cpuStride == 0:
 			copy(m.value(0, elem), value)
 			m.clearSpecial(m.value(0, elem))
@@ -258,7 +258,7 @@ func (m *hash) hostUpdate(key, value []byte, flags uint64, created func()) error
 			copy(m.value(0, elem), value)
 			m.clearSpecial(m.value(0, elem))
 		default:
-			m.copyValue(m.value(0, elem), value)
+			m.copyValue(m.value(0, elem), value, flags&Lock != 0)
 		}
 	})
 }
@@ -342,6 +342,7 @@ func (m *hash) take() (uint32, bool) {
 // give puts an element on the free list.
 func (m *hash) give(elem uint32) {
 	count, free := m.state(stateCount), m.state(stateFree)
+	m.clearSpecials(elem)
 	m.meta[elem] = *free
 	*free = elem + 1
 	if *count > 0 {
@@ -350,6 +351,29 @@ func (m *hash) give(elem uint32) {
 	if m.refs != nil {
 		m.refs[elem] = 0
 	}
+}
+
+// clearSpecials zeroes the special fields of an element that goes.
+func (m *hash) clearSpecials(elem uint32) {
+	if len(m.specials) == 0 {
+		return
+	}
+	cpus := 1
+	if m.cpuStride != 0 {
+		cpus = m.cpus
+	}
+	for cpu := range cpus {
+		m.clearSpecial(m.value(cpu, elem))
+	}
+}
+
+func (m *hash) elementAt(value uint32) ([]byte, uint32, bool) {
+	off := value - m.data
+	elem := off / m.stride
+	if elem >= m.max || off%m.stride != m.valueOff || m.meta[elem] != metaLive {
+		return nil, 0, false
+	}
+	return m.key(elem), value - m.valueOff, true
 }
 
 func (m *hash) Delete(key []byte) error {
@@ -425,6 +449,9 @@ func (m *hash) Clear() {
 		atomic.StoreUint64(&m.index[i], 0)
 	}
 	atomic.AddUint32(m.moves, 1)
+	for elem := range min(*m.state(stateUsed), m.max) {
+		m.clearSpecials(elem)
+	}
 	clear(m.meta)
 	clear(m.refs)
 	*m.state(stateCount), *m.state(stateFree), *m.state(stateUsed), *m.state(stateHand) = 0, 0, 0, 0

@@ -113,6 +113,16 @@ func (s *Spec) Lock() (off int, ok bool) { return specialAt(s.LockOff, s.Value, 
 // Timer returns the offset of the value's timer, false when it has none.
 func (s *Spec) Timer() (off int, ok bool) { return specialAt(s.TimerOff, s.Value, "bpf_timer") }
 
+// Workqueue returns the offset of the value's work queue, false when it has none.
+func (s *Spec) Workqueue() (off int, ok bool) {
+	for _, f := range s.Fields {
+		if f.Kind == btf.Workqueue {
+			return int(f.Off), true
+		}
+	}
+	return 0, false
+}
+
 func specialAt(off int, value *Layout, name string) (int, bool) {
 	return off, off > 0 || off == 0 && value.beginsWith(name)
 }

@@ -4,6 +4,7 @@
 // that move or resize packets get each packet copied to a place with room around it. Nothing is allocated for a packet.
 //
 // Time is the capture's: bpf_ktime_get_ns gives the packet's timestamp, in ns since 1970, and never goes back.
+// Timers that programs set fire between the packets, each at its time.
 package replay
 
 import (
@@ -22,6 +23,7 @@ type CaptureError = pcap.Error
 type Target struct {
 	Machine *vm.Machine
 	Engine  vm.Engine
+	CPU     int // virtual CPU of the engine: its timers fire as the packets' time goes on
 	// Move says that the program may move or resize packets. It is found out for programs that Machine.Link has seen.
 	Move bool
 }
@@ -57,6 +59,8 @@ type Options struct {
 	Limit        uint64 // packets to run at most; 0 is no limit
 	StopOnFault  bool   // else a fault counts for its packet, and the run goes on
 	CountChanged bool   // count the packets whose bytes the program changed
+
+	After uint64 // ns that time goes on after the last packet, for timers that are set then
 
 	Sinks []Sink // receive each packet as the program left it
 

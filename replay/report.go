@@ -17,6 +17,8 @@ type Report struct {
 	Redirects []Redirect `json:"redirects,omitempty"`
 	Changed   uint64     `json:"changed,omitempty"` // packets whose bytes the program changed, when asked to count them
 
+	Timers uint64 `json:"timers,omitempty"` // callbacks of timers that ran
+
 	Faults        uint64         `json:"faults,omitempty"` // packets that the program did not come to an end with
 	FaultExamples []FaultExample `json:"fault_examples,omitempty"`
 

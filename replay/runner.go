@@ -36,6 +36,7 @@ type runner struct {
 	l3    bool // the program runs in the IP layer
 	redir uint32
 
+	timers bool    // programs set some: they fire between packets
 	sides  []*side // one or two
 	chunk  []byte  // the reader's buffer begins at linkRoom of it
 	reader *pcap.Reader
@@ -64,8 +65,9 @@ type side struct {
 	engine vm.Engine
 	space  *mem.Space
 	maps   *maps.Table
-	chunk  uint32 // guest address of the chunk; 0 when packets are copied
-	frames uint32 // ctx of the first frame
+	cpu    *vm.CPU // nil when no program sets timers
+	chunk  uint32  // guest address of the chunk; 0 when packets are copied
+	frames uint32  // ctx of the first frame
 	stride uint32
 	slots  uint32 // guest address of the slots; 0 when packets are in the chunk
 	slot   uint32 // size of each
@@ -88,8 +90,12 @@ func newRunner(o *Options) (*runner, error) {
 	move := false
 	for _, t := range targets {
 		move = move || t.Move || t.Machine.MovesPackets()
+		r.timers = r.timers || t.Machine.UsesTimers()
 	}
 	n := maxBatch
+	if r.timers {
+		n = 1 // any packet may set one that fires before the next
+	}
 	slot := uint32(prog.XDPBuffer)
 	if typ != prog.XDP {
 		slot = prog.SKBBuffer + tailroom
@@ -102,6 +108,9 @@ func newRunner(o *Options) (*runner, error) {
 		if err != nil {
 			r.free()
 			return nil, &Error{Reason: "guest memory for packets", Err: err}
+		}
+		if r.timers {
+			s.cpu = t.Machine.CPU(t.CPU)
 		}
 		r.sides = append(r.sides, s)
 	}
@@ -182,6 +191,11 @@ func (r *runner) run() error {
 			break
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if r.timers && r.started {
+		if err := r.fireTimers(uint64(max(r.last, 0)) + r.o.After); err != nil {
 			return err
 		}
 	}
@@ -381,6 +395,11 @@ func (r *runner) flush() error {
 	if len(r.batch) == 0 {
 		return nil
 	}
+	if r.timers {
+		if err := r.fireTimers(r.batch[0].in.Time); err != nil {
+			return err
+		}
+	}
 	r.remember()
 	for _, s := range r.sides {
 		r.frames(s)
@@ -398,6 +417,35 @@ func (r *runner) flush() error {
 	}
 	r.batch = r.batch[:ran]
 	return cmp.Or(r.account(), stop)
+}
+
+// maxTimerFaults ends a replay in which callbacks that fault keep coming between two packets.
+const maxTimerFaults = 1000
+
+// fireTimers lets timers fire that are set for now or before. A fault of a callback counts as one of the packet that comes next.
+func (r *runner) fireTimers(now uint64) error {
+	ran := [2]int{}
+	for i, s := range r.sides {
+		for faults := 0; ; faults++ {
+			n, err := s.cpu.RunTimers(now)
+			ran[i] += n
+			if err == nil {
+				break
+			}
+			if i == 0 {
+				r.fault(r.number, err)
+			}
+			var f *vm.Fault
+			if r.o.StopOnFault || faults == maxTimerFaults || !errors.As(err, &f) {
+				return err
+			}
+		}
+	}
+	r.report.Timers += uint64(ran[0])
+	if len(r.sides) == 2 && ran[0] != ran[1] {
+		return r.mismatch(r.number, "number of timers", ran[0], ran[1])
+	}
+	return nil
 }
 
 // runLarge runs the batch's only packet, which is too long for a slot, in one that is made for it.

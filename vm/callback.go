@@ -2,6 +2,7 @@ package vm
 
 import (
 	"errors"
+	"math"
 
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/maps"
@@ -9,11 +10,16 @@ import (
 
 // Error numbers that the helpers of this file return, negated.
 const (
-	errnoE2BIG  = 7
-	errnoEINVAL = 22
+	errnoE2BIG   = 7
+	errnoEBUSY   = 16
+	errnoEINVAL  = 22
+	errnoEDEADLK = 35
 )
 
 func negative(errno uint64) uint64 { return -errno }
+
+// negativeInt is a C int, as kernel functions return it.
+func negativeInt(errno uint64) uint64 { return uint64(uint32(-errno)) }
 
 // Callbacks is what the helpers that call back into the program need of an engine in a run.
 type Callbacks interface {
@@ -23,16 +29,31 @@ type Callbacks interface {
 	CallBack(slot uint64, args [5]uint64) (uint64, *Fault)
 	// Grant lets the next callback use an element: the key at a guest address, the value at another.
 	Grant(m maps.Map, key, value uint32)
+	// Deferred says how to call functions of the running program when it has ended.
+	Deferred() Deferred
 }
 
-// EngineHelper does the helpers that call back into the program: R1 to R5 in, R0 out. The error is the *Fault of a
-// callback, or says why the helper failed.
+// engineHelper does a helper: R1 to R5 in, R0 out.
+type engineHelper func(c *CPU, args [5]uint64, e Callbacks) (uint64, error)
+
+// engineHelpers are the helpers and kernel functions whose rows have Engine set, but for the tail call.
+var engineHelpers = map[string]engineHelper{
+	"bpf_loop":                 (*CPU).loop,
+	"bpf_for_each_map_elem":    (*CPU).forEachElem,
+	"bpf_timer_init":           engineTimer((*CPU).timerInit),
+	"bpf_timer_set_callback":   (*CPU).setCallback,
+	"bpf_timer_start":          engineTimer((*CPU).timerStart),
+	"bpf_timer_cancel":         engineTimer((*CPU).timerCancel),
+	"bpf_wq_init":              engineTimer((*CPU).workInit),
+	"bpf_wq_set_callback_impl": (*CPU).workSetCallback,
+	"bpf_wq_start":             engineTimer((*CPU).workStart),
+}
+
+// EngineHelper does the helpers that engines have a part in: those that call back into the program, now or later. R1 to R5 in, R0
+// out. The error is the *Fault of a callback, or says why the helper failed.
 func (c *CPU) EngineHelper(row *helpers.Row, args [5]uint64, e Callbacks) (uint64, error) {
-	switch row.ID {
-	case loopID:
-		return c.loop(args, e)
-	case forEachElemID:
-		return c.forEachElem(args, e)
+	if do := engineHelpers[row.Name]; do != nil {
+		return do(c, args, e)
 	}
 	return 0, errors.New("not implemented")
 }
@@ -145,6 +166,45 @@ func (x *interpCallbacks) Grant(m maps.Map, key, value uint32) {
 		x.check.grant(span{key, m.Spec().KeySize, false})
 		x.check.grantElement(m, value)
 	}
+}
+
+// Deferred implements Callbacks.
+func (c *interpCallbacks) Deferred() Deferred {
+	x := (*Interpreter)(c)
+	l, o := x.prog, x.options
+	return Deferred{Program: l, Engine: x.Name(), New: func(cpu *CPU) (FunctionEngine, error) {
+		engine, err := NewInterpreter(cpu, l, o)
+		if err != nil {
+			return nil, err
+		}
+		return (*interpFunctions)(engine), nil
+	}}
+}
+
+// interpFunctions is an interpreter that runs functions by themselves.
+type interpFunctions Interpreter
+
+// CallFunction implements FunctionEngine.
+func (c *interpFunctions) CallFunction(slot uint64, args [5]uint64, budget uint64) (Result, error) {
+	x := (*Interpreter)(c)
+	entry, ok := x.entry.at(slot)
+	if !ok {
+		return Result{}, errNoFunction
+	}
+	x.budget = int64(min(budget, math.MaxInt64))
+	x.start(entry)
+	copy(x.regs[1:], args[:])
+	if x.check != nil {
+		x.check.beginFunction(x)
+		defer x.check.end(x.cpu)
+	}
+	f := x.resume()
+	return x.result(f)
+}
+
+// Grant implements FunctionEngine.
+func (c *interpFunctions) Grant(m maps.Map, key, value uint32) {
+	(*interpCallbacks)(c).Grant(m, key, value)
 }
 
 // iterable reports whether a map type has map_for_each_callback in the kernel.

@@ -121,6 +121,12 @@ func (c *checker) begin(x *Interpreter) {
 	c.allowData(x.entry)
 }
 
+// beginFunction grants what a function that runs by itself has from the start: its frame and the data sections.
+func (c *checker) beginFunction(x *Interpreter) {
+	c.allowFrame(x.cpu, 0)
+	c.allowData(x.entry)
+}
+
 // end forbids everything again.
 func (c *checker) end(cpu *CPU) {
 	for _, s := range c.granted {

@@ -20,6 +20,10 @@ type CPU struct {
 	rng       splitMix // of Env.Rand, until somebody gives another
 	tailCalls int      // successful tail calls of the current run
 	key       [4]byte
+
+	async   uint32 // guest memory of callbacks, see asyncSize; 0 before the first
+	running *timer // whose callback runs
+	engines map[engineKey]FunctionEngine
 }
 
 const stackSize = MaxFrames * FrameSize

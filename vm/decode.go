@@ -19,12 +19,8 @@ const (
 	opTailCall asm.Kind = asm.NumKinds + iota
 )
 
-// Ids of the helpers that engines do themselves.
-const (
-	tailCallID    = 12
-	forEachElemID = 164
-	loopID        = 181
-)
+// tailCallID is bpf_tail_call, which engines do themselves.
+const tailCallID = 12
 
 // decoded is l, with what the interpreter runs.
 func (l *Linked) decoded() *Linked {

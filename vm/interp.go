@@ -42,6 +42,7 @@ type Interpreter struct {
 	check     *checker // nil unless Checked
 	hookFault *Fault
 	trace     func(pc int, regs *[asm.NumRegs]uint64)
+	options   InterpOptions
 }
 
 // frame is what a local call saves.
@@ -57,7 +58,7 @@ func NewInterpreter(c *CPU, l *Linked, o InterpOptions) (*Interpreter, error) {
 		return nil, fmt.Errorf("program %s is linked on another machine", l.prog.Name)
 	}
 	x := &Interpreter{
-		entry: l.decoded(), cpu: c, env: c.Env, space: c.machine.space, trace: o.Trace,
+		entry: l.decoded(), cpu: c, env: c.Env, space: c.machine.space, trace: o.Trace, options: o,
 		budget: int64(min(c.machine.config.Budget, math.MaxInt64)),
 	}
 	if o.Checked {
@@ -79,7 +80,11 @@ func (x *Interpreter) Name() string {
 
 // Run implements Engine. It allocates nothing unless the program faults.
 func (x *Interpreter) Run(ctx uint32) (Result, error) {
-	f := x.run(ctx)
+	return x.result(x.run(ctx))
+}
+
+// result is how a run ended, with f or without a fault.
+func (x *Interpreter) result(f *Fault) (Result, error) {
 	res := Result{R0: x.regs[0], Insns: uint64(x.budget - x.fuel)}
 	if f != nil {
 		return res, f
@@ -106,12 +111,8 @@ func frameOffset(off int32) uint32 { return uint32(off) }
 
 func (x *Interpreter) run(ctx uint32) *Fault {
 	x.cpu.Begin(x.entry, ctx)
-	x.regs = [16]uint64{1: uint64(ctx), 10: uint64(x.cpu.StackTop)}
-	x.prog, x.pc, x.fuel, x.depth, x.base = x.entry, 0, x.budget, 0, 0
-	x.loops[0] = MaxLoops
-	if x.entry.zero {
-		x.cpu.ZeroFrame(0)
-	}
+	x.start(0)
+	x.regs[1] = uint64(ctx)
 	if x.check != nil {
 		x.check.begin(x)
 		f := dispatch[hooked](x)
@@ -119,6 +120,16 @@ func (x *Interpreter) run(ctx uint32) *Fault {
 		return f
 	}
 	return x.resume()
+}
+
+// start makes ready for a run from code[entry] on.
+func (x *Interpreter) start(entry int) {
+	x.regs = [16]uint64{10: uint64(x.cpu.StackTop)}
+	x.prog, x.pc, x.fuel, x.depth, x.base = x.entry, entry, x.budget, 0, 0
+	x.loops[0] = MaxLoops
+	if x.entry.zero {
+		x.cpu.ZeroFrame(0)
+	}
 }
 
 // resume runs dispatch in the mode that the options ask for.

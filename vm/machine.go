@@ -34,6 +34,7 @@ type Machine struct {
 	cpus   []*CPU
 
 	sockets *helpers.Sockets
+	timers  timers
 
 	mu      sync.RWMutex // guards what follows
 	specs   map[*maps.Spec]maps.Map
@@ -63,6 +64,7 @@ func NewMachine(c Config) (*Machine, error) {
 		return nil, err
 	}
 	m := &Machine{config: c, space: space, table: maps.NewTable(space), specs: map[*maps.Spec]maps.Map{}}
+	m.timers.byID = map[uint32]*timer{}
 	if m.sockets, err = helpers.NewSockets(space, c.Sockets); err != nil {
 		return nil, errors.Join(err, space.Close())
 	}

@@ -15,11 +15,14 @@ type Snapshot struct {
 	pending int
 	linked  int
 	cpus    []cpuState
+	timers  timers
 }
 
 type cpuState struct {
 	env helpers.Env
 	rng splitMix
+
+	async uint32
 }
 
 // Snapshot copies the state. No program may run meanwhile.
@@ -28,8 +31,9 @@ func (m *Machine) Snapshot() *Snapshot {
 	defer m.mu.RUnlock()
 	s := &Snapshot{memory: m.space.Snapshot(), maps: len(m.table.All()), pending: len(m.pending), linked: len(m.linked)}
 	for _, c := range m.cpus {
-		s.cpus = append(s.cpus, cpuState{*c.Env, c.rng})
+		s.cpus = append(s.cpus, cpuState{*c.Env, c.rng, c.async})
 	}
+	s.timers = m.timers.save()
 	return s
 }
 
@@ -47,10 +51,11 @@ func (m *Machine) Reset(s *Snapshot, changed func(addr uint32, page []byte)) err
 	if err := m.space.Reset(s.memory, changed); err != nil {
 		return err
 	}
+	m.timers.restore(&s.timers, len(m.cpus))
 	clear(m.linked[s.linked:])
 	m.linked = m.linked[:s.linked]
 	for i, c := range m.cpus {
-		*c.Env, c.rng = s.cpus[i].env, s.cpus[i].rng
+		*c.Env, c.rng, c.async = s.cpus[i].env, s.cpus[i].rng, s.cpus[i].async
 	}
 	return nil
 }

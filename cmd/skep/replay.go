@@ -52,6 +52,7 @@ type replayFlags struct {
 	sessionFlags
 	write, split, output string
 	stopOnFault, changed bool
+	after                time.Duration
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -73,6 +74,7 @@ Time is the capture's, random numbers come from --seed: the same input gives the
 	fl.StringVar(&f.split, "split", "", "directory for one capture for each verdict")
 	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
 	fl.BoolVar(&f.stopOnFault, "stop-on-fault", false, "end with exit code 3 at the first fault; else faults are counted")
+	fl.DurationVar(&f.after, "time-after", 0, "let time go on so long behind the last packet: timers fire")
 	fl.BoolVar(&f.changed, "changed", true, "count packets whose bytes the program changed")
 	return cmd
 }
@@ -81,7 +83,7 @@ func (a *app) replay(path, capture string, f *replayFlags) (err error) {
 	if err := checkOutput(f.output); err != nil {
 		return err
 	}
-	o := replay.Options{StopOnFault: f.stopOnFault, CountChanged: f.changed}
+	o := replay.Options{StopOnFault: f.stopOnFault, CountChanged: f.changed, After: uint64(max(f.after, 0))}
 	if f.write != "" {
 		out, err := os.Create(f.write)
 		if err != nil {
@@ -275,6 +277,7 @@ func printReplay(w io.Writer, r *replay.Report) {
 		}
 	}
 	number("packets changed", r.Changed)
+	number("timers fired", r.Timers)
 	number("captured in part", r.Truncated)
 	number("VLAN tags taken out", r.VLAN)
 	number("older than a packet before them", r.ClockBack)

@@ -18,6 +18,7 @@ import (
 type runFlags struct {
 	program, engine, ctx, output string
 	repeat                       int
+	until                        time.Duration
 	unverified, maps             bool
 	packet                       packetFlags
 	state                        stateFlags
@@ -51,6 +52,7 @@ exact instruction and address, and exit code 3. Other engines only keep it insid
 	fl.StringVar(&f.engine, "engine", "", "interp, checked, jit, or both; default: the fastest")
 	fl.StringVar(&f.ctx, "ctx", "", "ctx fields as JSON, or @FILE")
 	fl.IntVar(&f.repeat, "repeat", 1, "run so often and print the mean time; the packet is set anew each time")
+	fl.DurationVar(&f.until, "time-after", 0, "let time go on so long behind the program: its timers fire")
 	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
 	fl.BoolVar(&f.maps, "maps", false, "print the maps afterwards")
 	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
@@ -159,6 +161,11 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 	var res skep.Result
 	for range f.repeat {
 		if res, err = v.Run(f.program, packet); err != nil {
+			return nil, err
+		}
+	}
+	if f.until != 0 {
+		if _, err := v.RunTimers(uint64(max(f.until, 0))); err != nil {
 			return nil, err
 		}
 	}

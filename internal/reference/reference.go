@@ -23,6 +23,7 @@ type Engine struct {
 	pc     int        // slot
 	count  uint64     // instructions executed
 	frames []frame    // activations, the running one last
+	budget uint64
 }
 
 var _ vm.Engine = (*Engine)(nil)
@@ -47,8 +48,14 @@ func (e *Engine) Name() string { return "reference" }
 // Run implements vm.Engine.
 func (e *Engine) Run(ctx uint32) (vm.Result, error) {
 	e.cpu.Begin(e.entry, ctx)
-	e.regs = [asm.NumRegs]uint64{1: uint64(ctx), 10: uint64(e.cpu.FrameTop(0))}
-	e.prog, e.pc, e.count = e.entry, 0, 0
+	return e.run(0, [5]uint64{uint64(ctx)}, e.cpu.Machine().Budget())
+}
+
+// run runs the program from a slot on.
+func (e *Engine) run(slot int, args [5]uint64, budget uint64) (vm.Result, error) {
+	e.regs = [asm.NumRegs]uint64{10: uint64(e.cpu.FrameTop(0))}
+	copy(e.regs[1:], args[:])
+	e.prog, e.pc, e.count, e.budget = e.entry, slot, 0, budget
 	e.frames = append(e.frames[:0], frame{loops: vm.MaxLoops})
 	e.zero()
 	f := e.until(0)
@@ -89,7 +96,7 @@ func (e *Engine) fault(kind vm.FaultKind) *vm.Fault {
 }
 
 // spent reports whether the budget is, as it is looked at on jumps back and calls.
-func (e *Engine) spent() bool { return e.count > e.cpu.Machine().Budget() }
+func (e *Engine) spent() bool { return e.count > e.budget }
 
 // step runs the instruction at pc. When that faults, pc stays.
 func (e *Engine) step() *vm.Fault {
@@ -278,6 +285,18 @@ func (c *callbacks) CallBack(slot uint64, args [5]uint64) (uint64, *vm.Fault) {
 		return 0, f
 	}
 	return e.regs[0], nil
+}
+
+func (c *callbacks) Deferred() vm.Deferred {
+	l := c.prog
+	return vm.Deferred{Program: l, Engine: "reference", New: func(cpu *vm.CPU) (vm.FunctionEngine, error) {
+		return (*callbacks)(New(cpu, l)), nil
+	}}
+}
+
+// CallFunction implements vm.FunctionEngine.
+func (c *callbacks) CallFunction(slot uint64, args [5]uint64, budget uint64) (vm.Result, error) {
+	return (*Engine)(c).run(int(slot), args, budget)
 }
 
 // Grant does nothing: this engine does not check accesses.

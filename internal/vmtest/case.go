@@ -19,9 +19,12 @@
 //	map: NAME TYPE KEY VALUE ENTRIES    a map, sizes in bytes
 //	entry: MAP KEY VALUE                initial element, key and value in hex
 //	entry: MAP KEY @NAME                the same for a program array: a program of the case
+//	timer: MAP OFFSET                   where the map's values have a struct bpf_timer
 //	budget: 1000                        instructions that a run may take
 //	link: verified                      the programs are linked as those that the verifier accepted are
 //	runs: 3                             runs, one after another; what follows is expected of the last. Default 1
+//	advance: 1000                       ns between runs, in which timers fire; the first run is at time 0
+//	advance fault: KIND PC              that the timers after the last run must end with
 //	r0: 0x2a                            expected result; negative numbers too
 //	insns: 7                            expected instruction count
 //	after: 0a0b                         expected packet afterwards
@@ -53,6 +56,7 @@ import (
 	"strings"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
@@ -67,10 +71,12 @@ type Case struct {
 	Packet   []byte
 	Budget   uint64
 	Runs     int
+	Advance  *uint64
 	Verified bool // link with LinkVerified
 
 	R0, Insns *uint64   // nil: anything
 	After     []byte    // nil: anything
+	Late      *vm.Fault // of the callbacks after the last run; Kind and PC
 	Fault     *vm.Fault // of every engine; Kind, PC, and with Size != 0 Addr, Size and Write
 	Checked   *vm.Fault // of the checked engine; nil is Fault
 }
@@ -233,6 +239,12 @@ func (r *reader) setKey(key, value string) error {
 		}
 	case "runs":
 		c.Runs, err = strconv.Atoi(value)
+	case "advance":
+		c.Advance, err = parsePointer(value)
+	case "advance fault":
+		c.Late, err = parseFault(value)
+	case "timer":
+		err = r.addTimer(value)
 	case "r0":
 		c.R0, err = parsePointer(value)
 	case "insns":
@@ -265,6 +277,24 @@ func (r *reader) addMap(value string) error {
 		*p = uint32(n)
 	}
 	r.cur.Maps = append(r.cur.Maps, s)
+	return nil
+}
+
+func (r *reader) addTimer(value string) error {
+	name, off, _ := strings.Cut(value, " ")
+	i := slices.IndexFunc(r.cur.Maps, func(s *maps.Spec) bool { return s.Name == name })
+	if i < 0 {
+		return fmt.Errorf("no map %s", name)
+	}
+	n, err := strconv.Atoi(off)
+	if err != nil {
+		return err
+	}
+	spec := r.cur.Maps[i]
+	spec.Fields = []btf.Field{{Kind: btf.Timer, Off: uint32(n), Size: 16}}
+	if spec.TimerOff = n; n == 0 {
+		spec.Value = &maps.Layout{Kind: maps.Struct, Fields: []maps.Field{{Type: &maps.Layout{Kind: maps.Struct, Name: "bpf_timer", Size: 16}}}}
+	}
 	return nil
 }
 

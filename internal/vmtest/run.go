@@ -91,19 +91,39 @@ func (w *worker) run(c *Case) bool {
 	if engine == nil {
 		return false
 	}
-	for range c.Runs - 1 {
-		if _, err := engine.Run(w.setPacket(buf, c)); err != nil {
+	for i := range c.Runs - 1 {
+		_, err := engine.Run(w.setPacket(buf, c, i))
+		if c.Advance != nil && err == nil {
+			_, err = m.CPU(0).RunTimers(uint64(i+1) * *c.Advance)
+		}
+		if err != nil {
 			w.errorf("%s on %s: early run: %v", c.Name, engine.Name(), err)
 			return true
 		}
 	}
-	res, err := engine.Run(w.setPacket(buf, c))
+	res, err := engine.Run(w.setPacket(buf, c, c.Runs-1))
 	w.compare(c, engine, res, err, buf)
+	if c.Late != nil {
+		_, err := m.CPU(0).RunTimers(uint64(c.Runs) * *c.Advance)
+		w.compareLate(c, engine, err)
+	}
 	return true
 }
 
-func (w *worker) setPacket(buf *prog.Buffer, c *Case) uint32 {
-	if err := buf.Set(c.Packet, &prog.Input{}); err != nil {
+func (w *worker) compareLate(c *Case, engine vm.Engine, err error) {
+	w.t.Helper()
+	var got *vm.Fault
+	if !errors.As(err, &got) || got.Kind != c.Late.Kind || got.PC != c.Late.PC {
+		w.errorf("%s on %s: timers end with %v, want %s at %d", c.Name, engine.Name(), err, c.Late.Kind, c.Late.PC)
+	}
+}
+
+func (w *worker) setPacket(buf *prog.Buffer, c *Case, run int) uint32 {
+	in := prog.Input{}
+	if c.Advance != nil {
+		in.Time = uint64(run) * *c.Advance
+	}
+	if err := buf.Set(c.Packet, &in); err != nil {
 		w.t.Fatalf("%s: %v", c.Name, err)
 	}
 	return buf.Ctx()
