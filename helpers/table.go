@@ -417,7 +417,7 @@ var Table = [...]Row{
 	147: {ID: 147, Name: "bpf_d_path", Args: [5]Arg{ArgBTF, ArgMem | ArgWrite, ArgSizeOrZero}, BTFType: [5]string{0: "path"},
 		Since: kver.V(5, 10), Types: kernelOnly},
 	148: {ID: 148, Name: "bpf_copy_from_user", Args: [5]Arg{ArgMem | ArgUninit | ArgWrite, ArgSizeOrZero, ArgAny},
-		Since: kver.V(5, 10), Types: base, MightSleep: true, Opened: []Opening{{kver.V(6, 16), base &^ tracing}}},
+		Since: kver.V(5, 10), Types: base, MightSleep: true, Opened: []Opening{{kver.V(6, 16), base &^ tracing}}, Fn: probeReadUser},
 	149: {ID: 149, Name: "bpf_snprintf_btf", Needs: prog.CapPerfmon,
 		Args:  [5]Arg{ArgMem | ArgWrite, ArgSize, ArgMem | ArgReadOnly, ArgSize, ArgAny},
 		Since: kver.V(5, 10), Types: base},

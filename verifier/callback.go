@@ -98,6 +98,24 @@ func (v *verifier) inlinedLoops() {
 	}
 }
 
+// kfuncCallback walks the function that a kernel function has called later: for a work queue, whose functions may sleep.
+func (v *verifier) kfuncCallback() *Error {
+	fn := v.kcall.fn
+	switch {
+	case v.subs[fn].start == 0:
+		return v.fail(BadCallback, "callback function not static")
+	case !v.kcall.work:
+		return v.fail(Unsupported, "callbacks of kernel function %s are not supported", v.kcall.row.Name)
+	}
+	v.subs[fn].callback = true
+	v.call.mapAux = v.kcall.workMap
+	if err := v.asyncCallback(fn, v.valueArgs); err != nil {
+		return err
+	}
+	v.pending[len(v.pending)-1].st.sleepable = true
+	return nil
+}
+
 // asyncCallback walks a function that the kernel calls later, on a stack of its own; set fills its argument registers
 // (kernel: push_async_cb).
 func (v *verifier) asyncCallback(fn int, set func(f *frame)) *Error {

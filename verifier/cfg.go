@@ -1,6 +1,8 @@
 package verifier
 
 import (
+	"slices"
+
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
@@ -346,7 +348,7 @@ func (f *flow) edges(pc int) (out [2]edge, n int) {
 			mark(int(in.target))
 			return [2]edge{{pc + 1, false}, {int(in.target), false}}, 2
 		}
-		if in.helper != nil && callsBack(in.helper) || in.stepsIter() {
+		if in.helper != nil && callsBack(in.helper) || in.kfunc != nil && kfuncCallsBack(in.kfunc) || in.stepsIter() {
 			mark(pc)
 			in.force = true
 		}
@@ -521,6 +523,11 @@ func callsBack(r *helpers.Row) bool {
 		}
 	}
 	return false
+}
+
+// kfuncCallsBack is callsBack for a kernel function.
+func kfuncCallsBack(k *helpers.Kfunc) bool {
+	return slices.ContainsFunc(k.Args, func(a helpers.KfuncArg) bool { return a.Kind == helpers.KfuncCallback })
 }
 
 // findEffects marks the functions in which a tail call may happen, and those that may move the packet: by themselves

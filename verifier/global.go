@@ -45,7 +45,7 @@ func (v *verifier) enterGlobal(in *insn) *Error {
 	if v.cur.lock != 0 {
 		return v.fail(LockMisuse, "global function calls are not allowed while holding a lock,\nuse static function instead")
 	}
-	if s.sleeps && (!v.sleepable || v.cur.leftRegion() != "") {
+	if s.sleeps && (!v.maySleep() || v.cur.leftRegion() != "") {
 		return v.fail(RegionMisuse, "global functions that may sleep are not allowed in non-sleepable context,\n"+
 			"i.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context")
 	}

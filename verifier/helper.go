@@ -84,7 +84,7 @@ func (v *verifier) callHelper(in *insn) *Error {
 	if r.GPL && !v.prog.GPL() {
 		return v.fail(NeedsGPL, "cannot call GPL-restricted function from non-GPL compatible program")
 	}
-	if r.MightSleep && !v.sleepable {
+	if r.MightSleep && !v.maySleep() {
 		return v.fail(MightSleep, "helper call might sleep in a non-sleepable prog")
 	}
 	if where := v.cur.atomic(); where != "" && r.MightSleep {

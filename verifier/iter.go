@@ -77,7 +77,7 @@ func (v *verifier) checkIter(i int, n uint8, r *reg, a *helpers.KfuncArg) *Error
 
 // cssTaskAllowed reports whether the program may walk the tasks of a css (kernel: check_css_task_iter_allowlist).
 func (v *verifier) cssTaskAllowed() bool {
-	return v.prog.Type.String() == "lsm" || strings.HasPrefix(v.prog.Section, "iter") || v.sleepable
+	return v.prog.Type.String() == "lsm" || strings.HasPrefix(v.prog.Section, "iter") || v.maySleep()
 }
 
 // constructIter makes an iterator on the stack (kernel: mark_stack_slots_iter).

@@ -20,6 +20,9 @@ type kfuncInfo struct {
 	ref      uint32 // reference among the arguments
 	dynptr   reg    // the initialised dynptr among the arguments
 	iter     iterPlace
+	fn       int // callback, -1 without one
+	work     bool
+	workMap  int32 // whose value has the work queue among the arguments, when work is set
 }
 
 // kfuncOf finds the row of the kernel function that a call or load refers to; nil when the profile's kernel has none.
@@ -139,7 +142,7 @@ func (v *verifier) callKfunc(in *insn) *Error {
 	if !k.AllowedIn(v.prog.Type, v.prog.Section, v.profile.Kernel) {
 		return v.fail(KfuncUnavailable, "calling kernel function %s is not allowed", k.Name)
 	}
-	if k.Flags.Has(helpers.KfuncSleepable) && !v.sleepable {
+	if k.Flags.Has(helpers.KfuncSleepable) && !v.maySleep() {
 		return v.fail(MightSleep, "program must be sleepable to call sleepable kfunc %s", k.Name)
 	}
 	if k.Name == kfuncTrap {
@@ -148,7 +151,7 @@ func (v *verifier) callKfunc(in *insn) *Error {
 	if !runs(k.Name) {
 		v.noteKernel()
 	}
-	v.kcall = kfuncInfo{row: k, constant: -1}
+	v.kcall = kfuncInfo{row: k, constant: -1, fn: -1}
 	if err := v.checkKfuncArgs(); err != nil {
 		return err
 	}
@@ -163,6 +166,11 @@ func (v *verifier) callKfunc(in *insn) *Error {
 	}
 	if k.Name == kfuncThrow {
 		return v.checkThrow()
+	}
+	if v.kcall.fn >= 0 {
+		if err := v.kfuncCallback(); err != nil {
+			return err
+		}
 	}
 	clearScratched(v.cur.top())
 	if err := v.setKfuncReturn(); err != nil {
@@ -299,6 +307,9 @@ func (v *verifier) checkKfuncSpecial(i int, n uint8, r *reg, a *helpers.KfuncArg
 		if r.typ != ptrMap {
 			return v.fail(ArgType, "pointer in R%d isn't map pointer", n)
 		}
+		if c := &v.kcall; c.work && c.workMap != r.aux {
+			return v.fail(SpecialMisuse, "workqueue pointer in R1 map_uid=0 doesn't match map pointer in R2 map_uid=0")
+		}
 		return v.checkKfuncOff(n, r)
 	}
 	if err := v.checkKfuncOff(n, r); err != nil {
@@ -316,6 +327,18 @@ func (v *verifier) checkKfuncSpecial(i int, n uint8, r *reg, a *helpers.KfuncArg
 			return v.fail(ArgType, "arg#%d doesn't point to a const string", i)
 		}
 		return v.checkConstStr(n, r)
+	case helpers.KfuncWorkqueue:
+		if r.typ != ptrMapValue || r.null() {
+			return v.fail(ArgType, "arg#%d doesn't point to a map value", i)
+		}
+		v.kcall.work, v.kcall.workMap = true, r.aux
+		return v.timer(n, r, btf.Workqueue)
+	case helpers.KfuncCallback:
+		if r.typ != ptrFunc {
+			return v.fail(ArgType, "arg%d expected pointer to func", i)
+		}
+		v.kcall.fn = int(r.aux)
+		return nil
 	}
 	return v.fail(Unsupported, "argument %d of kernel function %s is of a kind that is not supported", i, v.kcall.row.Name)
 }

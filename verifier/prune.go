@@ -254,7 +254,8 @@ func (v *verifier) liveAt(st *state, i int) uint16 {
 // equal reports whether old covers cur (kernel: states_equal). Where the two differ is looked at first the next time: it
 // likely differs again, as the counter of a loop does.
 func (v *verifier) equal(old, cur *state, how likeness) bool {
-	if old.depth != cur.depth || len(old.refs) != len(cur.refs) || old.speculative && !cur.speculative {
+	if old.depth != cur.depth || len(old.refs) != len(cur.refs) || old.speculative && !cur.speculative ||
+		old.sleepable != cur.sleepable {
 		return false
 	}
 	v.ids.reset(v.lastID)

@@ -15,8 +15,11 @@ type region struct {
 // inRCU reports whether what RCU protects lives on: until the region ends, or, in programs that cannot sleep, until the
 // program does (kernel: in_rcu_cs).
 func (v *verifier) inRCU() bool {
-	return v.cur.rcu || v.cur.lock != 0 || !v.sleepable
+	return v.cur.rcu || v.cur.lock != 0 || !v.maySleep()
 }
+
+// maySleep reports whether the running function may (kernel: in_sleepable).
+func (v *verifier) maySleep() bool { return v.sleepable || v.cur.sleepable }
 
 // enterRegion begins or ends the region that a kernel function is for, and checks that those that sleep are called outside.
 func (v *verifier) enterRegion(k *helpers.Kfunc) *Error {

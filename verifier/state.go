@@ -129,6 +129,7 @@ type state struct {
 	lengthBase     int    // … up to its parent
 	mayGotoDepth   int32  // how often a may_goto fell through
 	returned       bool   // a callback has just returned to the helper call that called it
+	sleepable      bool   // the function may sleep although the program must not: it is called for a work queue
 	speculative    bool   // a mispredicted branch led here (see spectre.go)
 	unrolled       int32  // how often a helper has called back
 

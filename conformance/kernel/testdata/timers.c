@@ -181,4 +181,158 @@ int fires(struct __sk_buff *skb)
 	return 0;
 }
 
+struct bpf_wq {
+	u64 opaque[2];
+} __attribute__((aligned(8)));
+
+#define KSYM __attribute__((section(".ksyms")))
+extern int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags) KSYM;
+extern int bpf_wq_set_callback_impl(struct bpf_wq *wq, int(callback_fn)(void *, int *, void *), unsigned int flags, void *aux__prog) KSYM;
+extern int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) KSYM;
+static long (*bpf_copy_from_user)(void *dst, u32 size, const void *user_ptr) = (void *)148;
+
+struct job {
+	u64 done;
+	struct bpf_wq work;
+};
+
+struct {
+	UINT(type, MAP_HASH);
+	UINT(max_entries, 8);
+	TYPE(key, int);
+	TYPE(value, struct job);
+} jobs SEC(".maps");
+
+struct {
+	UINT(type, MAP_ARRAY);
+	UINT(max_entries, 8);
+	TYPE(key, int);
+	TYPE(value, struct job);
+} other_jobs SEC(".maps");
+
+static int do_job(void *map, int *key, void *value)
+{
+	struct job *j = value;
+
+	j->done++;
+	note(40 + (*key & 7), j->done);
+	if (j->done < 3)
+		note(30, bpf_wq_start(&j->work, 0));
+	return 0;
+}
+
+static int sleepy_job(void *map, int *key, void *value)
+{
+	u64 there = 7;
+
+	note(31, bpf_copy_from_user(&there, sizeof(there), NULL));
+	note(32, there);
+	return 0;
+}
+
+static int bad_job(void *map, int *key, void *value)
+{
+	return 1;
+}
+
+static struct job *job(int key)
+{
+	struct job zero = {};
+
+	bpf_map_update_elem(&jobs, &key, &zero, 0);
+	return bpf_map_lookup_elem(&jobs, &key);
+}
+
+SEC("tc")
+int work(struct __sk_buff *skb)
+{
+	struct job *j = job(5);
+
+	if (!j)
+		return 1;
+	note(0, bpf_wq_start(&j->work, 0));
+	note(1, bpf_wq_set_callback_impl(&j->work, do_job, 0, NULL));
+	note(2, bpf_wq_init(&j->work, &jobs, 1));
+	note(3, bpf_wq_init(&j->work, &jobs, 0));
+	note(4, bpf_wq_init(&j->work, &jobs, 0));
+	note(5, bpf_wq_start(&j->work, 0));
+	note(6, bpf_wq_set_callback_impl(&j->work, do_job, 1, NULL));
+	note(7, bpf_wq_set_callback_impl(&j->work, do_job, 0, NULL));
+	note(8, bpf_wq_start(&j->work, 2));
+	note(9, bpf_wq_start(&j->work, 0));
+	j = job(6);
+	if (!j)
+		return 2;
+	note(10, bpf_wq_init(&j->work, &jobs, 0));
+	note(11, bpf_wq_set_callback_impl(&j->work, sleepy_job, 0, NULL));
+	note(12, bpf_wq_start(&j->work, 0));
+	return 0;
+}
+
+SEC("tc")
+int bad_return(struct __sk_buff *skb)
+{
+	struct job *j = job(5);
+
+	if (j)
+		bpf_wq_set_callback_impl(&j->work, bad_job, 0, NULL);
+	return 0;
+}
+
+SEC("tc")
+int bad_map(struct __sk_buff *skb)
+{
+	struct job *j = job(5);
+
+	if (j)
+		bpf_wq_init(&j->work, &other_jobs, 0);
+	return 0;
+}
+
+SEC("tc")
+int bad_place(struct __sk_buff *skb)
+{
+	struct job *j = job(5);
+
+	if (j)
+		bpf_wq_init((void *)j, &jobs, 0);
+	return 0;
+}
+
+SEC("tc")
+int bad_null(struct __sk_buff *skb)
+{
+	struct job *j = job(5);
+
+	bpf_wq_start(&j->work, 0);
+	return 0;
+}
+
+SEC("tc")
+int bad_stack(struct __sk_buff *skb)
+{
+	struct bpf_wq w = {};
+
+	bpf_wq_start(&w, 0);
+	return 0;
+}
+
+static int sleepy_timer(void *map, u32 *key, struct elem *e)
+{
+	u64 there = 7;
+
+	note(31, bpf_copy_from_user(&there, sizeof(there), NULL));
+	return 0;
+}
+
+SEC("tc")
+int bad_sleep(struct __sk_buff *skb)
+{
+	struct elem *e = fresh(4);
+
+	if (e)
+		bpf_timer_set_callback(&e->timer, sleepy_timer);
+	return 0;
+}
+
 LICENSE("GPL");
