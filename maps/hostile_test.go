@@ -9,35 +9,39 @@ import (
 	"github.com/skepvm/skep/mem"
 )
 
+// plainSpec is a small map of a type.
+func plainSpec(typ Type) *Spec {
+	row := typ.Row()
+	spec := &Spec{Name: row.Short, Type: typ, MaxEntries: 16, Flags: row.rules.need,
+		KeySize: row.rules.key.min, ValueSize: row.rules.value.min, LockOff: -1, TimerOff: -1}
+	switch {
+	case spec.Type == LPMTrie:
+		spec.KeySize = 8
+	case row.Hashed && row.rules.key.max > 12:
+		spec.KeySize = 12
+	}
+	switch {
+	case row.rules.valueStep == 8:
+		spec.ValueSize = 16
+	case row.rules.value.max > 12:
+		spec.ValueSize = 12
+	}
+	if row.rules.mustBeZero {
+		spec.MaxEntries = 0
+	}
+	if row.rules.pages {
+		spec.MaxEntries = kernelPage
+	}
+	return spec
+}
+
 // everyMap makes a small map of each implemented type.
 func everyMap(t testing.TB, s *mem.Space) []Map {
 	var all []Map
 	for i := range Types {
-		row := Type(i).Row()
-		if !row.Implemented() {
-			continue
+		if Type(i).Row().Implemented() {
+			all = append(all, newMap(t, s, plainSpec(Type(i)), 2))
 		}
-		spec := &Spec{Name: row.Short, Type: Type(i), MaxEntries: 16, Flags: row.rules.need,
-			KeySize: row.rules.key.min, ValueSize: row.rules.value.min, LockOff: -1, TimerOff: -1}
-		switch {
-		case spec.Type == LPMTrie:
-			spec.KeySize = 8
-		case row.Hashed && row.rules.key.max > 12:
-			spec.KeySize = 12
-		}
-		switch {
-		case row.rules.valueStep == 8:
-			spec.ValueSize = 16
-		case row.rules.value.max > 12:
-			spec.ValueSize = 12
-		}
-		if row.rules.mustBeZero {
-			spec.MaxEntries = 0
-		}
-		if row.rules.pages {
-			spec.MaxEntries = kernelPage
-		}
-		all = append(all, newMap(t, s, spec, 2))
 	}
 	return all
 }

@@ -13,7 +13,8 @@ import (
 
 var flagNames = map[string]uint32{
 	"NoPrealloc": NoPrealloc, "NoCommonLRU": NoCommonLRU, "NUMANode": NUMANode, "ReadOnlyProg": ReadOnlyProg,
-	"WriteOnlyProg": WriteOnlyProg, "Mmapable": Mmapable, "ZeroSeed": ZeroSeed,
+	"WriteOnlyProg": WriteOnlyProg, "Mmapable": Mmapable, "ZeroSeed": ZeroSeed, "ReadOnly": ReadOnly, "WriteOnly": WriteOnly,
+	"StackBuildID": StackBuildID,
 }
 
 func newSpace(t testing.TB) *mem.Space {

@@ -164,9 +164,6 @@ const bloomDefaultHashes = 5
 
 // newBloom sizes the filter as Linux bloom_map_alloc does: entries * hashes / ln 2 bits, as 7/5, and a power of two.
 func newBloom(c *core) (Map, error) {
-	if c.spec.Extra&^bloomHashMask != 0 {
-		return nil, c.fail("create", EINVAL)
-	}
 	m := &bloom{core: c, hashes: uint32(c.spec.Extra)}
 	if m.hashes == 0 {
 		m.hashes = bloomDefaultHashes

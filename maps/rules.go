@@ -13,6 +13,7 @@ type rules struct {
 	maxEntries uint32 // 0 is no limit; more gives E2BIG
 	mustBeZero bool   // max_entries is 0
 	pages      bool   // max_entries is a power of two and a multiple of the page size
+	extra      uint64 // bits of map_extra that may be given
 	noAccess   bool   // ReadOnlyProg and WriteOnlyProg give EINVAL
 }
 
@@ -44,9 +45,11 @@ const (
 func (r *rules) check(s *Spec, row *Row) (Errno, string) {
 	flags, need := s.Flags, r.need
 	switch {
-	case flags&r.refused != 0:
-		return ENOTSUPP, "flags that this map type does not support"
-	case flags&^r.flags != 0:
+	case flags&ReadOnly != 0 && flags&WriteOnly != 0:
+		return EINVAL, "neither readable nor writable by user space"
+	case s.Extra&^r.extra != 0:
+		return EINVAL, "map_extra that this map type does not have"
+	case flags&^(r.flags|r.refused) != 0:
 		return EINVAL, "flags that this map type does not have"
 	case flags&need != need:
 		return EINVAL, "flags that this map type needs are missing"
@@ -54,6 +57,8 @@ func (r *rules) check(s *Spec, row *Row) (Errno, string) {
 		return EINVAL, "neither readable nor writable by programs"
 	case r.noAccess && flags&(ReadOnlyProg|WriteOnlyProg) != 0:
 		return EINVAL, "read-only and write-only are not for this map type"
+	case flags&r.refused != 0:
+		return ENOTSUPP, "flags that this map type does not support"
 	case flags&NUMANode != 0 && row.PerCPU:
 		return EINVAL, "a NUMA node for a per-CPU map"
 	case !r.key.has(s.KeySize):

@@ -1,15 +1,27 @@
 package maps
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
-// StackTraces is a map of type StackTrace: stacks of return addresses, by an id that is made of the stack itself.
+// StackTraces is a map of type StackTrace: stacks of return addresses, by an id that is made of the stack itself. With the flag
+// StackBuildID an address is a struct bpf_stack_build_id of buildIDSize bytes; as no file is known to be mapped where a stack
+// leads to, that holds the address itself (Linux: BPF_STACK_BUILD_ID_IP, where the kernel cannot look at the mappings either).
 type StackTraces struct {
 	*hash
 	buckets uint32 // a power of two, at least MaxEntries
 }
 
 func newStackTraces(c *core) (Map, error) {
-	if c.spec.MaxEntries > 1<<31 {
+	entry := uint32(8)
+	if c.spec.Flags&StackBuildID != 0 {
+		entry = buildIDSize
+	}
+	switch {
+	case c.spec.ValueSize%entry != 0, c.spec.ValueSize/entry > stackDepthMax:
+		return nil, c.fail("create", EINVAL)
+	case c.spec.MaxEntries > 1<<31:
 		return nil, c.fail("create", E2BIG)
 	}
 	h, err := makeHash(c)
@@ -28,7 +40,11 @@ func newStackTraces(c *core) (Map, error) {
 // bpf_get_stackid).
 func (m *StackTraces) Put(stack []byte, replace, sameHash bool) (id uint32, err error) {
 	value := make([]byte, m.spec.ValueSize)
-	copy(value, stack)
+	if m.spec.Flags&StackBuildID != 0 {
+		putBuildIDs(value, stack)
+	} else {
+		copy(value, stack)
+	}
 	sum := traceHash(value)
 	id = sum & (m.buckets - 1)
 	key := appendLE32(id)
@@ -46,6 +62,21 @@ func (m *StackTraces) Put(stack []byte, replace, sameHash bool) (id uint32, err 
 		err = m.fail("update", ENOMEM)
 	}
 	return id, err
+}
+
+// A struct bpf_stack_build_id: a status, 20 bytes of build id, an offset or an address.
+const (
+	buildIDSize   = 32
+	buildIDAddr   = 24
+	buildIDWithIP = 2 // BPF_STACK_BUILD_ID_IP
+)
+
+// putBuildIDs fills value with as much of the stack as fits (Linux: stack_map_get_build_id_offset).
+func putBuildIDs(value, stack []byte) {
+	for ; len(stack) >= 8 && len(value) >= buildIDSize; stack, value = stack[8:], value[buildIDSize:] {
+		binary.LittleEndian.PutUint32(value, buildIDWithIP)
+		copy(value[buildIDAddr:buildIDSize], stack)
+	}
 }
 
 // traceHash is FNV-1a over words.

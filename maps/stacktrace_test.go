@@ -54,3 +54,20 @@ func TestStackTraces(t *testing.T) {
 		t.Errorf("%d stacks of 3: %v", m.Len(), full)
 	}
 }
+
+// Where nothing is known of mapped files, a build id is an address (Linux: BPF_STACK_BUILD_ID_IP).
+func TestStackBuildIDs(t *testing.T) {
+	m := newMap(t, newSpace(t), &Spec{Type: StackTrace, KeySize: 4, ValueSize: 64, MaxEntries: 4, Flags: StackBuildID}, 1).(*StackTraces)
+	stack := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, 0x401000), 0x402000)
+	id, err := m.Put(append(stack, stack...), false, false) // two of four fit
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make([]byte, 64)
+	want[0], want[32] = 2, 2
+	copy(want[24:], stack[:8])
+	copy(want[56:], stack[8:])
+	if got, err := m.HostLookup(appendLE32(id)); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("% x, %v", got, err)
+	}
+}

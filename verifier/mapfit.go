@@ -30,10 +30,10 @@ var onlyHelpers = map[maps.Type][]int32{
 	maps.ReuseportSockArray:  {82},
 	maps.Queue:               {89, 88, 87},
 	maps.Stack:               {89, 88, 87},
-	maps.SKStorage:           {107, 108, 210},
-	maps.InodeStorage:        {145, 146},
-	maps.TaskStorage:         {156, 157},
-	maps.CgrpStorage:         {210, 211},
+	maps.SKStorage:           {107, 108, 194},
+	maps.InodeStorage:        {145, 146, 194},
+	maps.TaskStorage:         {156, 157, 194},
+	maps.CgrpStorage:         {210, 211, 194},
 	maps.BloomFilter:         {89, 87},
 }
 
