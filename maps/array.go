@@ -86,7 +86,7 @@ func (m *array) elementAt(value uint32) ([]byte, uint32, bool) {
 
 // admit applies the rules on an update (Linux: array_map_update_elem).
 func (m *array) admit(key []byte, valueSize, want int, flags uint64) (uint32, error) {
-	if errno := m.checkFlags(flags); errno != 0 || len(key) != 4 || valueSize != want {
+	if flags&^Lock > Exist || len(key) != 4 || valueSize != want {
 		return 0, m.fail("update", EINVAL)
 	}
 	i, ok := m.index(key)
@@ -95,6 +95,9 @@ func (m *array) admit(key []byte, valueSize, want int, flags uint64) (uint32, er
 	}
 	if flags&NoExist != 0 {
 		return 0, m.fail("update", EEXIST)
+	}
+	if errno := m.checkFlags(flags); errno != 0 {
+		return 0, m.fail("update", errno)
 	}
 	return i, nil
 }
@@ -167,15 +170,19 @@ func (m *array) hostValue(i uint32) []byte {
 // Delete fails: elements of an array always exist (Linux: array_map_delete_elem).
 func (m *array) Delete([]byte) error { return m.fail("delete", EINVAL) }
 
-func (m *array) Next(key []byte) ([]byte, bool) {
-	i, ok := m.index(key)
-	if !ok {
+func (m *array) Next(key []byte) ([]byte, bool) { return nextIndex(key, m.max) }
+
+// nextIndex is Next of an array of n elements (Linux: array_map_get_next_key).
+func nextIndex(key []byte, n uint32) ([]byte, bool) {
+	switch {
+	case n == 0:
+		return nil, false
+	case len(key) != 4 || le32(key) >= n:
 		return appendLE32(0), true
-	}
-	if i == m.max-1 {
+	case le32(key) == n-1:
 		return nil, false
 	}
-	return appendLE32(i + 1), true
+	return appendLE32(le32(key) + 1), true
 }
 
 func (m *array) Len() int { return int(m.max) }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/skepvm/skep/btf"
@@ -34,14 +35,16 @@ type failure struct {
 
 // The state after the header: what changes.
 const (
-	stateCount = HeaderSize + 0  // elements in the map
-	stateFree  = HeaderSize + 4  // hashes: head of the free list, element+1
-	stateUsed  = HeaderSize + 8  // hashes: elements that were ever used; the others are fresh
-	stateHand  = HeaderSize + 12 // LRU: where the search for a victim goes on
-	stateHead  = HeaderSize + 16 // queues: u64 elements ever pushed; ring buffers: u64 producer position
-	stateTail  = HeaderSize + 24 // queues: u64 elements ever popped; ring buffers: u64 consumer position
-	stateMoves = HeaderSize + 32 // hashes: odd while a deletion moves slots, see HashLayout
-	stateSize  = HeaderSize + 64
+	stateCount  = HeaderSize + 0  // elements in the map
+	stateFree   = HeaderSize + 4  // hashes: head of the free list, element+1
+	stateUsed   = HeaderSize + 8  // hashes: elements that were ever used; the others are fresh
+	stateHand   = HeaderSize + 12 // LRU: where the search for a victim goes on
+	stateHead   = HeaderSize + 16 // queues: u64 elements ever pushed; ring buffers: u64 producer position
+	stateTail   = HeaderSize + 24 // queues: u64 elements ever popped; ring buffers: u64 consumer position
+	stateMoves  = HeaderSize + 32 // hashes: odd while a deletion moves slots, see HashLayout
+	stateFrozen = HeaderSize + 36 // not 0: a process may not change the map
+	stateStamp  = HeaderSize + 40 // LPM: u64, see lpmOrder
+	stateSize   = HeaderSize + 64
 )
 
 // build allocates the header and lets the type's constructor do the rest.
@@ -112,6 +115,8 @@ func (c *core) fail(op string, errno Errno) error {
 	}
 	return err
 }
+
+func (c *core) frozen() bool { return atomic.LoadUint32(c.state(stateFrozen)) != 0 }
 
 // shared is what a map of any type has in common with others.
 func (c *core) shared() *core { return c }

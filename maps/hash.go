@@ -237,18 +237,10 @@ func (m *hash) Update(cpu int, key, value []byte, flags uint64) error {
 }
 
 func (m *hash) HostUpdate(key, value []byte, flags uint64) error {
-	return m.hostUpdate(key, value, flags, nil)
-}
-
-// hostUpdate is HostUpdate; created, when not nil, is called under the lock for a new element.
-func (m *hash) hostUpdate(key, value []byte, flags uint64, created func()) error {
 	if len(value) != m.spec.HostValueSize(m.cpus) {
 		return m.fail("update", EINVAL)
 	}
 	return m.update(key, flags, func(elem uint32, fresh bool) {
-		if fresh && created != nil {
-			created()
-		}
 		switch {
 		case m.cpuStride != 0:
 			for cpu := range m.cpus {
@@ -390,6 +382,21 @@ func (m *hash) Delete(key []byte) error {
 	m.unlink(slot)
 	m.give(elem)
 	return nil
+}
+
+// takeOut looks up and deletes in one step (Linux: __htab_map_lookup_and_delete_elem).
+func (m *hash) takeOut(key []byte) ([]byte, error) {
+	hash := HashKey(key)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	slot, elem, ok := m.probe(hash, key)
+	if !ok {
+		return nil, m.fail("lookup and delete", ENOENT)
+	}
+	value := m.hostValue(elem)
+	m.unlink(slot)
+	m.give(elem)
+	return value, nil
 }
 
 // unlink empties a slot and moves back those after it that would not be found any more.

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"math"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -264,5 +265,27 @@ func TestTypedErrors(t *testing.T) {
 	}
 	if ErrnoOf(nil) != 0 || ErrnoOf(os.ErrClosed) != EINVAL || ENOENT.Ret() != ^uint64(1) {
 		t.Error("ErrnoOf")
+	}
+}
+
+// What is frozen cannot be set from outside: programs were verified with it. A dump may say it again.
+func TestLoadFrozen(t *testing.T) {
+	m := newMap(t, newSpace(t), &Spec{Name: "ro", Type: Array, KeySize: 4, ValueSize: 4, MaxEntries: 1, Flags: ReadOnlyProg}, 1)
+	if err := Put(m, uint32(0), uint32(7)); err != nil {
+		t.Fatal(err)
+	}
+	if err := HostOf(m).Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	find := func(string) Map { return m }
+	if err := LoadJSON(strings.NewReader(`{"name":"ro","elements":[{"key":"00000000","value":"07000000"}]}`), find); err != nil {
+		t.Error("what it holds:", err)
+	}
+	err := LoadJSON(strings.NewReader(`{"name":"ro","elements":[{"key":"00000000","value":"08000000"}]}`), find)
+	if err == nil || !strings.Contains(err.Error(), "EPERM") {
+		t.Error("something else:", err)
+	}
+	if v, err := Get[uint32, uint32](m, 0); err != nil || v != 7 {
+		t.Error(v, err)
 	}
 }

@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -91,16 +92,24 @@ func setElement(m Map, e *jsonElement) error {
 		if err != nil {
 			return err
 		}
-		return m.HostUpdate(key, value, Any)
+		return setHost(m, key, value)
 	}
 	value, err := EncodeValue(spec, e.Value)
 	if err != nil {
 		return err
 	}
-	if p, ok := m.(Pusher); ok && spec.KeySize == 0 {
-		return p.Push(value, Any)
+	return setHost(m, key, value)
+}
+
+// setHost updates as a process does. What a frozen map holds already may be said again, as a dump of all maps does.
+func setHost(m Map, key, value []byte) error {
+	h := HostOf(m)
+	if h.Frozen() {
+		if now, err := m.HostLookup(key); err == nil && bytes.Equal(now, value) {
+			return nil
+		}
 	}
-	return m.HostUpdate(key, value, Any)
+	return h.Update(key, value, Any)
 }
 
 func encodePerCPU(m Map, e *jsonElement) ([]byte, error) {

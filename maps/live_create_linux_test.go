@@ -29,7 +29,7 @@ func TestLiveCreate(t *testing.T) {
 	if errno != 0 {
 		t.Fatal(errno)
 	}
-	defer unix.Close(inner)
+	t.Cleanup(func() { _ = unix.Close(inner) })
 	s := newSpace(t)
 	for i := range Types {
 		row := Type(i).Row()
@@ -37,6 +37,7 @@ func TestLiveCreate(t *testing.T) {
 			continue
 		}
 		t.Run(row.Short, func(t *testing.T) {
+			t.Parallel()
 			base := plainSpec(Type(i))
 			if fd, errno := kernelCreate(base, innerOf(base, inner)); errno != 0 {
 				t.Fatalf("the kernel does not make %+v: %v", base, errno)

@@ -2,18 +2,19 @@ package maps
 
 import (
 	"encoding/binary"
+	"iter"
 	"math/bits"
+	"slices"
 )
 
 // lpm is LPMTrie. A key is {u32 prefix length, data}. It is a hash of the prefixes, their data cut to the length, and
 // a set of the lengths in use: a lookup tries those from the longest on. (The kernel's is a trie. Real tables have
 // few different lengths, and each costs one hash lookup.)
-//
-// Deviations from the kernel: Next gives keys in the order of first use, not longest prefix first, and with the bits beyond the
-// prefix as zeros.
 type lpm struct {
 	*hash
 	counts []uint32 // prefixes of each length, guest memory
+	given  []byte   // the data of each element's key as it was given, guest memory
+	order  lpmOrder
 	words  []uint64 // a bit for each length that counts has
 	most   uint32   // longest prefix in bits
 }
@@ -33,6 +34,12 @@ func newLPM(c *core) (Map, error) {
 	if err != nil {
 		return nil, err
 	}
+	size := uint64(m.max) * uint64(c.spec.KeySize-4)
+	given, err := c.alloc(size, 8)
+	if err != nil {
+		return nil, err
+	}
+	m.given = c.view(given, size)
 	m.counts, m.words = c.words32(counts, uint64(m.most+1)), c.words64(set, words)
 	return m, nil
 }
@@ -143,12 +150,17 @@ func (m *lpm) Update(_ int, key, value []byte, flags uint64) error {
 func (m *lpm) HostUpdate(key, value []byte, flags uint64) error {
 	var p prefix
 	n, ok := m.canonical(&p, key)
-	if !ok || flags > Exist {
+	if !ok || flags > Exist || len(value) != int(m.spec.ValueSize) {
 		return m.fail("update", EINVAL)
 	}
-	err := m.hostUpdate(p[:m.keySize], value, flags, func() {
-		m.counts[n]++
-		m.words[n/64] |= 1 << (n % 64)
+	err := m.update(p[:m.keySize], flags, func(elem uint32, fresh bool) {
+		if fresh {
+			m.counts[n]++
+			m.words[n/64] |= 1 << (n % 64)
+			m.change(elem, 1)
+		}
+		m.setGiven(elem, key)
+		copy(m.value(0, elem), value)
 	})
 	if ErrnoOf(err) == E2BIG {
 		return m.fail("update", ENOSPC)
@@ -162,11 +174,15 @@ func (m *lpm) Delete(key []byte) error {
 	if !ok {
 		return m.fail("delete", EINVAL)
 	}
-	if err := m.hash.Delete(p[:m.keySize]); err != nil {
-		return err
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	slot, elem, ok := m.probe(HashKey(p[:m.keySize]), p[:m.keySize])
+	if !ok {
+		return m.fail("delete", ENOENT)
+	}
+	m.change(elem, -1)
+	m.unlink(slot)
+	m.give(elem)
 	if m.counts[n]--; m.counts[n] == 0 {
 		m.words[n/64] &^= 1 << (n % 64)
 	}
@@ -184,12 +200,26 @@ func (m *lpm) HostLookup(key []byte) ([]byte, error) {
 	return m.hostValue(elem), nil
 }
 
-func (m *lpm) Next(key []byte) ([]byte, bool) {
-	var p prefix
-	if _, ok := m.canonical(&p, key); !ok {
-		return m.hash.Next(nil)
+// All gives elements in the order of Next.
+func (m *lpm) All() iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		m.mu.Lock()
+		m.makeOrder()
+		all := slices.Concat(m.order.chunks...)
+		m.mu.Unlock()
+		for _, elem := range all {
+			m.mu.Lock()
+			if m.meta[elem] != metaLive {
+				m.mu.Unlock()
+				continue
+			}
+			key, value := m.givenKey(elem), m.hostValue(elem)
+			m.mu.Unlock()
+			if !yield(key, value) {
+				return
+			}
+		}
 	}
-	return m.hash.Next(p[:m.keySize])
 }
 
 func (m *lpm) Clear() {
@@ -198,4 +228,7 @@ func (m *lpm) Clear() {
 	defer m.mu.Unlock()
 	clear(m.counts)
 	clear(m.words)
+	m.order.chunks = nil
+	m.order.last++
+	*m.state64(stateStamp) = m.order.last
 }

@@ -11,11 +11,8 @@ import (
 // Hashes of all kinds must do what a Go map does. Few slots and few keys make collisions and wraps frequent.
 func TestHashModel(t *testing.T) {
 	s := newSpace(t)
-	for _, typ := range []Type{Hash, PerCPUHash, DevMapHash} {
+	for _, typ := range []Type{Hash, PerCPUHash} {
 		for _, keySize := range []uint32{4, 8, 11, 24} {
-			if typ == DevMapHash && keySize != 4 {
-				continue
-			}
 			m := newMap(t, s, &Spec{Type: typ, KeySize: keySize, ValueSize: 8, MaxEntries: 37}, 1)
 			hashModel(t, m, rand.New(rand.NewPCG(uint64(keySize), uint64(typ))))
 			m.Close()

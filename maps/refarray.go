@@ -19,6 +19,8 @@ type refKind struct {
 	deleteBeyond  Errno // delete of an index beyond the end
 	deleteMissing Errno // delete of an empty element
 	most          uint32
+	sameAgain     bool // what is there already may be put there with any flags (Linux: xsk_map_update_elem)
+	once          bool // nothing may be in the array twice (Linux: reuseport_array_update_check, for all arrays)
 }
 
 var refKinds = map[Type]refKind{
@@ -26,10 +28,10 @@ var refKinds = map[Type]refKind{
 	ArrayOfMaps: {onlyAny: true, deleteBeyond: E2BIG, deleteMissing: ENOENT},
 	DevMap:      {deleteBeyond: EINVAL},
 	CPUMap:      {deleteBeyond: EINVAL, most: cpuMapQueue},
-	XSKMap:      {byPresence: true, deleteBeyond: EINVAL},
+	XSKMap:      {byPresence: true, deleteBeyond: EINVAL, sameAgain: true},
 	SockMap:     {byPresence: true, deleteBeyond: EINVAL, deleteMissing: EINVAL},
 
-	ReuseportSockArray: {byPresence: true, deleteBeyond: E2BIG, deleteMissing: ENOENT},
+	ReuseportSockArray: {byPresence: true, deleteBeyond: E2BIG, deleteMissing: ENOENT, once: true},
 }
 
 func newRefArray(c *core) (Map, error) {
@@ -74,14 +76,27 @@ func (m *refArray) HostUpdate(key, value []byte, flags uint64) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.kind.byPresence && flags == NoExist && m.ref(i) != 0 {
+	switch old := m.ref(i); {
+	case m.kind.sameAgain && old == le32(value):
+	case m.kind.byPresence && flags == NoExist && old != 0:
 		return m.fail("update", EEXIST)
-	}
-	if m.kind.byPresence && flags == Exist && m.ref(i) == 0 {
+	case m.kind.byPresence && flags == Exist && old == 0:
 		return m.fail("update", ENOENT)
+	case m.kind.once && m.holds(le32(value)):
+		return m.fail("update", EBUSY)
 	}
 	copy(m.value(0, i), value)
 	return nil
+}
+
+// holds reports whether an element refers to that.
+func (m *refArray) holds(ref uint32) bool {
+	for i := range m.max {
+		if m.ref(i) == ref {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *refArray) HostLookup(key []byte) ([]byte, error) {
@@ -129,6 +144,28 @@ func (m *refArray) All() iter.Seq2[[]byte, []byte] {
 			}
 		}
 	}
+}
+
+// devHash is DevMapHash: a hash whose updates take Exist as Any, and no device 0 (Linux: __dev_map_hash_update_elem).
+type devHash struct{ *hash }
+
+func newDevHash(c *core) (Map, error) {
+	h, err := makeHash(c)
+	if err != nil {
+		return nil, err
+	}
+	return &devHash{h}, nil
+}
+
+func (m *devHash) Update(_ int, key, value []byte, flags uint64) error {
+	return m.HostUpdate(key, value, flags)
+}
+
+func (m *devHash) HostUpdate(key, value []byte, flags uint64) error {
+	if flags > Exist || len(value) != int(m.spec.ValueSize) || le32(value) == 0 {
+		return m.fail("update", EINVAL)
+	}
+	return m.hash.HostUpdate(key, value, flags&NoExist)
 }
 
 // hashOfRefs is a hash whose lookups yield what its elements refer to: inner maps, or sockets.

@@ -88,5 +88,13 @@ func traceHash(b []byte) uint32 {
 	return uint32(h ^ h>>32)
 }
 
+// Delete: see Linux stack_map_delete_elem.
+func (m *StackTraces) Delete(key []byte) error {
+	if len(key) == 4 && le32(key) >= m.buckets {
+		return m.fail("delete", E2BIG)
+	}
+	return m.hash.Delete(key)
+}
+
 // Update is not for programs: see Put.
 func (m *StackTraces) Update(int, []byte, []byte, uint64) error { return m.fail("update", EINVAL) }

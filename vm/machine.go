@@ -147,6 +147,12 @@ func (m *Machine) addMap(spec *maps.Spec) (maps.Map, error) {
 		mp.Close()
 		return nil, fmt.Errorf("map %s: initial contents: %w", spec.Name, err)
 	}
+	if spec.Frozen { // programs are verified with what it holds
+		if err := maps.HostOf(mp).Freeze(); err != nil {
+			mp.Close()
+			return nil, fmt.Errorf("map %s: %w", spec.Name, err)
+		}
+	}
 	for _, e := range spec.Contents {
 		if e.ProgName != "" || e.MapName != "" {
 			m.pending = append(m.pending, pendingEntry{mp, e})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/skepvm/skep"
 	"github.com/skepvm/skep/jit"
+	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/replay"
 	"github.com/skepvm/skep/vm"
 )
@@ -208,7 +209,7 @@ func setElement(v *skep.VM, s string) error {
 	if err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
-	return m.HostUpdate(key, value, 0)
+	return maps.HostOf(m).Update(key, value, maps.Any)
 }
 
 func (a *app) replayOptions(o *replay.Options, capture string, f *sessionFlags) {
