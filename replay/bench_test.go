@@ -47,13 +47,13 @@ func BenchmarkStub(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			t := stubTarget(b, &stub{ret: 2})
 			t.Move = c.move
-			bench(b, Options{Type: c.typ, Target: t, File: file})
+			bench(b, Options{Type: c.typ, Target: t, Files: []string{file}})
 		})
 	}
 	b.Run("xdp-written", func(b *testing.B) {
 		sink, err := NewPcapng(io.Discard)
 		require.NoError(b, err)
-		bench(b, Options{Type: prog.XDP, Target: stubTarget(b, &stub{ret: 2}), File: file, Sinks: []Sink{sink}})
+		bench(b, Options{Type: prog.XDP, Target: stubTarget(b, &stub{ret: 2}), Files: []string{file}, Sinks: []Sink{sink}})
 	})
 }
 
@@ -62,7 +62,7 @@ func BenchmarkFilter(b *testing.B) {
 	file := benchCapture(b)
 	for _, name := range engineNames() {
 		b.Run("engine="+name, func(b *testing.B) {
-			bench(b, Options{Type: prog.XDP, Target: target(b, assemble(b, prog.XDP, sshFilter), name), File: file})
+			bench(b, Options{Type: prog.XDP, Target: target(b, assemble(b, prog.XDP, sshFilter), name), Files: []string{file}})
 		})
 	}
 }

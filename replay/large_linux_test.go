@@ -51,7 +51,7 @@ func benchmarkLarge(b *testing.B, packets int, parent string) {
 				t = target(b, assemble(b, prog.XDP, sshFilter), name)
 			}
 			measure(b, packets, syscall.RUSAGE_SELF, func() {
-				rep, err := Run(Options{Type: prog.XDP, Target: t, File: file})
+				rep, err := Run(Options{Type: prog.XDP, Target: t, Files: []string{file}})
 				require.NoError(b, err)
 				if name != "stub" {
 					require.EqualValues(b, matches, rep.Verdicts[1].Packets)

@@ -8,8 +8,10 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/prog"
@@ -38,7 +40,7 @@ const (
 	ConvertRaw                 // run the program on the bytes as they are, whatever they are
 )
 
-// Options of Run. Type, Target and one of File and Input must be set.
+// Options of Run. Type, Target and one of Files, Input and Source must be set.
 type Options struct {
 	Type   prog.Type // of the program
 	Target Target
@@ -46,8 +48,14 @@ type Options struct {
 	// ends the run with a *Mismatch.
 	Against *Target
 
-	File  string    // capture to read; "-" is standard input; gzip is recognised
-	Input io.Reader // instead of File; Loop needs it to be an io.Seeker
+	// Files are captures, read as one in the order of time; a directory stands for the files in it, "-" alone for standard
+	// input. Gzip and zstd are recognised.
+	Files  []string
+	Input  io.Reader // a capture; Loop needs it to be an io.Seeker
+	Source Source    // packets of any other origin, once only
+	Follow bool      // at the end of the one capture wait for more, until Stop
+	// Tolerant makes damage the end of a capture: Report.Damage tells of it, and it is no error.
+	Tolerant bool
 
 	Convert       Convert
 	KeepVLAN      bool // leave the outer VLAN tag in packets for TC programs, which the kernel takes out
@@ -64,9 +72,21 @@ type Options struct {
 
 	Sinks []Sink // receive each packet as the program left it
 
-	// Progress is called every few thousand packets with the packets and captured bytes so far; nil is fine.
-	Progress func(packets, bytes uint64)
+	// Stop, when it is closed, ends the replay before the next batch of packets, with ErrStopped.
+	Stop <-chan struct{}
+	// Progress is called every few thousand packets; nil is fine.
+	Progress func(Progress)
 }
+
+// Progress is how far a replay has come.
+type Progress struct {
+	Packets, Bytes uint64
+	// Read of Size bytes of the captures have been read in this pass, as they are on disk; Size is 0 when nobody knows.
+	Read, Size int64
+}
+
+// ErrStopped says that Options.Stop ended a replay.
+var ErrStopped = errors.New("replay: stopped")
 
 // maxExamples is how many faults a Report keeps.
 const maxExamples = 5
@@ -90,7 +110,7 @@ func (e *Error) Unwrap() error { return e.Err }
 func failure(format string, args ...any) error { return &Error{Reason: fmt.Sprintf(format, args...)} }
 
 // Run replays a capture. The Report is what was done until the end or the error, and nil only when nothing could
-// begin. Errors are *Error for what cannot be done, *CaptureError for a capture that is damaged, *Mismatch when two
+// begin. Errors are *Error for what cannot be done, *CaptureError for a capture that is damaged, ErrStopped, *Mismatch when two
 // engines disagree, *vm.Fault when Options.StopOnFault is set, and what a sink fails with.
 func Run(o Options) (*Report, error) {
 	if err := o.check(); err != nil {
@@ -117,13 +137,27 @@ func (o *Options) check() error {
 		return failure("no machine or no engine to compare with")
 	case o.Against != nil && o.Against.Machine == o.Target.Machine:
 		return failure("two engines on one machine would change each other's maps")
-	case (o.File == "") == (o.Input == nil):
-		return failure("want either a file or an input")
+	case btoi(len(o.Files) > 0)+btoi(o.Input != nil)+btoi(o.Source != nil) != 1:
+		return failure("want one of files, an input and a source")
+	case len(o.Files) > 1 && slices.Contains(o.Files, "-"):
+		return failure("standard input cannot be one of several captures: their first packets are looked at beforehand")
+	case o.Follow && (len(o.Files) > 1 || o.Source != nil || o.Loop > 1):
+		return failure("only one capture can be followed, and once")
 	case o.Loop < 0:
 		return failure("%d passes", o.Loop)
 	}
-	if _, ok := o.Input.(io.Seeker); o.Loop > 1 && (o.Input != nil && !ok || o.File == "-") {
+	if o.Loop <= 1 || len(o.Files) > 0 && o.Files[0] != "-" {
+		return nil
+	}
+	if _, ok := o.Input.(io.Seeker); !ok {
 		return failure("an input that cannot seek cannot be replayed %d times", o.Loop)
 	}
 	return nil
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/gopacket/pcapgo"
 	"github.com/stretchr/testify/require"
 
 	"github.com/skepvm/skep/internal/pcap"
@@ -63,13 +64,15 @@ func TestOptionErrors(t *testing.T) {
 	good := stubTarget(t, &stub{})
 	in := bytes.NewReader(nil)
 	for want, o := range map[string]Options{
-		"replay: programs of type kprobe do not see packets":                  {Type: prog.Kprobe, Target: good, Input: in},
-		"replay: no machine or no engine":                                     {Type: prog.XDP, Input: in},
-		"replay: want either a file or an input":                              {Type: prog.XDP, Target: good},
-		"replay: two engines on one machine would change each other's maps":   {Type: prog.XDP, Target: good, Against: &good, Input: in},
-		"replay: an input that cannot seek cannot be replayed 2 times":        {Type: prog.XDP, Target: good, Input: io.MultiReader(in), Loop: 2},
-		"capture: offset 0: file ends within its header":                      {Type: prog.XDP, Target: good, Input: in},
-		"/nonexistent/file: offset 0: cannot open: no such file or directory": {Type: prog.XDP, Target: good, File: "/nonexistent/file"},
+		"replay: programs of type kprobe do not see packets":                                                     {Type: prog.Kprobe, Target: good, Input: in},
+		"replay: no machine or no engine":                                                                        {Type: prog.XDP, Input: in},
+		"replay: want one of files, an input and a source":                                                       {Type: prog.XDP, Target: good},
+		"replay: only one capture can be followed, and once":                                                     {Type: prog.XDP, Target: good, Files: []string{"a", "b"}, Follow: true},
+		"replay: standard input cannot be one of several captures: their first packets are looked at beforehand": {Type: prog.XDP, Target: good, Files: []string{"-", "b"}},
+		"replay: two engines on one machine would change each other's maps":                                      {Type: prog.XDP, Target: good, Against: &good, Input: in},
+		"replay: an input that cannot seek cannot be replayed 2 times":                                           {Type: prog.XDP, Target: good, Input: io.MultiReader(in), Loop: 2},
+		"capture: offset 0: file ends within its header":                                                         {Type: prog.XDP, Target: good, Input: in},
+		"/nonexistent/file: offset 0: cannot open: no such file or directory":                                    {Type: prog.XDP, Target: good, Files: []string{"/nonexistent/file"}},
 		"replay: -1 passes": {Type: prog.XDP, Target: good, Input: in, Loop: -1},
 	} {
 		_, err := Run(o)
@@ -84,6 +87,115 @@ func TestDamagedCapture(t *testing.T) {
 	var damaged *CaptureError
 	require.ErrorAs(t, err, &damaged)
 	require.EqualValues(t, 499, rep.Packets+rep.Skipped["short"])
+}
+
+// TestTolerant: damage that is to be tolerated ends a capture, is told of, and is no error.
+func TestTolerant(t *testing.T) {
+	file := traffic.Sample()
+	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, &stub{ret: 2}), Input: bytes.NewReader(file[:len(file)-3]), Tolerant: true})
+	require.NoError(t, err)
+	require.EqualValues(t, 499, rep.Packets)
+	require.Len(t, rep.Damage, 1)
+	require.Contains(t, rep.Damage[0], "file ends within a record")
+}
+
+// TestFiles replays several captures, and a directory of them, as one.
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	names := []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}
+	for i, name := range names {
+		data := traffic.Sample()
+		require.NoError(t, os.WriteFile(name, data[:len(data)-i], 0o644))
+	}
+	run := func(files ...string) (*Report, error) {
+		return Run(Options{Type: prog.XDP, Target: target(t, assemble(t, prog.XDP, sshFilter), "interp"), Files: files, Loop: 2})
+	}
+	one, err := run(names[0])
+	require.NoError(t, err)
+	for _, files := range [][]string{names, {dir}} {
+		rep, err := run(files...)
+		require.ErrorContains(t, err, names[1]+": offset ")
+		require.EqualValues(t, one.Packets-1, rep.Packets, "the first pass of both, but for the packet that is cut")
+		require.Equal(t, "pcap", rep.Format)
+		require.Zero(t, rep.ClockBack)
+	}
+	require.NoError(t, os.Remove(names[1]))
+	rep, err := run(dir)
+	require.NoError(t, err)
+	rep.Elapsed = one.Elapsed
+	require.Equal(t, one, rep)
+}
+
+// TestStop stops a replay in the middle; what was run until then is in the report.
+func TestStop(t *testing.T) {
+	stop := make(chan struct{})
+	s := &stub{ret: 2}
+	s.fail = func(n uint64) error {
+		if n == 100 {
+			close(stop)
+		}
+		return nil
+	}
+	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, s), Input: bytes.NewReader(traffic.Sample()), Stop: stop})
+	require.ErrorIs(t, err, ErrStopped)
+	require.GreaterOrEqual(t, rep.Packets, uint64(100))
+	require.Less(t, rep.Packets, uint64(200))
+	require.EqualValues(t, rep.Packets, rep.Verdicts[0].Packets)
+}
+
+// TestFollow stops a replay that waits for more at the end of its capture.
+func TestFollow(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "growing.pcap")
+	require.NoError(t, os.WriteFile(file, traffic.Sample(), 0o644))
+	stop := make(chan struct{})
+	s := &stub{ret: 2}
+	s.fail = func(n uint64) error {
+		if n == 500 {
+			close(stop)
+		}
+		return nil
+	}
+	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, s), Files: []string{file}, Follow: true, Stop: stop})
+	require.ErrorIs(t, err, ErrStopped)
+	require.EqualValues(t, 500, rep.Packets)
+}
+
+// TestFromGopacket gives a replay its packets from gopacket's reader, and wants the report of our own.
+func TestFromGopacket(t *testing.T) {
+	run := func(o Options) *Report {
+		o.Type, o.Target = prog.XDP, target(t, assemble(t, prog.XDP, sshFilter), "interp")
+		rep, err := Run(o)
+		require.NoError(t, err)
+		rep.Elapsed = 0
+		return rep
+	}
+	want := run(Options{Input: bytes.NewReader(traffic.Sample())})
+	r, err := pcapgo.NewReader(bytes.NewReader(traffic.Sample()))
+	require.NoError(t, err)
+	got := run(Options{Source: FromGopacket(r, linktype.Type(r.LinkType()))})
+	require.Equal(t, "none", got.Format)
+	got.Format = want.Format
+	require.Equal(t, want, got)
+}
+
+type badSource struct{ iface int }
+
+func (badSource) Link() linktype.Type { return linktype.Ethernet }
+func (s badSource) Next(p *Packet) error {
+	*p = Packet{Data: make([]byte, maxPacket+1), Iface: s.iface}
+	return nil
+}
+
+// TestOddSource: a source that gives what no capture could.
+func TestOddSource(t *testing.T) {
+	for _, iface := range []int{-1, maxSourceInterfaces} {
+		_, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, &stub{ret: 2}), Source: badSource{iface}})
+		require.ErrorContains(t, err, "of interface")
+	}
+	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, &stub{ret: 2}), Source: badSource{3}, Limit: 10})
+	require.NoError(t, err)
+	require.EqualValues(t, 10, rep.Packets)
+	require.EqualValues(t, 10, rep.Truncated, "what is above the longest packet was cut off")
 }
 
 func TestFaults(t *testing.T) {
@@ -217,7 +329,7 @@ func TestManifest(t *testing.T) {
 		for _, name := range engineNames() {
 			file, m := generate(t, traffic.Spec{Packets: 5000, Seed: 11, Link: link})
 			p := assemble(t, prog.XDP, sshFilter)
-			rep, err := Run(Options{Type: prog.XDP, Target: target(t, p, name), File: file})
+			rep, err := Run(Options{Type: prog.XDP, Target: target(t, p, name), Files: []string{file}})
 			require.NoError(t, err)
 			require.Equal(t, "XDP_DROP", rep.Verdicts[1].Name)
 			require.EqualValues(t, m.Labels["tcp-dst-port-22"].Packets, rep.Verdicts[1].Packets, "%s on %s", link, name)
@@ -236,7 +348,7 @@ func TestSplit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	sink, err := NewSplit(dir)
 	require.NoError(t, err)
-	_, err = Run(Options{Type: prog.XDP, Target: target(t, assemble(t, prog.XDP, sshFilter), "interp"), File: file, Sinks: []Sink{sink}})
+	_, err = Run(Options{Type: prog.XDP, Target: target(t, assemble(t, prog.XDP, sshFilter), "interp"), Files: []string{file}, Sinks: []Sink{sink}})
 	require.NoError(t, err)
 	require.NoError(t, sink.Close())
 	require.Equal(t, m.Labels["tcp-dst-port-22"].Packets, packetsIn(t, filepath.Join(dir, "drop.pcap")))
@@ -320,7 +432,7 @@ func TestAllocations(t *testing.T) {
 				target.Move = c.move
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
-				_, err := Run(Options{Type: c.typ, Target: target, File: file, Sinks: []Sink{sink}, Limit: limit, CountChanged: true})
+				_, err := Run(Options{Type: c.typ, Target: target, Files: []string{file}, Sinks: []Sink{sink}, Limit: limit, CountChanged: true})
 				runtime.ReadMemStats(&after)
 				require.NoError(t, err)
 				return after.Mallocs - before.Mallocs
@@ -346,7 +458,7 @@ func TestManyVerdicts(t *testing.T) {
 	s := &stub{}
 	s.touch = func(space *mem.Space, ctx uint32) { s.ret = space.Load64(offset(ctx, prog.FrameNumber)) }
 	file, _ := generate(t, traffic.Spec{Packets: 3000, Mix: traffic.Mix{Flows: 1}})
-	rep, err := Run(Options{Type: prog.SocketFilter, Target: stubTarget(t, s), File: file})
+	rep, err := Run(Options{Type: prog.SocketFilter, Target: stubTarget(t, s), Files: []string{file}})
 	require.NoError(t, err)
 	sum := uint64(0)
 	for _, v := range rep.Verdicts {

@@ -34,6 +34,8 @@ type Report struct {
 	Engine    string `json:"engine"`
 	Against   string `json:"against,omitempty"`
 
+	Damage []string `json:"damage,omitempty"` // where captures end early, when that was tolerated
+
 	Elapsed time.Duration `json:"elapsed_ns"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/skepvm/skep/internal/pcap"
@@ -39,7 +40,7 @@ type runner struct {
 	timers bool    // programs set some: they fire between packets
 	sides  []*side // one or two
 	chunk  []byte  // the reader's buffer begins at linkRoom of it
-	reader *pcap.Reader
+	source source
 	link   *linkRow
 
 	recs      []pcap.Record
@@ -223,17 +224,11 @@ func (r *runner) rewind() error {
 
 // pass replays the capture once.
 func (r *runner) pass() (err error) {
-	buf := r.chunk[linkRoom:]
-	if r.o.Input != nil {
-		r.reader, err = pcap.NewReader(r.o.Input, buf)
-	} else {
-		r.reader, err = pcap.Open(r.o.File, buf)
-	}
-	if err != nil {
+	if r.source, err = r.o.openSource(r.chunk[linkRoom:]); err != nil {
 		return err
 	}
-	defer func() { _ = r.reader.Close() }() // read to its end or to an error
-	r.report.Format = r.reader.Format().String()
+	defer func() { _ = r.source.Close() }() // read to its end or to an error
+	r.report.Format = r.source.Format().String()
 	r.link = nil
 	for {
 		want := len(r.recs)
@@ -243,21 +238,47 @@ func (r *runner) pass() (err error) {
 				return errLimit
 			}
 		}
-		n, err := r.reader.ReadBatch(r.recs[:want])
-		if err == io.EOF {
-			return nil
+		select {
+		case <-r.o.Stop:
+			return ErrStopped
+		default:
 		}
+		n, err := r.source.ReadBatch(r.recs[:want])
 		if err != nil {
-			return err
+			return r.end(err)
 		}
 		if err := r.records(r.recs[:n]); err != nil {
 			return err
 		}
 		if r.o.Progress != nil && r.report.Packets >= r.nextProgress {
-			r.o.Progress(r.report.Packets, r.report.Bytes)
-			r.nextProgress = r.report.Packets + 1<<14
+			r.progress()
 		}
 	}
+}
+
+// end says what the end of a source means: nothing, damage that is to be tolerated, or an error.
+func (r *runner) end(err error) error {
+	select {
+	case <-r.o.Stop:
+		return ErrStopped // which ends a followed file, too
+	default:
+	}
+	var damage *CaptureError
+	if err == io.EOF {
+		return nil
+	}
+	if r.o.Tolerant && errors.As(err, &damage) {
+		r.report.Damage = append(r.report.Damage, strings.Split(err.Error(), "\n")...)
+		return nil
+	}
+	return err
+}
+
+func (r *runner) progress() {
+	p := Progress{Packets: r.report.Packets, Bytes: r.report.Bytes}
+	p.Read, p.Size = r.source.Consumed()
+	r.o.Progress(p)
+	r.nextProgress = r.report.Packets + 1<<14
 }
 
 // records runs a batch of records.
@@ -383,7 +404,7 @@ func (r *runner) clock(ts int64) uint64 {
 
 func (r *runner) ifindex(n uint32) uint32 {
 	if len(r.o.Ifindex) > 0 {
-		if i, ok := r.o.Ifindex[r.reader.Interfaces()[n].Name]; ok {
+		if i, ok := r.o.Ifindex[r.source.Interfaces()[n].Name]; ok {
 			return i
 		}
 	}
@@ -603,4 +624,4 @@ func (r *runner) fault(number uint64, err error) {
 }
 
 // ifName is the name of the interface that a packet came in by.
-func (r *runner) ifName(p *packet) string { return r.reader.Interfaces()[p.iface].Name }
+func (r *runner) ifName(p *packet) string { return r.source.Interfaces()[p.iface].Name }

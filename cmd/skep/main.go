@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skepvm/skep/replay"
 	"github.com/skepvm/skep/vm"
 )
 
@@ -23,6 +24,8 @@ const (
 	exitRejected = 1 // a program was rejected, or a comparison failed
 	exitUsage    = 2 // wrong usage, or input that cannot be read
 	exitFault    = 3 // the guest faulted
+
+	exitInterrupted = 130 // Ctrl-C, as shells have it
 )
 
 // app is what commands share: where they read and write.
@@ -72,6 +75,8 @@ func exitCode(err error) int {
 		return exitRejected
 	case errors.As(err, &fault):
 		return exitFault
+	case errors.Is(err, replay.ErrStopped):
+		return exitInterrupted
 	}
 	return exitUsage
 }
@@ -109,7 +114,8 @@ func exitCodesTopic() *cobra.Command {
   0  yes: accepted, done
   1  a program was rejected, or a comparison failed
   2  wrong usage, or input that cannot be read
-  3  the guest faulted`,
+  3  the guest faulted
+130  stopped by Ctrl-C; what was done until then is reported`,
 	}
 }
 

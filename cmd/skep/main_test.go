@@ -47,6 +47,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
 			"cut":   cut,
+
+			"interrupt": interrupt,
 		},
 	})
 }
@@ -72,6 +74,27 @@ func cut(ts *testscript.TestScript, _ bool, args []string) {
 		n = n*10 + int64(c-'0')
 	}
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// interrupt FILE CMD ARGS… gives a command the file, which is longer than a pipe holds, as the beginning of its standard input, and
+// then an interrupt. stdout is then there to look at.
+func interrupt(ts *testscript.TestScript, _ bool, args []string) {
+	path, err := exec.LookPath(args[1])
+	ts.Check(err)
+	file, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	cmd := exec.Command(path, args[2:]...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	in, err := cmd.StdinPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	_, err = in.Write(file)
+	ts.Check(err)
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	if got := exitText(cmd.Wait()); got != "130" {
+		ts.Fatalf("exit code %s, want 130", got)
+	}
 }
 
 // exitText is the exit code of a command that failed, or the error when it did not even start.

@@ -18,14 +18,14 @@ func (a *app) mapsCommand() *cobra.Command {
 	var f sessionFlags
 	var name string
 	cmd := &cobra.Command{
-		Use:   "maps OBJECT CAPTURE",
+		Use:   "maps OBJECT CAPTURE…",
 		Short: "Print a program's maps after it ran over a capture",
 		Long: `Maps replays a capture and prints the maps as JSON, with the field names of the object's type information (BTF) where it has some
 and bytes in hex where not. Data sections (.rodata, .data, .bss) are printed when named.`,
 		Example: "  skep maps --map totals filter.bpf.o capture.pcap",
-		Args:    cobra.ExactArgs(2),
+		Args:    cobra.MinimumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.session(args[0], args[1], &f, replay.Options{}, func(v *skep.VM, _ *replay.Report) error {
+			return a.session(args[0], args[1:], &f, replay.Options{}, func(v *skep.VM, _ *replay.Report) error {
 				return dumpMaps(a.out, v, name)
 			})
 		},

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +31,8 @@ type sessionFlags struct {
 	seed            uint64
 	raw, keepVLAN   bool
 	unverified      bool
+	follow          bool
+	tolerant        bool
 	state           stateFlags
 	network         networkFlags
 	load            loadFlags
@@ -44,6 +48,8 @@ func (f *sessionFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.raw, "raw-bytes", false, "run on the bytes as they are, whatever the link type")
 	fl.BoolVar(&f.keepVLAN, "keep-vlan", false, "leave the outer VLAN tag in packets for TC programs")
 	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
+	fl.BoolVar(&f.follow, "follow", false, "wait for more at the end of the capture, as tail -f does, until Ctrl-C")
+	fl.BoolVar(&f.tolerant, "tolerant", false, "a damaged capture ends where the damage is, and that is no failure")
 	f.state.add(fl)
 	f.network.add(fl)
 	f.load.add(fl)
@@ -59,15 +65,17 @@ type replayFlags struct {
 func (a *app) replayCommand() *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
-		Use:   "replay OBJECT CAPTURE",
+		Use:   "replay OBJECT CAPTURE…",
 		Short: "Run a packet program over a capture and count its verdicts",
-		Long: `Replay verifies a program and runs it on every packet of a capture: pcap or pcapng, gzip or not, "-" for standard input.
+		Long: `Replay verifies a program and runs it on every packet of a capture: pcap or pcapng, plain or packed with gzip or
+zstd, "-" for standard input. Several captures, or all of a directory, are replayed as one in the order of time. --follow waits for more at the end of a
+capture that is still being written. Ctrl-C prints the report of what was done so far (exit code 130).
 Time is the capture's, random numbers come from --seed: the same input gives the same result.
 
 -w writes the packets as the program left them into a pcapng file with the verdict on each; --split writes one file for each verdict.`,
 		Example: "  skep replay filter.bpf.o capture.pcap\n  skep replay --engine both -w out.pcapng filter.bpf.o capture.pcap.gz",
-		Args:    cobra.ExactArgs(2),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.replay(args[0], args[1], &f) },
+		Args:    cobra.MinimumNArgs(2),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.replay(args[0], args[1:], &f) },
 	}
 	fl := cmd.Flags()
 	f.add(fl)
@@ -80,7 +88,7 @@ Time is the capture's, random numbers come from --seed: the same input gives the
 	return cmd
 }
 
-func (a *app) replay(path, capture string, f *replayFlags) (err error) {
+func (a *app) replay(path string, captures []string, f *replayFlags) (err error) {
 	if err := checkOutput(f.output); err != nil {
 		return err
 	}
@@ -105,7 +113,7 @@ func (a *app) replay(path, capture string, f *replayFlags) (err error) {
 		o.Sinks = append(o.Sinks, sink)
 	}
 	var report *replay.Report
-	err = a.session(path, capture, &f.sessionFlags, o, func(_ *skep.VM, r *replay.Report) error { report = r; return nil })
+	err = a.session(path, captures, &f.sessionFlags, o, func(_ *skep.VM, r *replay.Report) error { report = r; return nil })
 	for _, sink := range o.Sinks {
 		err = errors.Join(err, sink.Close())
 	}
@@ -119,7 +127,7 @@ func (a *app) replay(path, capture string, f *replayFlags) (err error) {
 
 // session makes the object ready, replays the capture and gives machine and report to done. A report comes with an error, too, when
 // the capture ends in the middle of a packet.
-func (a *app) session(path, capture string, f *sessionFlags, o replay.Options, done func(*skep.VM, *replay.Report) error) error {
+func (a *app) session(path string, captures []string, f *sessionFlags, o replay.Options, done func(*skep.VM, *replay.Report) error) error {
 	in, err := a.read(path)
 	if err != nil {
 		return err
@@ -129,7 +137,10 @@ func (a *app) session(path, capture string, f *sessionFlags, o replay.Options, d
 		return err
 	}
 	defer v.Close()
-	a.replayOptions(&o, capture, f)
+	a.replayOptions(&o, captures, f)
+	stop, release := a.interrupted()
+	defer release()
+	o.Stop = stop
 	var report *replay.Report
 	if f.engine == "both" {
 		other, err2 := a.open(in, skep.EngineInterp, f)
@@ -212,12 +223,13 @@ func setElement(v *skep.VM, s string) error {
 	return maps.HostOf(m).Update(key, value, maps.Any)
 }
 
-func (a *app) replayOptions(o *replay.Options, capture string, f *sessionFlags) {
-	if capture == "-" {
+func (a *app) replayOptions(o *replay.Options, captures []string, f *sessionFlags) {
+	if len(captures) == 1 && captures[0] == "-" {
 		o.Input = a.in
 	} else {
-		o.File = capture
+		o.Files = captures
 	}
+	o.Follow, o.Tolerant = f.follow, f.tolerant
 	if f.raw {
 		o.Convert = replay.ConvertRaw
 	}
@@ -227,19 +239,42 @@ func (a *app) replayOptions(o *replay.Options, capture string, f *sessionFlags) 
 	}
 }
 
+// interrupted returns a channel that Ctrl-C closes; a second one ends the process as ever.
+func (a *app) interrupted() (stop <-chan struct{}, done func()) {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, cancel)
+	return ctx.Done(), cancel
+}
+
 // progress returns what draws the progress line, or nil when stderr is no terminal.
-func (a *app) progress() func(packets, bytes uint64) {
+func (a *app) progress() func(replay.Progress) {
 	if !isTerminal(a.err) {
 		return nil
 	}
 	start, last := time.Now(), time.Now()
-	return func(packets, bytes uint64) {
-		if now := time.Now(); now.Sub(last) > 200*time.Millisecond {
-			last = now
-			seconds := now.Sub(start).Seconds()
-			fmt.Fprintf(a.err, "\r%d packets, %.0f MB, %.1f million packets/s  \r", packets, float64(bytes)/1e6, float64(packets)/1e6/seconds)
+	return func(p replay.Progress) {
+		now := time.Now()
+		if now.Sub(last) < 200*time.Millisecond {
+			return
 		}
+		last = now
+		fmt.Fprintf(a.err, "\r\x1b[K%s\r", progressLine(p, now.Sub(start)))
 	}
+}
+
+// progressLine says how far a replay is, how fast it goes, and how long it will still take when that can be known.
+func progressLine(p replay.Progress, took time.Duration) string {
+	rate := float64(p.Packets) / 1e6 / took.Seconds()
+	line := fmt.Sprintf("%d packets, %.0f MB, %.1f million packets/s", p.Packets, float64(p.Bytes)/1e6, rate)
+	if p.Size <= 0 || p.Read <= 0 {
+		return line
+	}
+	const width = 24
+	part := min(float64(p.Read)/float64(p.Size), 1)
+	left := time.Duration(float64(took) * (1/part - 1))
+	full := int(part * width)
+	return fmt.Sprintf("[%s%s] %3.0f %%, %s left, %s", strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*part,
+		left.Round(time.Second), line)
 }
 
 func (a *app) printReport(r *replay.Report, output string) error {
@@ -284,6 +319,9 @@ func printReplay(w io.Writer, r *replay.Report) {
 	number("older than a packet before them", r.ClockBack)
 	printCounts(w, "converted from", r.Converted)
 	printCounts(w, "skipped:", r.Skipped)
+	for _, d := range r.Damage {
+		fmt.Fprintf(w, "  DAMAGED %s\n", d)
+	}
 	number("FAULTS", r.Faults)
 	for _, f := range r.FaultExamples {
 		fmt.Fprintf(w, "    packet %d: %s\n", f.Packet, f.Error)

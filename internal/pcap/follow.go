@@ -5,6 +5,81 @@ import (
 	"time"
 )
 
+// Interruptible returns a source that ends, as at the end of a file, when stop is closed, even while src is waiting for bytes as a
+// pipe does. It reads src in a goroutine of its own, which stays until that read comes back.
+func Interruptible(src io.Reader, stop <-chan struct{}) io.Reader {
+	i := &interruptible{src: src, stop: stop, full: make(chan piece), empty: make(chan []byte, pieces)}
+	for range pieces {
+		i.empty <- make([]byte, pieceSize)
+	}
+	go i.pump()
+	return i
+}
+
+const (
+	pieces    = 2 // one is filled while the other is used
+	pieceSize = 256 << 10
+)
+
+// piece is what one read gave.
+type piece struct {
+	buf  []byte
+	left []byte // of buf, not given yet
+	err  error
+}
+
+type interruptible struct {
+	src   io.Reader
+	stop  <-chan struct{}
+	full  chan piece
+	empty chan []byte
+	now   piece
+}
+
+// Name is the source's, for messages.
+func (i *interruptible) Name() string { return nameOf(i.src) }
+
+func (i *interruptible) pump() {
+	for {
+		select {
+		case <-i.stop:
+			return
+		case buf := <-i.empty:
+			n, err := readOnce(i.src, buf)
+			select {
+			case <-i.stop:
+				return
+			case i.full <- piece{buf, buf[:n], err}:
+			}
+			if err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (i *interruptible) Read(b []byte) (int, error) {
+	if len(i.now.left) == 0 {
+		if i.now.err != nil {
+			return 0, i.now.err
+		}
+		if i.now.buf != nil {
+			i.empty <- i.now.buf
+		}
+		select {
+		case i.now = <-i.full:
+		case <-i.stop:
+			i.now = piece{err: io.EOF}
+		}
+	}
+	n := copy(b, i.now.left)
+	i.now.left = i.now.left[n:]
+	if len(i.now.left) == 0 {
+		return n, i.now.err
+	}
+	return n, nil
+}
+
 // followPause is how long a followed file is left alone after it had nothing new.
 const followPause = 50 * time.Millisecond
 
@@ -19,8 +94,11 @@ type follower struct {
 }
 
 // Name is the followed file's, for messages.
-func (f *follower) Name() string {
-	if n, ok := f.src.(interface{ Name() string }); ok {
+func (f *follower) Name() string { return nameOf(f.src) }
+
+// nameOf is the name of a source that has one.
+func nameOf(src io.Reader) string {
+	if n, ok := src.(interface{ Name() string }); ok {
 		return n.Name()
 	}
 	return ""

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
@@ -231,4 +232,28 @@ func TestFollow(t *testing.T) {
 		}
 	}
 	require.Len(t, ps, got)
+}
+
+// TestInterruptible: everything comes through, and a source that waits for ever does not keep anybody waiting.
+func TestInterruptible(t *testing.T) {
+	ps := somePackets(3000)
+	file := write(t, WriterOptions{Nano: true, Link: linktype.Ethernet}, nil, ps)
+	checkRead(t, Interruptible(&stepReader{file, 1000}, make(chan struct{})), nil, ps, 1)
+	checkRead(t, Interruptible(bytes.NewReader(file), nil), nil, ps, 1)
+
+	src, dst := io.Pipe()
+	stop := make(chan struct{})
+	r := Interruptible(src, stop)
+	go func() { _, _ = dst.Write([]byte("abc")) }()
+	got := make([]byte, 3)
+	_, err := io.ReadFull(r, got)
+	require.NoError(t, err)
+	require.Equal(t, "abc", string(got))
+	time.AfterFunc(10*time.Millisecond, func() { close(stop) })
+	_, err = r.Read(got)
+	require.Equal(t, io.EOF, err)
+	require.NoError(t, src.Close())
+
+	_, err = io.ReadAll(Interruptible(failingReader{bytes.NewReader(file)}, nil))
+	require.ErrorIs(t, err, errDisk)
 }

@@ -26,9 +26,10 @@ const (
 	PCAP Format = iota
 	PCAPNG
 	Mixed // of a Merger's files
+	None  // packets that come from no file
 )
 
-func (f Format) String() string { return [...]string{"pcap", "pcapng", "pcap and pcapng"}[f] }
+func (f Format) String() string { return [...]string{"pcap", "pcapng", "pcap and pcapng", "none"}[f] }
 
 // Interface is where packets of a capture came from. A pcap file has exactly one.
 type Interface struct {

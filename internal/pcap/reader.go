@@ -71,9 +71,7 @@ func NewReader(src io.Reader, buf []byte) (*Reader, error) {
 	}
 	r := &Reader{raw: counter{src: src}, buf: buf}
 	r.src = &r.raw
-	if f, ok := src.(interface{ Name() string }); ok {
-		r.file = f.Name()
-	}
+	r.file = nameOf(src)
 	if err := r.start(); err != nil {
 		return nil, err
 	}
