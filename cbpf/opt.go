@@ -1,0 +1,377 @@
+package cbpf
+
+import (
+	"slices"
+	"sync"
+)
+
+// The optimiser works on a graph by rounds until nothing changes. A round goes over the blocks from the entry on and knows
+// before each what holds on every path that leads there (state): what the registers hold, how long the packet is at
+// least, and how tests came out. With that it rewrites statements (optblock.go) and leads branches past tests whose outcome is known.
+//
+// It never changes an answer, whatever the packet: a load goes only where it can't be out of bounds because one at least as
+// far was made on every path before, or where the filter would answer 0 anyway, which is what a load out of bounds
+// answers. libpcap's optimiser is not so careful with packets captured short.
+
+// state is what is known at a place of a filter.
+type state struct {
+	reg   [numRegs]valueID
+	bytes uint64 // the packet was captured at least so long
+	facts int32  // what else is known: the last of a chain in opt.facts, 0 is none
+	seen  bool   // a path leads here
+}
+
+// fact says how a test came out, or that a load from register X was in bounds.
+type fact struct {
+	op    uint16 // of the jump, JmpEq … JmpSet with SrcK (the operand is a value in either case); or factBytes
+	is    bool
+	a, b  valueID // of a jump; a is X of a load
+	end   uint64  // a load's offset and size: the packet has a + end bytes
+	up    int32   // the fact before
+	depth int32   // how many facts the chain has
+}
+
+const factBytes = 0xffff
+
+// opt is the state of an optimisation.
+type opt struct {
+	g        *graph
+	values   []value
+	table    []valueID // open addressing, id + 1
+	unknowns uint32
+
+	facts []fact
+	in    []state   // of blocks: what is known at their start
+	live  []uint32  // of blocks: the registers whose values at their start matter
+	order []blockID // blocks in an order in which a filter can run them
+	mark  []bool
+	equal []blockID // of blocks: the one that does the same
+	next  []blockID // of blocks: the one with the same hash before
+	stmts []Insn    // of the block that is being rewritten
+	first state
+	regs  int // registers that the filter uses
+
+	reuse   bool // blocks may rely on what others left in A and X
+	deep    bool // draw conclusions that libpcap doesn't
+	changed bool
+}
+
+var optPool = sync.Pool{New: func() any { return &opt{table: make([]valueID, 256)} }}
+
+// maxRounds bounds the work on a filter that would still get better; it was never reached.
+const maxRounds = 64
+
+// optimise makes the filter shorter. It reports whether the filter is found to select no packet by the reasoning that
+// libpcap does too, which refuses such filters; there are others.
+func (g *graph) optimise() (never bool) {
+	o := optPool.Get().(*opt)
+	defer optPool.Put(o)
+	o.begin(g)
+	o.settle()
+	never = g.rejects(g.entry)
+	o.deep = true
+	o.settle()
+	o.reuse = true
+	o.settle()
+	for i := range g.blocks {
+		clearMarks(g.blocks[i].stmts)
+	}
+	return never
+}
+
+// begin sets o up for a graph.
+func (o *opt) begin(g *graph) {
+	o.g, o.values, o.unknowns = g, o.values[:0], 0
+	clear(o.table)
+	n := len(g.blocks)
+	if cap(o.in) < n {
+		o.in, o.live, o.mark = make([]state, n+n/2), make([]uint32, n+n/2), make([]bool, n+n/2)
+	}
+	o.reuse, o.deep, o.regs = false, false, regM
+	o.constant(0) // value 0 is the constant 0
+	total := 0
+	for i := range g.blocks {
+		for _, in := range g.blocks[i].stmts {
+			if reg, _ := defines(in); reg >= regM {
+				o.regs = max(o.regs, reg+1)
+			}
+			if used := uses(in); used>>o.regs != 0 {
+				o.regs = numRegs
+			}
+		}
+		total += len(g.blocks[i].stmts)
+	}
+	own := make([]Insn, 0, total) // whose statements they were is not known
+	for i := range g.blocks {
+		b := &g.blocks[i]
+		own = append(own, b.stmts...)
+		b.stmts = own[len(own)-len(b.stmts) : len(own) : len(own)]
+	}
+	o.first = state{seen: true}
+	for r := range o.regs {
+		o.first.reg[r] = o.opaque()
+	}
+}
+
+// settle does rounds until nothing changes.
+func (o *opt) settle() {
+	for range maxRounds {
+		o.changed = false
+		o.sweep()
+		o.merge()
+		o.round()
+		if !o.changed {
+			return
+		}
+	}
+}
+
+// round walks over the blocks once.
+func (o *opt) round() {
+	o.facts = append(o.facts[:0], fact{})
+	for _, id := range o.order {
+		o.in[id].seen = false
+	}
+	o.in[o.g.entry] = o.first
+	for _, id := range o.order {
+		b := &o.g.blocks[id]
+		if !o.in[id].seen || b.returns() {
+			continue
+		}
+		out := o.in[id]
+		o.rewrite(b, &out)
+		o.branch(b, &out)
+	}
+}
+
+// branch decides b's jump if it can, leads its branches on, and tells the blocks they go to what is known there.
+func (o *opt) branch(b *block, out *state) {
+	op, a, v := o.test(b, out)
+	if b.t != b.f {
+		if is, known := o.decide(op, a, v, out); known {
+			if is {
+				b.f = b.t
+			} else {
+				b.t = b.f
+			}
+			o.changed = true
+		}
+	}
+	if b.t == b.f {
+		to := o.thread(b.t, out)
+		o.changed = o.changed || to != b.t
+		b.t, b.f = to, to
+		o.arrive(to, out)
+		return
+	}
+	yes, no := *out, *out
+	yes.facts, no.facts = o.learn(out.facts, op, a, v, true), o.learn(out.facts, op, a, v, false)
+	t, f := o.thread(b.t, &yes), o.thread(b.f, &no)
+	o.changed = o.changed || t != b.t || f != b.f
+	b.t, b.f = t, f
+	o.arrive(t, &yes)
+	o.arrive(f, &no)
+}
+
+// test returns what b's jump compares.
+func (o *opt) test(b *block, s *state) (op uint16, a, v valueID) {
+	if b.term.Op&SrcX != 0 {
+		return b.term.Op & 0xf0, s.reg[regA], s.reg[regX]
+	}
+	return b.term.Op & 0xf0, s.reg[regA], o.constant(b.term.K)
+}
+
+// thread returns the first block on the way from to whose outcome is not known in state s, and that can be gone to
+// without what the blocks before it do: their loads are in bounds, and nobody misses what they leave in registers.
+func (o *opt) thread(to blockID, s *state) blockID {
+	at, sim, sure := to, *s, true
+	for !o.g.blocks[at].returns() {
+		b := &o.g.blocks[at]
+		for _, in := range b.stmts {
+			sure = sure && o.safe(in, &sim)
+			o.run(in, &sim)
+		}
+		next := b.t
+		if b.t != b.f {
+			op, a, v := o.test(b, &sim)
+			is, known := o.decide(op, a, v, &sim)
+			if !known && o.g.rejects(b.t) && o.g.rejects(b.f) {
+				is, known = true, true
+			}
+			if !known {
+				return to
+			}
+			if !is {
+				next = b.f
+			}
+		}
+		at = next
+		if sure && o.same(o.live[at], s, &sim) {
+			to = at
+		}
+	}
+	if o.g.rejects(at) {
+		return at
+	}
+	return to
+}
+
+// rejects says if a block answers 0 and nothing else. Its loads may be out of bounds, which is the same answer.
+func (g *graph) rejects(id blockID) bool {
+	b := &g.blocks[id]
+	return b.term == Insn{Op: ClassRet | RetK}
+}
+
+// same reports whether two states have the same values in a set of registers.
+func (o *opt) same(set uint32, s, t *state) bool {
+	for r := range o.regs {
+		if set>>r&1 != 0 && s.reg[r] != t.reg[r] {
+			return false
+		}
+	}
+	return true
+}
+
+// arrive adds a path to what is known at the start of a block.
+func (o *opt) arrive(id blockID, s *state) {
+	if o.g.blocks[id].returns() {
+		return
+	}
+	in := &o.in[id]
+	if !in.seen {
+		*in = *s
+		return
+	}
+	for r := range o.regs {
+		if in.reg[r] != s.reg[r] {
+			in.reg[r] = o.intern(value{op: valueJoin, a: valueID(id), k: uint32(r), max: 1<<32 - 1})
+		}
+	}
+	in.bytes = min(in.bytes, s.bytes)
+	in.facts = o.common(in.facts, s.facts)
+}
+
+// learn adds the outcome of a test to a chain of facts.
+func (o *opt) learn(chain int32, op uint16, a, b valueID, is bool) int32 {
+	return o.fact(fact{op: op, a: a, b: b, is: is, up: chain})
+}
+
+func (o *opt) fact(f fact) int32 {
+	f.depth = o.facts[f.up].depth + 1
+	o.facts = append(o.facts, f)
+	return int32(len(o.facts) - 1)
+}
+
+// common returns the facts that two chains share.
+func (o *opt) common(p, q int32) int32 {
+	var only []int32 // those of p behind the last fact that both chains have as theirs
+	for a, b := p, q; a != b; {
+		if o.facts[a].depth >= o.facts[b].depth {
+			only, a = append(only, a), o.facts[a].up
+		} else {
+			b = o.facts[b].up
+		}
+		p = a
+	}
+	depth := o.facts[p].depth
+	for _, i := range slices.Backward(only) {
+		f := o.facts[i]
+		for at := q; o.facts[at].depth > depth; at = o.facts[at].up {
+			g := o.facts[at]
+			if g.op == f.op && g.a == f.a && g.b == f.b && g.is == f.is {
+				f.up, f.end = p, min(f.end, g.end)
+				p = o.fact(f)
+				break
+			}
+		}
+	}
+	return p
+}
+
+// decide returns the outcome of a test, if it is known.
+func (o *opt) decide(op uint16, a, b valueID, s *state) (is, known bool) {
+	x, left := o.constOf(a)
+	y, right := o.constOf(b)
+	switch {
+	case left && right:
+		return compare(op, x, y), true
+	case a == b && op != JmpSet:
+		return op != JmpGt, true
+	case right && y == 0 && (op == JmpGe || op == JmpSet):
+		return op == JmpGe, true
+	case right && y == 1<<32-1 && op == JmpGt:
+		return false, true
+	}
+	low, high := uint32(0), uint32(1<<32-1)
+	if o.deep {
+		high = o.values[a].max
+	}
+	for i := s.facts; i != 0; i = o.facts[i].up {
+		f := &o.facts[i]
+		if f.a != a || f.op == factBytes {
+			continue
+		}
+		if f.op == op && f.b == b {
+			return f.is, true
+		}
+		k, ok := o.constOf(f.b)
+		if op == JmpEq && f.op == JmpEq && f.is && right && ok {
+			return false, true // it equals another number
+		}
+		if o.deep && ok {
+			low, high = narrow(f, k, low, high)
+		}
+	}
+	if o.deep && right {
+		return within(op, y, low, high)
+	}
+	return false, false
+}
+
+// narrow applies what a fact with constant k says to the bounds of the value it is about.
+func narrow(f *fact, k, low, high uint32) (uint32, uint32) {
+	switch {
+	case f.op == JmpEq && f.is:
+		return k, k
+	case f.op == JmpGt && f.is && k != 1<<32-1:
+		low = max(low, k+1)
+	case f.op == JmpGt && !f.is:
+		high = min(high, k)
+	case f.op == JmpGe && f.is:
+		low = max(low, k)
+	case f.op == JmpGe && !f.is && k != 0:
+		high = min(high, k-1)
+	}
+	return low, high
+}
+
+// within returns the outcome of a test against k of any value from low to high, if it is the same for all.
+func within(op uint16, k, low, high uint32) (is, known bool) {
+	if low == high {
+		return compare(op, low, k), true
+	}
+	switch op {
+	case JmpEq:
+		return false, k < low || k > high
+	case JmpGt:
+		return low > k, low > k || high <= k
+	case JmpGe:
+		return low >= k, low >= k || high < k
+	case JmpSet:
+		return false, ones(high)&k == 0
+	}
+	return false, false
+}
+
+// compare is the outcome of a jump.
+func compare(op uint16, a, b uint32) bool {
+	switch op {
+	case JmpEq:
+		return a == b
+	case JmpGt:
+		return a > b
+	case JmpGe:
+		return a >= b
+	}
+	return a&b != 0
+}

@@ -1,0 +1,153 @@
+package cbpf
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// randomStmt draws a statement of few offsets and numbers, so that equal ones meet.
+func randomStmt(r *rand.Rand) Insn {
+	pick := func(k ...uint32) uint32 { return k[r.IntN(len(k))] }
+	op := func(ops ...uint16) uint16 { return ops[r.IntN(len(ops))] }
+	switch r.IntN(14) {
+	case 0, 1, 2:
+		return Insn{Op: ClassLd | ModeAbs | op(SizeB, SizeH, SizeW), K: pick(0, 1, 2, 4, 6)}
+	case 3:
+		return Insn{Op: ClassLd | ModeInd | op(SizeB, SizeH, SizeW), K: pick(0, 1, 2, 3)}
+	case 4:
+		return Insn{Op: ClassLdx | ModeMsh | SizeB, K: pick(0, 1, 3)}
+	case 5:
+		return Insn{Op: op(ClassLd, ClassLdx) | ModeImm, K: pick(0, 1, 2, 3, 255, 0x80000000, 1<<32-1)}
+	case 6:
+		return Insn{Op: op(ClassSt, ClassStx), K: pick(0, 1, 15)}
+	case 7:
+		return Insn{Op: op(ClassLd, ClassLdx) | ModeMem, K: pick(0, 1, 15)}
+	case 8:
+		return Insn{Op: ClassMisc | op(MiscTax, MiscTxa)}
+	case 9:
+		return Insn{Op: op(ClassLd, ClassLdx) | ModeLen}
+	case 10:
+		if r.IntN(4) > 0 {
+			return Insn{Op: ClassAlu | AluNeg}
+		}
+		return Insn{Op: ClassLd | ModeAbs | SizeB, K: AncillaryOff + pick(uint32(AncVLANPresent), uint32(AncXorX), uint32(AncRandom), 64)}
+	case 11:
+		return Insn{Op: ClassAlu | SrcX | op(AluAdd, AluSub, AluMul, AluDiv, AluOr, AluAnd, AluLsh, AluRsh, AluMod, AluXor)}
+	case 12:
+		return Insn{Op: ClassAlu | op(AluLsh, AluRsh), K: pick(0, 1, 2, 4, 31)}
+	}
+	return Insn{Op: ClassAlu | op(AluAdd, AluSub, AluMul, AluDiv, AluOr, AluAnd, AluMod, AluXor), K: pick(1, 2, 3, 4, 15, 0xf0, 1<<32-1)}
+}
+
+// randomGraph draws a graph; every block but the returns may be the end of several paths.
+func randomGraph(r *rand.Rand) *graph {
+	g := &graph{}
+	rets := 2 + r.IntN(3)
+	for i := range rets {
+		b := block{term: Insn{Op: ClassRet, K: []uint32{0, 262144, 96, 0}[i%4]}, t: noBlock, f: noBlock}
+		if r.IntN(8) == 0 {
+			b.term = Insn{Op: ClassRet | RetA}
+		}
+		if r.IntN(8) == 0 {
+			b.stmts = append(b.stmts, randomStmt(r))
+		}
+		g.add(b)
+	}
+	for n := 1 + r.IntN(14); n > 0; n-- {
+		b := block{term: Insn{Op: ClassJmp | []uint16{JmpEq, JmpEq, JmpEq, JmpGt, JmpGe, JmpSet}[r.IntN(6)], K: []uint32{0, 1, 1, 2, 3, 4, 255, 1<<32 - 1}[r.IntN(8)]}}
+		if r.IntN(5) == 0 {
+			b.term.Op, b.term.K = b.term.Op|SrcX, 0
+		}
+		for k := []int{0, 1, 1, 1, 2, 3, 6}[r.IntN(7)]; k > 0; k-- {
+			b.stmts = append(b.stmts, randomStmt(r))
+		}
+		back := len(g.blocks)
+		if r.IntN(2) == 0 {
+			back = min(back, 3)
+		}
+		b.t = blockID(len(g.blocks) - 1 - r.IntN(back))
+		b.f = blockID(len(g.blocks) - 1 - r.IntN(back))
+		if r.IntN(3) == 0 { // to a block that some other goes to
+			b.f = blockID(r.IntN(len(g.blocks)))
+		}
+		g.entry = g.add(b)
+	}
+	return g
+}
+
+func copyGraph(g *graph) *graph {
+	c := &graph{entry: g.entry}
+	for _, b := range g.blocks {
+		b.stmts = append([]Insn(nil), b.stmts...)
+		c.blocks = append(c.blocks, b)
+	}
+	return c
+}
+
+// checkOptimised optimises a graph and compares it with what it was on random packets of every length. It returns how many instructions
+// there were before and after.
+func checkOptimised(t testing.TB, r *rand.Rand, g *graph) (before, after int) {
+	plain, err := g.linearize()
+	require.NoError(t, err)
+	c := copyGraph(g)
+	never := c.optimise()
+	short, err := c.linearize()
+	require.NoError(t, err)
+	require.NoError(t, short.Validate(Pcap), "%v", short)
+	for range 4 {
+		pkt := make([]byte, 14)
+		for i := range pkt {
+			pkt[i] = []byte{0, 0, 1, 2, 3, 4, 0x45, 0xff}[r.IntN(8)]
+		}
+		for n := range pkt {
+			p := Packet{Data: pkt[:n], WireLen: 14, Meta: &Meta{VLANPresent: uint32(n % 2)}}
+			for _, mode := range []Mode{Pcap, Socket} {
+				want, got := plain.Trace(mode, p, nil), short.Trace(mode, p, nil)
+				if want != got {
+					t.Fatalf("%v: packet %x gives %d, optimised %d\n%s\noptimised\n%s", mode, p.Data, want, got, listing(plain), listing(short))
+				}
+			}
+			if never && plain.Run(p) != 0 {
+				t.Fatalf("packet %x is selected, but never one should be\n%s", p.Data, listing(plain))
+			}
+		}
+	}
+	return len(plain), len(short)
+}
+
+func listing(p Program) string {
+	s := ""
+	for pc, in := range p {
+		s += fmt.Sprintf("(%03d) %+v\n", pc, in)
+	}
+	return s
+}
+
+// TestOptimiseRandom is the optimiser's property: no packet, however short, tells an optimised filter from the plain one.
+func TestOptimiseRandom(t *testing.T) {
+	n := 20000
+	if testing.Short() {
+		n = 2000
+	}
+	before, after := 0, 0
+	for seed := range n {
+		r := rand.New(rand.NewPCG(uint64(seed), 6))
+		b, a := checkOptimised(t, r, randomGraph(r))
+		before, after = before+b, after+a
+	}
+	t.Logf("%d instructions became %d", before, after)
+	require.Less(t, after, before*8/10)
+}
+
+func FuzzOptimise(f *testing.F) {
+	for seed := range uint64(8) {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, s1, s2 uint64) {
+		r := rand.New(rand.NewPCG(s1, s2))
+		checkOptimised(t, r, randomGraph(r))
+	})
+}
