@@ -19,8 +19,8 @@ const noBlock blockID = -1
 // successors are one block the jump is not conditional, whatever term says.
 //
 // Registers and memory are those of the machine: A, X and M[0] to M[15], where the generator keeps the values of
-// expressions. A value that is stored in one block may be loaded in any later one; A and X are not live between
-// blocks as the generator writes them, but the optimiser may make them so.
+// expressions. A value that is stored in one block may be loaded in any later one. Most blocks load A before they look
+// at it, but not all: A and X may be live from one block to the next.
 type block struct {
 	stmts []Insn // loads, stores, arithmetic and moves; a load outside the packet ends the filter with 0
 	term  Insn   // of class jmp: operation, source and K, with Jt and Jf 0; or of class ret. Never a ja

@@ -1,0 +1,78 @@
+package cbpf
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/skepvm/skep/cbpf/expr"
+	"github.com/skepvm/skep/linktype"
+)
+
+// CompileOptions change what Compile makes of an expression. The zero value is what `tcpdump -r FILE EXPR` does on a
+// little-endian machine.
+type CompileOptions struct {
+	SnapLen    uint32 // what the filter returns for a packet that matches; 0: DefaultSnapLen
+	NoOptimize bool   // leave the code as it is generated (tcpdump -O)
+	Netmask    uint32 // of the network that was captured on, for `ip broadcast`
+
+	// BigEndian says that the capture file was written by a big-endian machine: linktype.Null has the address family
+	// in its byte order.
+	BigEndian bool
+
+	// LinuxVLAN makes `vlan` look at the tag that Linux takes off a frame, with the kernel's extensions, as libpcap
+	// does for a live capture. Only what knows the extensions can run the program.
+	LinuxVLAN bool
+
+	// Services names the ports and Hosts the machines; nil Services are the built-in ones, nil Hosts refuses names, so
+	// that a filter doesn't depend on the network.
+	Services *expr.Services
+	Hosts    func(name string) ([]netip.Addr, error)
+
+	// ChainLength bounds how many extension headers `protochain` looks behind: classic BPF has no loops. 0 is
+	// DefaultChainLength. A packet with more headers doesn't match.
+	ChainLength int
+}
+
+// DefaultSnapLen is tcpdump's.
+const DefaultSnapLen = 262144
+
+// Compile compiles an expression of pcap-filter(7) for packets of a link type. An empty expression matches all packets.
+// What can't be compiled gives an *expr.Error with the place, never a filter that means something else.
+//
+// The program's verdict on a packet is that of libpcap's unoptimised program, also for packets that are cut short: a
+// load beyond the packet's end rejects it, so the order of the loads is part of the meaning.
+func Compile(src string, link linktype.Type, opts CompileOptions) (Program, error) {
+	g, err := generate(src, link, opts)
+	if err != nil {
+		return nil, err
+	}
+	p, err := g.linearize()
+	var long *layoutError
+	if errors.As(err, &long) {
+		return nil, &expr.Error{Src: src, End: len(src), Msg: long.Error()}
+	}
+	return p, err
+}
+
+// generate makes the graph of an expression.
+func generate(src string, link linktype.Type, opts CompileOptions) (out *graph, err error) {
+	root, err := expr.Parse(src)
+	if err != nil {
+		return nil, err
+	}
+	g := newGen(src, link, opts)
+	if g == nil {
+		return nil, &expr.Error{Src: src, Msg: fmt.Sprintf("filters can't be compiled for link type %v", link)}
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			e, ok := r.(*expr.Error)
+			if !ok {
+				panic(r)
+			}
+			out, err = nil, e
+		}
+	}()
+	return g.finish(root), nil
+}

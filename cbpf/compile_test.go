@@ -1,0 +1,185 @@
+package cbpf
+
+import (
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/skepvm/skep/cbpf/expr"
+	"github.com/skepvm/skep/linktype"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// A filterCase is an expression of testdata/compile with what must become of it.
+//
+// The files hold an expression a line, and indented below it what it gives: the unoptimised code, an instruction as
+// `op jt jf k` and a semicolon after it, or `error BYTE: MESSAGE`. A line `libpcap: …` says that libpcap is known to do
+// otherwise, and why that is not followed; blank lines and # are comments. The file's name is the link type.
+type filterCase struct {
+	comment []string // lines before
+	expr    string
+	want    string
+	differs string
+}
+
+func readCases(t *testing.T, file string) (cases []filterCase, tail []string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var comment []string
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\n")
+		rest, indented := strings.CutPrefix(line, "\t")
+		switch {
+		case line == "" || line[0] == '#':
+			comment = append(comment, line)
+		case !indented:
+			cases = append(cases, filterCase{comment: comment, expr: line})
+			comment = nil
+		case strings.HasPrefix(rest, "libpcap: "):
+			cases[len(cases)-1].differs = rest
+		default:
+			cases[len(cases)-1].want = rest
+		}
+	}
+	return cases, comment
+}
+
+func linkOfFile(t *testing.T, file string) linktype.Type {
+	t.Helper()
+	link, ok := linktype.Parse(strings.TrimSuffix(filepath.Base(file), ".txt"))
+	if !ok {
+		t.Fatalf("%s is not called after a link type", file)
+	}
+	return link
+}
+
+func codeText(p Program) string {
+	parts := make([]string, len(p))
+	for i, in := range p {
+		parts[i] = fmt.Sprintf("%d %d %d %d", in.Op, in.Jt, in.Jf, in.K)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func outcome(src string, link linktype.Type) string {
+	p, err := Compile(src, link, CompileOptions{NoOptimize: true})
+	var e *expr.Error
+	switch {
+	case errors.As(err, &e):
+		return fmt.Sprintf("error %d: %s", e.Pos, e.Msg)
+	case err != nil:
+		return "untyped error: " + err.Error()
+	}
+	return codeText(p)
+}
+
+func TestCompile(t *testing.T) {
+	files, _ := filepath.Glob("testdata/compile/*.txt")
+	if len(files) < 10 {
+		t.Fatalf("found only %v", files)
+	}
+	for _, file := range files {
+		link := linkOfFile(t, file)
+		cases, tail := readCases(t, file)
+		var out strings.Builder
+		for _, c := range cases {
+			got := outcome(c.expr, link)
+			if got != c.want && !*update {
+				t.Errorf("%s: %s\n got %s\nwant %s", file, c.expr, got, c.want)
+			}
+			for _, l := range append(c.comment, c.expr, "\t"+got) {
+				out.WriteString(l + "\n")
+			}
+			if c.differs != "" {
+				out.WriteString("\t" + c.differs + "\n")
+			}
+		}
+		for _, l := range tail {
+			out.WriteString(l + "\n")
+		}
+		if *update {
+			if err := os.WriteFile(file, []byte(out.String()), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// tcpdumpCode is the unoptimised program of libpcap, or its error.
+func tcpdumpCode(t *testing.T, capture, src string) (code string, refused string) {
+	t.Helper()
+	var stderr strings.Builder
+	cmd := exec.Command("tcpdump", "-O", "-ddd", "-r", capture, "--", src)
+	cmd.Stderr = &stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return "", strings.TrimSpace(stderr.String())
+	}
+	lines := strings.Fields(strings.ReplaceAll(strings.TrimSpace(string(text)), " ", ","))
+	return strings.ReplaceAll(strings.Join(lines[1:], "; "), ",", " "), ""
+}
+
+// TestCompileAsLibpcap compares the golden files with the tcpdump of the machine: the unoptimised code is libpcap's,
+// instruction for instruction, and what one refuses the other refuses too.
+func TestCompileAsLibpcap(t *testing.T) {
+	if _, err := exec.LookPath("tcpdump"); err != nil {
+		t.Skip("no tcpdump here")
+	}
+	files, _ := filepath.Glob("testdata/compile/*.txt")
+	compared := 0
+	for _, file := range files {
+		link := linkOfFile(t, file)
+		capture := filepath.Join(t.TempDir(), "empty.pcap")
+		head := binary.LittleEndian.AppendUint32(nil, 0xa1b2c3d4)
+		head = binary.LittleEndian.AppendUint32(head, 4<<16|2)
+		for _, w := range []uint32{0, 0, DefaultSnapLen, uint32(link)} {
+			head = binary.LittleEndian.AppendUint32(head, w)
+		}
+		if err := os.WriteFile(capture, head, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		cases, _ := readCases(t, file)
+		for _, c := range cases {
+			code, refused := tcpdumpCode(t, capture, c.expr)
+			isError := strings.HasPrefix(c.want, "error ")
+			same := code == c.want || refused != "" && isError
+			if same == (c.differs != "") {
+				t.Errorf("%s: %s\n ours    %s\n libpcap %s%s\n noted   %s", file, c.expr, c.want, code, refused, strconv.Quote(c.differs))
+			}
+			compared++
+		}
+	}
+	t.Logf("%d expressions compared", compared)
+}
+
+// TestUnknownLink is a link type that no filter can be compiled for.
+func TestUnknownLink(t *testing.T) {
+	_, err := Compile("ip", 7, CompileOptions{})
+	var e *expr.Error
+	if !errors.As(err, &e) || !strings.Contains(e.Msg, "LINKTYPE_7") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestCompileLong is an expression that needs more instructions than there may be, and one with more tests than are
+// ever generated.
+func TestCompileLong(t *testing.T) {
+	for _, n := range []int{100, 10000} {
+		_, err := Compile("port 1"+strings.Repeat(" or 2", n), linktype.Ethernet, CompileOptions{NoOptimize: true})
+		var e *expr.Error
+		if !errors.As(err, &e) || !strings.Contains(e.Msg, "4096") {
+			t.Errorf("%d ports: %v", n, err)
+		}
+	}
+}

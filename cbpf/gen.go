@@ -1,0 +1,224 @@
+package cbpf
+
+import (
+	"fmt"
+
+	"github.com/skepvm/skep/cbpf/expr"
+	"github.com/skepvm/skep/linktype"
+)
+
+// A condID indexes gen.conds.
+type condID int32
+
+// noCond is no condition: nothing to check.
+const noCond condID = -1
+
+// condKind is what a cond is.
+type condKind uint8
+
+const (
+	condTest condKind = iota // statements, then a comparison
+	condAnd
+	condOr
+	condNot
+	condWhen // always true; b's statements run when a is
+)
+
+// A cond is true or false of a packet. Conds are trees: no cond is part of two.
+type cond struct {
+	kind  condKind
+	a, b  condID // of and, or; a of not
+	stmts []Insn
+	term  Insn
+}
+
+// offset is a place in the packet: a constant, perhaps with a number in scratch memory added.
+type offset struct {
+	k        uint32
+	variable bool // the packet says how long a header before the place is
+	reg      int8 // the word of scratch memory with the variable part; noReg until somebody needs it
+}
+
+const noReg = -1
+
+// gen is the state of the generator. The offsets move as tests of encapsulations are generated: they hold for everything
+// that stands after them in the expression.
+type gen struct {
+	src   string
+	opts  CompileOptions
+	at    expr.Node // what is being generated, for errors
+	conds []cond
+	arena []Insn // where short statement lists are cut from
+
+	inUse   [MemWords]bool
+	nextReg int
+
+	outer    linktype.Type // of the capture
+	link     linkKind      // what the innermost link-layer header is
+	linkHdr  offset        // where it begins
+	linkType offset        // its field that says what the payload is
+	payload  offset        // what follows it
+	nl       uint32        // network layer, from payload, as type fields say what it is
+	nlNoSnap uint32        // the same behind an 802.2 header without SNAP
+
+	labels   int  // MPLS labels seen
+	inGeneve bool // the innermost link layer is Geneve's payload
+	hasType  bool // the link layer has a field that says what the payload is
+}
+
+// newGen returns a generator for packets of a link type, nil when it is not known.
+func newGen(src string, link linktype.Type, opts CompileOptions) *gen {
+	layout, ok := linkLayouts[link]
+	if !ok {
+		return nil
+	}
+	if opts.SnapLen == 0 {
+		opts.SnapLen = DefaultSnapLen
+	}
+	fixed := func(k uint32) offset { return offset{k: k, reg: noReg} }
+	g := &gen{
+		src: src, opts: opts, outer: link, link: layout.kind,
+		linkHdr: fixed(0), linkType: fixed(layout.typeAt), payload: fixed(layout.header),
+		nl: layout.nl, nlNoSnap: layout.nlNoSnap, hasType: layout.hasType,
+		conds: make([]cond, 0, 64), arena: make([]Insn, 0, 128),
+	}
+	return g
+}
+
+// fail reports an error at what is being generated.
+func (g *gen) fail(hint, format string, args ...any) {
+	e := &expr.Error{Src: g.src, End: len(g.src), Msg: fmt.Sprintf(format, args...), Hint: hint}
+	if g.at != nil {
+		e.Pos, e.End = g.at.Span()
+	}
+	panic(e)
+}
+
+// maxConds bounds the work for an expression; the longest program has far fewer tests.
+const maxConds = 8 * MaxInsns
+
+// newCond appends a cond.
+func (g *gen) newCond(c cond) condID {
+	if len(g.conds) == maxConds {
+		g.fail("", "the filter gets longer than the %d instructions that the kernel takes", MaxInsns)
+	}
+	g.conds = append(g.conds, c)
+	return condID(len(g.conds) - 1)
+}
+
+// stmts returns a list of statements.
+func (g *gen) stmts(list ...Insn) []Insn {
+	from := len(g.arena)
+	g.arena = append(g.arena, list...)
+	return g.arena[from:len(g.arena):len(g.arena)]
+}
+
+// test is a comparison with a constant.
+func (g *gen) test(stmts []Insn, op uint16, k uint32) condID {
+	return g.newCond(cond{stmts: stmts, term: Insn{Op: ClassJmp | op, K: k}})
+}
+
+func (g *gen) and(a, b condID) condID { return g.join(condAnd, a, b) }
+func (g *gen) or(a, b condID) condID  { return g.join(condOr, a, b) }
+func (g *gen) not(a condID) condID    { return g.newCond(cond{kind: condNot, a: a}) }
+
+// join is and, or of two conds, of which noCond is nothing.
+func (g *gen) join(kind condKind, a, b condID) condID {
+	switch {
+	case a == noCond:
+		return b
+	case b == noCond:
+		return a
+	}
+	return g.newCond(cond{kind: kind, a: a, b: b})
+}
+
+// always is a cond with one answer.
+func (g *gen) always(answer bool) condID {
+	k := uint32(1)
+	if answer {
+		k = 0
+	}
+	return g.test(g.stmts(Insn{Op: ClassLd | ModeImm, K: k}), JmpEq, 0)
+}
+
+// finish generates the expression and makes the graph.
+func (g *gen) finish(root expr.Node) *graph {
+	out := &graph{}
+	if root == nil {
+		out.entry = out.add(block{term: Insn{Op: ClassRet | RetK, K: g.opts.SnapLen}, t: noBlock, f: noBlock})
+		return out
+	}
+	c := g.node(root)
+	g.at = nil
+	out.blocks = make([]block, 0, len(g.conds)+2)
+	yes := out.add(block{term: Insn{Op: ClassRet | RetK, K: g.opts.SnapLen}, t: noBlock, f: noBlock})
+	no := out.add(block{term: Insn{Op: ClassRet | RetK}, t: noBlock, f: noBlock})
+	out.entry = g.lower(out, c, yes, no)
+	return out
+}
+
+// lower appends the blocks of a cond that goes on at t or f, and returns the first.
+func (g *gen) lower(out *graph, id condID, t, f blockID) blockID {
+	c := &g.conds[id]
+	switch c.kind {
+	case condNot:
+		return g.lower(out, c.a, f, t)
+	case condAnd:
+		return g.lower(out, c.a, g.lower(out, c.b, t, f), f)
+	case condOr:
+		return g.lower(out, c.a, t, g.lower(out, c.b, t, f))
+	case condWhen:
+		return g.lower(out, c.a, g.lower(out, c.b, t, t), t)
+	}
+	return out.add(block{stmts: c.stmts, term: c.term, t: t, f: f})
+}
+
+// node generates a node.
+func (g *gen) node(n expr.Node) condID {
+	if b, ok := n.(*expr.Binary); ok {
+		x := g.node(b.X)
+		y := g.node(b.Y)
+		if b.Or {
+			return g.or(x, y)
+		}
+		return g.and(x, y)
+	}
+	if n, ok := n.(*expr.Not); ok {
+		return g.not(g.node(n.X))
+	}
+	g.at = n
+	switch n := n.(type) {
+	case *expr.ID:
+		return g.id(n)
+	case *expr.Abbrev:
+		return g.abbrev(n.Proto)
+	case *expr.Cast:
+		if n.Multi {
+			return g.multicast(n.Proto)
+		}
+		return g.broadcast(n.Proto)
+	case *expr.Relation:
+		return g.relation(n)
+	case *expr.WLAN:
+		return g.wlanFrame(n)
+	case *expr.Primitive:
+		return g.primitive(n)
+	}
+	panic(fmt.Sprintf("cbpf: node %T", n))
+}
+
+// alloc takes a word of scratch memory.
+func (g *gen) alloc() int8 {
+	for range g.inUse {
+		if !g.inUse[g.nextReg] {
+			g.inUse[g.nextReg] = true
+			return int8(g.nextReg)
+		}
+		g.nextReg = (g.nextReg + 1) % MemWords
+	}
+	g.fail("", "the expression needs more than the %d words of memory that a filter has", MemWords)
+	return 0
+}
+
+func (g *gen) release(reg int8) { g.inUse[reg] = false }

@@ -1,0 +1,89 @@
+package cbpf
+
+import "github.com/skepvm/skep/cbpf/expr"
+
+// Geneve (RFC 8926) over UDP.
+const (
+	genevePort      = 6081
+	geneveVersionAt = 8  // of the byte with version and options' length, from the UDP header
+	geneveVNIAt     = 12 // of the virtual network identifier
+	udpHeader       = 8
+)
+
+// geneve is `geneve`: everything after it is about what Geneve carries. How long its header is says the packet, so the
+// places of what follows are in scratch memory from here on.
+func (g *gen) geneve(n *expr.Primitive) condID {
+	if n.Num > 0xffffff {
+		g.fail("", "%d is not a virtual network of Geneve, they are 0 to 16777215", n.Num)
+	}
+	v4 := g.geneveOver(n, etherIP, fromIPv4)
+	length := append(g.headerLength(), Insn{Op: ClassMisc | MiscTxa})
+	v4 = g.and(v4, g.test(length, JmpEq|SrcX, 0)) // A is X: always true, and A goes on to the block after
+	v6 := g.geneveOver(n, etherIP6, fromIPv6)
+	var s []Insn
+	if g.payload.variable {
+		s = append(s, g.loadX(&g.payload))
+	}
+	s = append(s, Insn{Op: ClassLd | ModeImm, K: ipv6Header})
+	if g.payload.variable {
+		s = append(s, Insn{Op: ClassAlu | AluAdd | SrcX})
+	}
+	s = append(s, Insn{Op: ClassMisc | MiscTax})
+	v6 = g.and(v6, g.test(s, JmpEq|SrcX, 0))
+	c := g.or(v4, v6)
+	return g.and(c, g.geneveOffsets())
+}
+
+// geneveOver tests for Geneve in one version of IP.
+func (g *gen) geneveOver(n *expr.Primitive, etherType uint32, base base) condID {
+	c := g.portsOver(etherType, expr.Dst, genevePort, genevePort, expr.OverUDP, false)
+	c = g.and(c, g.mask(base, geneveVersionAt, SizeB, 0, 0xc0))
+	if n.HasNum {
+		c = g.and(c, g.mask(base, geneveVNIAt, SizeW, n.Num<<8, 0xffffff00))
+	}
+	return c
+}
+
+// geneveOffsets computes where Geneve's payload is. A is the length of what stands before the UDP header, from the end
+// of the constant part of the payload's offset.
+func (g *gen) geneveOffsets() condID {
+	typeReg := g.alloc()
+	start := []Insn{
+		{Op: ClassAlu | AluAdd | SrcK, K: g.payload.k + g.nl + udpHeader},
+		{Op: ClassMisc | MiscTax},
+		{Op: ClassAlu | AluAdd | SrcK, K: 2},
+		fromA(typeReg), // the protocol field of the Geneve header, an Ethernet type
+		{Op: ClassLd | SizeB | ModeInd},
+		{Op: ClassAlu | AluAnd | SrcK, K: 0x3f},
+		{Op: ClassAlu | AluMul | SrcK, K: 4},
+		{Op: ClassAlu | AluAdd | SrcK, K: 8},
+		{Op: ClassAlu | AluAdd | SrcX},
+	}
+	headReg := g.alloc()
+	start = append(start, fromA(headReg), Insn{Op: ClassLd | SizeH | ModeInd, K: 2}, toX(headReg))
+	isEthernet := g.test(start, JmpEq, etherTEB)
+	inFrame := g.test([]Insn{
+		{Op: ClassMisc | MiscTxa},
+		{Op: ClassAlu | AluAdd | SrcK, K: 12},
+		fromA(typeReg),
+		{Op: ClassAlu | AluAdd | SrcK, K: 2},
+		{Op: ClassMisc | MiscTax},
+	}, JmpEq, 0)
+	payloadReg := g.alloc()
+	done := g.test([]Insn{{Op: ClassStx, K: uint32(payloadReg)}, {Op: ClassLd | ModeImm}}, JmpEq, 0)
+
+	variable := func(reg int8) offset { return offset{variable: true, reg: reg} }
+	g.link, g.inGeneve, g.hasType = linkEthernet, true, true
+	g.linkHdr, g.linkType, g.payload = variable(headReg), variable(typeReg), variable(payloadReg)
+	g.nl = 0 // nlNoSnap stays what it was, as in libpcap
+	return g.and(g.newCond(cond{kind: condWhen, a: isEthernet, b: inFrame}), done)
+}
+
+// geneveEthernet tests, behind `geneve`, that there is an Ethernet header: the payload begins after the link layer.
+func (g *gen) geneveEthernet() condID {
+	if !g.inGeneve {
+		return noCond
+	}
+	s := []Insn{toA(g.linkHdr.reg), toX(g.payload.reg)}
+	return g.not(g.test(s, JmpEq|SrcX, 0))
+}
