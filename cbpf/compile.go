@@ -43,9 +43,12 @@ const DefaultSnapLen = 262144
 // The program's verdict on a packet is that of libpcap's unoptimised program, also for packets that are cut short: a
 // load beyond the packet's end rejects it, so the order of the loads is part of the meaning.
 func Compile(src string, link linktype.Type, opts CompileOptions) (Program, error) {
-	g, err := generate(src, link, opts)
+	g, err := newGraph(src, link, opts)
 	if err != nil {
 		return nil, err
+	}
+	if !opts.NoOptimize && g.optimise() {
+		return nil, &expr.Error{Src: src, End: len(src), Msg: "no packet can match this"}
 	}
 	p, err := g.linearize()
 	var long *layoutError
@@ -55,8 +58,8 @@ func Compile(src string, link linktype.Type, opts CompileOptions) (Program, erro
 	return p, err
 }
 
-// generate makes the graph of an expression.
-func generate(src string, link linktype.Type, opts CompileOptions) (out *graph, err error) {
+// newGraph makes the graph of an expression.
+func newGraph(src string, link linktype.Type, opts CompileOptions) (out *graph, err error) {
 	root, err := expr.Parse(src)
 	if err != nil {
 		return nil, err

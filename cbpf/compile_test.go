@@ -3,7 +3,6 @@ package cbpf
 import (
 	"encoding/binary"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,8 +14,6 @@ import (
 	"github.com/skepvm/skep/cbpf/expr"
 	"github.com/skepvm/skep/linktype"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // A filterCase is an expression of testdata/compile with what must become of it.
 //
@@ -30,7 +27,7 @@ type filterCase struct {
 	differs string
 }
 
-func readCases(t *testing.T, file string) (cases []filterCase, tail []string) {
+func readFilterCases(t *testing.T, file string) (cases []filterCase, tail []string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -72,7 +69,7 @@ func codeText(p Program) string {
 	return strings.Join(parts, "; ")
 }
 
-func outcome(src string, link linktype.Type) string {
+func compiled(src string, link linktype.Type) string {
 	p, err := Compile(src, link, CompileOptions{NoOptimize: true})
 	var e *expr.Error
 	switch {
@@ -91,10 +88,10 @@ func TestCompile(t *testing.T) {
 	}
 	for _, file := range files {
 		link := linkOfFile(t, file)
-		cases, tail := readCases(t, file)
+		cases, tail := readFilterCases(t, file)
 		var out strings.Builder
 		for _, c := range cases {
-			got := outcome(c.expr, link)
+			got := compiled(c.expr, link)
 			if got != c.want && !*update {
 				t.Errorf("%s: %s\n got %s\nwant %s", file, c.expr, got, c.want)
 			}
@@ -149,7 +146,7 @@ func TestCompileAsLibpcap(t *testing.T) {
 		if err := os.WriteFile(capture, head, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		cases, _ := readCases(t, file)
+		cases, _ := readFilterCases(t, file)
 		for _, c := range cases {
 			code, refused := tcpdumpCode(t, capture, c.expr)
 			isError := strings.HasPrefix(c.want, "error ")

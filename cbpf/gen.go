@@ -13,7 +13,7 @@ type condID int32
 // noCond is no condition: nothing to check.
 const noCond condID = -1
 
-// condKind is what a cond is.
+// condKind is what a condition is.
 type condKind uint8
 
 const (
@@ -24,8 +24,8 @@ const (
 	condWhen // always true; b's statements run when a is
 )
 
-// A cond is true or false of a packet. Conds are trees: no cond is part of two.
-type cond struct {
+// A condition is true or false of a packet. They are trees: none is part of two.
+type condition struct {
 	kind  condKind
 	a, b  condID // of and, or; a of not
 	stmts []Insn
@@ -47,7 +47,7 @@ type gen struct {
 	src   string
 	opts  CompileOptions
 	at    expr.Node // what is being generated, for errors
-	conds []cond
+	conds []condition
 	arena []Insn // where short statement lists are cut from
 
 	inUse   [MemWords]bool
@@ -80,7 +80,7 @@ func newGen(src string, link linktype.Type, opts CompileOptions) *gen {
 		src: src, opts: opts, outer: link, link: layout.kind,
 		linkHdr: fixed(0), linkType: fixed(layout.typeAt), payload: fixed(layout.header),
 		nl: layout.nl, nlNoSnap: layout.nlNoSnap, hasType: layout.hasType,
-		conds: make([]cond, 0, 64), arena: make([]Insn, 0, 128),
+		conds: make([]condition, 0, 64), arena: make([]Insn, 0, 128),
 	}
 	return g
 }
@@ -97,8 +97,8 @@ func (g *gen) fail(hint, format string, args ...any) {
 // maxConds bounds the work for an expression; the longest program has far fewer tests.
 const maxConds = 8 * MaxInsns
 
-// newCond appends a cond.
-func (g *gen) newCond(c cond) condID {
+// newCond appends a condition.
+func (g *gen) newCond(c condition) condID {
 	if len(g.conds) == maxConds {
 		g.fail("", "the filter gets longer than the %d instructions that the kernel takes", MaxInsns)
 	}
@@ -115,12 +115,12 @@ func (g *gen) stmts(list ...Insn) []Insn {
 
 // test is a comparison with a constant.
 func (g *gen) test(stmts []Insn, op uint16, k uint32) condID {
-	return g.newCond(cond{stmts: stmts, term: Insn{Op: ClassJmp | op, K: k}})
+	return g.newCond(condition{stmts: stmts, term: Insn{Op: ClassJmp | op, K: k}})
 }
 
 func (g *gen) and(a, b condID) condID { return g.join(condAnd, a, b) }
 func (g *gen) or(a, b condID) condID  { return g.join(condOr, a, b) }
-func (g *gen) not(a condID) condID    { return g.newCond(cond{kind: condNot, a: a}) }
+func (g *gen) not(a condID) condID    { return g.newCond(condition{kind: condNot, a: a}) }
 
 // join is and, or of two conds, of which noCond is nothing.
 func (g *gen) join(kind condKind, a, b condID) condID {
@@ -130,10 +130,10 @@ func (g *gen) join(kind condKind, a, b condID) condID {
 	case b == noCond:
 		return a
 	}
-	return g.newCond(cond{kind: kind, a: a, b: b})
+	return g.newCond(condition{kind: kind, a: a, b: b})
 }
 
-// always is a cond with one answer.
+// always is a condition with one answer.
 func (g *gen) always(answer bool) condID {
 	k := uint32(1)
 	if answer {
@@ -158,7 +158,7 @@ func (g *gen) finish(root expr.Node) *graph {
 	return out
 }
 
-// lower appends the blocks of a cond that goes on at t or f, and returns the first.
+// lower appends the blocks of a condition that goes on at t or f, and returns the first.
 func (g *gen) lower(out *graph, id condID, t, f blockID) blockID {
 	c := &g.conds[id]
 	switch c.kind {

@@ -2,9 +2,9 @@ package cbpf
 
 import "github.com/skepvm/skep/cbpf/expr"
 
-// value is arithmetic that has been generated: statements that leave the result in a word of scratch memory, and what a
+// computed is arithmetic that has been generated: statements that leave the result in a word of scratch memory, and what a
 // packet must be for it to make sense.
-type value struct {
+type computed struct {
 	stmts []Insn
 	reg   int8
 	check condID
@@ -40,13 +40,13 @@ func (g *gen) relation(n *expr.Relation) condID {
 }
 
 // store ends a value with putting A into a new word.
-func (g *gen) store(stmts []Insn, check condID) value {
+func (g *gen) store(stmts []Insn, check condID) computed {
 	reg := g.alloc()
-	return value{append(stmts, fromA(reg)), reg, check}
+	return computed{append(stmts, fromA(reg)), reg, check}
 }
 
 // arith generates arithmetic.
-func (g *gen) arith(a expr.Arith) value {
+func (g *gen) arith(a expr.Arith) computed {
 	switch a := a.(type) {
 	case *expr.Num:
 		return g.store([]Insn{{Op: ClassLd | ModeImm, K: a.Val}}, noCond)
@@ -67,7 +67,7 @@ var aluOps = [...]uint16{expr.Add: AluAdd, expr.Sub: AluSub, expr.Mul: AluMul, e
 
 // calc generates an operation. As in libpcap the result is only as checked as its left side: `1 + tcp[0]` doesn't ask
 // if the packet is TCP.
-func (g *gen) calc(n *expr.Calc) value {
+func (g *gen) calc(n *expr.Calc) computed {
 	x := g.arith(n.X)
 	y := g.arith(n.Y)
 	g.at = n
@@ -96,7 +96,7 @@ func leading(s []Insn) (uint32, bool) {
 var loadSizes = [...]uint16{1: SizeB, 2: SizeH, 4: SizeW}
 
 // access generates `proto[off:size]`.
-func (g *gen) access(n *expr.Load) value {
+func (g *gen) access(n *expr.Load) computed {
 	off := g.arith(n.Off)
 	g.at = n
 	reg := g.alloc()
@@ -128,7 +128,7 @@ func (g *gen) access(n *expr.Load) value {
 		g.fail("", "bytes of %v can't be accessed by name", n.Proto)
 	}
 	s = append(s, fromA(reg))
-	return value{s, reg, check}
+	return computed{s, reg, check}
 }
 
 // accessAt loads bytes at a computed distance from a place.

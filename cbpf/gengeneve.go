@@ -76,7 +76,7 @@ func (g *gen) geneveOffsets() condID {
 	g.link, g.inGeneve, g.hasType = linkEthernet, true, true
 	g.linkHdr, g.linkType, g.payload = variable(headReg), variable(typeReg), variable(payloadReg)
 	g.nl = 0 // nlNoSnap stays what it was, as in libpcap
-	return g.and(g.newCond(cond{kind: condWhen, a: isEthernet, b: inFrame}), done)
+	return g.and(g.newCond(condition{kind: condWhen, a: isEthernet, b: inFrame}), done)
 }
 
 // geneveEthernet tests, behind `geneve`, that there is an Ethernet header: the payload begins after the link layer.
