@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 )
 
@@ -118,4 +120,63 @@ func (c *Collection) Lookup(name string, key []byte) ([]byte, error) {
 		return nil, fmt.Errorf("no map %s", name)
 	}
 	return m.LookupBytes(key)
+}
+
+// CtxRun is Run with a ctx, which may be as long as the kernel takes; the ctx afterwards has the same length.
+func (c *Collection) CtxRun(name string, data, ctx []byte) (res Result, after []byte, err error) {
+	prog := c.coll.Programs[name]
+	if prog == nil {
+		return Result{}, nil, fmt.Errorf("%w: %s", ErrNoProgram, name)
+	}
+	after = make([]byte, len(ctx))
+	opts := ebpf.RunOptions{Data: data, DataOut: make([]byte, len(data)+headroom), Context: ctx, ContextOut: after}
+	ret, err := prog.Run(&opts)
+	return Result{Ret: ret, Data: opts.DataOut}, after, err
+}
+
+// Contents returns the elements of a map by key. Of values per CPU it is the one of cpu.
+func (c *Collection) Contents(name string, cpu int) (map[string]string, error) {
+	m := c.coll.Maps[name]
+	if m == nil {
+		return nil, fmt.Errorf("no map %s", name)
+	}
+	out := map[string]string{}
+	var key, value []byte
+	var values [][]byte
+	it := m.Iterate()
+	switch m.Type() {
+	case ebpf.PerCPUHash, ebpf.PerCPUArray, ebpf.LRUCPUHash, ebpf.PerCPUCGroupStorage:
+		for it.Next(&key, &values) {
+			out[string(key)] = string(values[cpu])
+		}
+	default:
+		for it.Next(&key, &value) {
+			out[string(key)] = string(value)
+		}
+	}
+	return out, it.Err()
+}
+
+// Records takes what programs put into a ring buffer.
+func (c *Collection) Records(name string) (all [][]byte, err error) {
+	m := c.coll.Maps[name]
+	if m == nil {
+		return nil, fmt.Errorf("no map %s", name)
+	}
+	r, err := ringbuf.NewReader(m)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for {
+		r.SetDeadline(time.Now().Add(time.Millisecond))
+		record, err := r.Read()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, record.RawSample)
+	}
 }
