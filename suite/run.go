@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"sort"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/skepvm/skep"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/object"
+	"github.com/skepvm/skep/prog"
 )
 
 // Options of the runs. The zero value is the fastest engine.
@@ -30,6 +32,9 @@ type Options struct {
 func (t *Table) Run(o Options, each func(Result)) error {
 	obj, err := object.LoadFile(t.Object, o.Machine.Load)
 	if err != nil {
+		return err
+	}
+	if err := t.checkState(obj, o); err != nil {
 		return err
 	}
 	for i := range t.Cases {
@@ -62,6 +67,9 @@ func (t *Table) run(obj *object.Object, c *Case, o Options) (r Result) {
 		return broken(err)
 	}
 	defer v.Close()
+	if err := t.loadState(v); err != nil {
+		return broken(err)
+	}
 	for _, state := range []map[string]yaml.Node{t.Maps, c.Maps} {
 		if err := setMaps(v, state); err != nil {
 			return broken(err)
@@ -78,6 +86,10 @@ func (t *Table) run(obj *object.Object, c *Case, o Options) (r Result) {
 	var res skep.Result
 	for range c.Repeat {
 		if res, err = v.Run(name, skep.Packet{Data: c.Packet, Ctx: ctx}); err != nil {
+			var bad *prog.CtxError
+			if errors.As(err, &bad) {
+				err = errorAt(fieldAt(&c.ctx, bad.Field), "%v", err)
+			}
 			return broken(err)
 		}
 	}
@@ -92,6 +104,41 @@ func (t *Table) run(obj *object.Object, c *Case, o Options) (r Result) {
 	return r
 }
 
+// checkState finds out whether the state fits the object, before any case. What else is wrong with the object is for the cases.
+func (t *Table) checkState(obj *object.Object, o Options) error {
+	if t.State == "" {
+		return nil
+	}
+	v, err := skep.New(obj, o.Machine)
+	if err != nil {
+		return nil
+	}
+	defer v.Close()
+	if err = t.loadState(v); err != nil {
+		var at *CaseError
+		if errors.As(err, &at) {
+			at.File = t.File
+		}
+	}
+	return err
+}
+
+// loadState sets maps to what the state's file says.
+func (t *Table) loadState(v *skep.VM) error {
+	if t.State == "" {
+		return nil
+	}
+	f, err := os.Open(t.State)
+	if err != nil {
+		return errorAt(t.stateAt, "%v", err)
+	}
+	defer f.Close()
+	if err := maps.LoadJSON(f, v.Map); err != nil {
+		return errorAt(t.stateAt, "%s: %v", t.State, err)
+	}
+	return nil
+}
+
 // setMaps puts elements into maps.
 func setMaps(v *skep.VM, state map[string]yaml.Node) error {
 	for _, name := range sortedKeys(state) {
@@ -102,14 +149,14 @@ func setMaps(v *skep.VM, state map[string]yaml.Node) error {
 		for _, e := range elements {
 			key, err := maps.EncodeKey(m.Spec(), e.Key)
 			if err != nil {
-				return fmt.Errorf("map %s: %w", name, err)
+				return errorAt(e.at, "map %s: %v", name, err)
 			}
 			value, err := maps.EncodeValue(m.Spec(), e.Value)
 			if err != nil {
-				return fmt.Errorf("map %s: %w", name, err)
+				return errorAt(e.at, "map %s: %v", name, err)
 			}
 			if err := m.Update(0, key, value, maps.Any); err != nil {
-				return err
+				return errorAt(e.at, "%v", err)
 			}
 		}
 	}
@@ -120,6 +167,22 @@ func setMaps(v *skep.VM, state map[string]yaml.Node) error {
 type element struct {
 	Key   any
 	Value any
+	at    *yaml.Node
+}
+
+// UnmarshalYAML refuses fields that an element does not have, and keeps the place.
+func (e *element) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return errorAt(n, "want {key: …, value: …}")
+	}
+	for i := 0; i < len(n.Content); i += 2 {
+		if f := n.Content[i]; !listed("key value", f.Value) {
+			return errorAt(f, "unknown field %q of an element", f.Value)
+		}
+	}
+	type plain element
+	e.at = n
+	return n.Decode((*plain)(e))
 }
 
 func elementsOf(v *skep.VM, name string, n yaml.Node) (maps.Map, []element, error) {
@@ -129,6 +192,10 @@ func elementsOf(v *skep.VM, name string, n yaml.Node) (maps.Map, []element, erro
 	}
 	var list []element
 	if err := n.Decode(&list); err != nil {
+		var bad *CaseError
+		if errors.As(err, &bad) {
+			return nil, nil, bad
+		}
 		return nil, nil, errorAt(&n, "map %s: want a list of {key: …, value: …}", name)
 	}
 	return m, list, nil
@@ -150,7 +217,7 @@ func (c *Case) compare(v *skep.VM, res *skep.Result, log []string) (wrong []stri
 	for _, name := range sortedKeys(c.Want.Ctx) {
 		got, ok := res.Ctx[name]
 		if !ok {
-			return nil, fmt.Errorf("want.ctx: there is no field %q that can be read", name)
+			return nil, errorAt(c.Want.ctxAt(name), "there is no ctx field %q that can be read", name)
 		}
 		if fmt.Sprint(got) != fmt.Sprint(c.Want.Ctx[name]) {
 			say("ctx %s is %v, want %v", name, got, c.Want.Ctx[name])
@@ -164,7 +231,7 @@ func (c *Case) compare(v *skep.VM, res *skep.Result, log []string) (wrong []stri
 		for _, e := range elements {
 			text, err := compareElement(m, e)
 			if err != nil {
-				return nil, fmt.Errorf("want.maps: map %s: %w", name, err)
+				return nil, errorAt(e.at, "map %s: %v", name, err)
 			}
 			if text != "" {
 				say("map %s: %s", name, text)
@@ -190,12 +257,12 @@ func compareElement(m maps.Map, e element) (string, error) {
 		}
 		return "", nil
 	}
+	want, bad := maps.EncodeValue(m.Spec(), e.Value)
+	if bad != nil {
+		return "", bad
+	}
 	if err != nil {
 		return fmt.Sprintf("key %v: %v", e.Key, err), nil
-	}
-	want, err := maps.EncodeValue(m.Spec(), e.Value)
-	if err != nil {
-		return "", err
 	}
 	if got = got[:len(want)]; !bytes.Equal(got, want) {
 		return fmt.Sprintf("key %v has value %x, want %x (%v)", e.Key, got, want, e.Value), nil

@@ -53,6 +53,23 @@ tests:
   packet: {hex: "00"}
   ctx: {mark: 1}
   want: {verdict: "2"}
+- name: a ctx field that cannot be read
+  packet: {hex: "00"}
+  want: {ctx: {nonesuch: 1}}
+- name: a key with a wrong field
+  packet: {hex: "00"}
+  maps: {packets: [{key: {sorc: 1}, value: 1}]}
+  want: {verdict: "2"}
+- name: an element with a wrong field
+  packet: {hex: "00"}
+  want: {maps: {packets: [{key: 0, val: 1}]}}
+- name: a value that is too large
+  packet: {hex: "00"}
+  want: {maps:
+    {packets: [      {key: {src: 1}, value: 18446744073709551616}]}}
+- name: a frame of a capture
+  packet: {pcap: datapath/edges.pcap#3}
+  want: {verdict: XDP_PASS, packet: {pcap: "datapath/edges.pcap#3"}, maps: {packets: [{key: {src: 0x60200c0, dst: 0x37100cb}, value: 1}]}}
 `)
 	want := []string{
 		"pass counts:",
@@ -64,7 +81,12 @@ tests:
 			"map packets: key map[dst:2 src:1] is there, and should not be\n" +
 			"printed [], want [\"hello\"]",
 		"error a map that is not there: ../examples/table.yaml:19:27: the object has no map \"nonesuch\"",
-		"error a ctx field that is not there: ctx field \"mark\" of xdp_md: there is no such field",
+		"error a ctx field that is not there: ../examples/table.yaml:22:9: ctx field \"mark\" of xdp_md: there is no such field",
+		"error a ctx field that cannot be read: ../examples/table.yaml:26:16: there is no ctx field \"nonesuch\" that can be read",
+		"error a key with a wrong field: ../examples/table.yaml:29:20: map packets: key.sorc: there is no such field in pair",
+		"error an element with a wrong field: ../examples/table.yaml:33:36: unknown field \"val\" of an element",
+		"error a value that is too large: ../examples/table.yaml:37:22: map packets: value: 1.8446744073709552e+19 is no integer; write big ones as strings",
+		"pass a frame of a capture:",
 	}
 	for i := range max(len(got), len(want)) {
 		g, w := "", ""
@@ -86,26 +108,60 @@ func TestBadTables(t *testing.T) {
 		"tests: []":         "t.yaml:1:1: no object: say which file is tested",
 		"object: x.o":       "t.yaml:1:1: no tests",
 		"object: x\nfoo: 1": "t.yaml:2:1: field foo not found in type suite.tableYAML",
-		"object: x\ntests:\n- name: a\n  packet: {hex: 00}":                                          `t.yaml:3:3: test "a" wants nothing: it could not fail`,
-		"object: x\ntests:\n- name: a\n  want: {verdict: XDP_PASS}":                                  "t.yaml:3:3: no packet: give layers, or {hex: …}",
-		"object: x\ntests:\n- packet: {hex: 00}\n  want: {verdict: A}":                               "t.yaml:3:3: a test without a name",
-		"object: x\ntests:\n- {name: a, packet: {hex: 00}, wants: 1}":                                `t.yaml:3:32: unknown field "wants" of a test`,
-		"object: x\ntests:\n- {name: a, packet: {hex: 00}, want: {verdct: 1}}":                       `t.yaml:3:39: unknown field "verdct" of want`,
-		"object: x\ntests:\n- {name: a, packet: {hex: 0}, want: {verdict: A}}":                       `t.yaml:3:27: "0": not pairs of hex digits`,
-		"object: x\ntests:\n- {name: a, packet: {hex: \"\"}, want: {verdict: A}}":                    "t.yaml:3:21: 0 bytes: want 1 to 65536",
-		"object: x\ntests:\n- {name: a, packet: 3, want: {verdict: A}}":                              "t.yaml:3:21: want a list of layers, or {hex: …}",
-		"object: x\ntests:\n- {name: a, packet: [{sctp: {}}], want: {verdict: A}}":                   `t.yaml:3:22: unknown layer "sctp": want eth, vlan, ip, ip6, tcp, udp, icmp, icmp6 or payload`,
-		"object: x\ntests:\n- {name: a, packet: [{udp: {port: 3}}], want: {verdict: A}}":             "t.yaml:3:28: field port not found in type struct { Sport uint16; Dport uint16 }",
-		"object: x\ntests:\n- {name: a, packet: [{eth: {}}, {udp: {dport: 3}}], want: {verdict: A}}": "t.yaml:3:21: TCP/IP layer 4 checksum cannot be computed without network layer... call SetNetworkLayerForChecksum to set which layer to use",
-		"object: x\ntests:\n- {name: a, packet: [{ip: {src: \"::1\"}}], want: {verdict: A}}":         `t.yaml:3:27: "::1" is no address of 4 bytes`,
-		"object: x\ntests:\n- {name: a, packet: [{tcp: {flags: XS}}], want: {verdict: A}}":           `t.yaml:3:28: flags "XS": want letters of FSRPAUEC`,
-		"object: x\ntests:\n- {name: a, packet: [{eth: {src: here}}], want: {verdict: A}}":           `t.yaml:3:28: "here" is no Ethernet address`,
-		"object: x\ntests:\n- {name: a, packet: [{payload: {zeros: 99999}}], want: {verdict: A}}":    "t.yaml:3:32: 99999 zeros: want 0 to 65536",
+		"object: x\ntests:\n- name: a\n  packet: {hex: 00}":                                                     `t.yaml:3:3: test "a" wants nothing: it could not fail`,
+		"object: x\ntests:\n- name: a\n  want: {verdict: XDP_PASS}":                                             "t.yaml:3:3: no packet: give layers, {hex: …} or {pcap: FILE#NUMBER}",
+		"object: x\ntests:\n- packet: {hex: 00}\n  want: {verdict: A}":                                          "t.yaml:3:3: a test without a name",
+		"object: x\ntests:\n- {name: a, packet: {hex: 00}, wants: 1}":                                           `t.yaml:3:32: unknown field "wants" of a test`,
+		"object: x\ntests:\n- {name: a, packet: {hex: 00}, want: {verdct: 1}}":                                  `t.yaml:3:39: unknown field "verdct" of want`,
+		"object: x\ntests:\n- {name: a, packet: {hex: 0}, want: {verdict: A}}":                                  `t.yaml:3:27: "0": not pairs of hex digits`,
+		"object: x\ntests:\n- {name: a, packet: {hex: \"\"}, want: {verdict: A}}":                               "t.yaml:3:21: 0 bytes: want 1 to 65536",
+		"object: x\ntests:\n- {name: a, packet: 3, want: {verdict: A}}":                                         "t.yaml:3:21: want a list of layers, {hex: …} or {pcap: FILE#NUMBER}",
+		"object: x\ntests:\n- {name: a, packet: [{sctp: {}}], want: {verdict: A}}":                              `t.yaml:3:22: unknown layer "sctp": want eth, vlan, ip, ip6, tcp, udp, icmp, icmp6 or payload`,
+		"object: x\ntests:\n- {name: a, packet: [{udp: {port: 3}}], want: {verdict: A}}":                        "t.yaml:3:28: field port not found in type struct { Sport uint16; Dport uint16 }",
+		"object: x\ntests:\n- {name: a, packet: [{eth: {}}, {udp: {dport: 3}}], want: {verdict: A}}":            "t.yaml:3:21: TCP/IP layer 4 checksum cannot be computed without network layer... call SetNetworkLayerForChecksum to set which layer to use",
+		"object: x\ntests:\n- {name: a, packet: [{ip: {src: \"::1\"}}], want: {verdict: A}}":                    `t.yaml:3:27: "::1" is no address of 4 bytes`,
+		"object: x\ntests:\n- {name: a, packet: [{tcp: {flags: XS}}], want: {verdict: A}}":                      `t.yaml:3:28: flags "XS": want letters of FSRPAUEC`,
+		"object: x\ntests:\n- {name: a, packet: [{eth: {src: here}}], want: {verdict: A}}":                      `t.yaml:3:28: "here" is no Ethernet address`,
+		"object: x\ntests:\n- {name: a, packet: [{payload: {zeros: 99999}}], want: {verdict: A}}":               "t.yaml:3:32: 99999 zeros: want 0 to 65536",
+		"object: x\ntests:\n- {name: a, packet: {pcap: none.pcap#1}, want: {verdict: A}}":                       "t.yaml:3:28: open none.pcap: no such file or directory",
+		"object: x\ntests:\n- {name: a, packet: {pcap: suite_test.go}, want: {verdict: A}}":                     `t.yaml:3:28: "suite_test.go": want the path of a capture and a frame's number from 1: file.pcap#3`,
+		"object: x\ntests:\n- {name: a, packet: {pcap: suite_test.go#0}, want: {verdict: A}}":                   `t.yaml:3:28: "suite_test.go#0": want the path of a capture and a frame's number from 1: file.pcap#3`,
+		"object: x\ntests:\n- {name: a, packet: {pcap: /dev/zero#1}, want: {verdict: A}}":                       "t.yaml:3:28: /dev/zero: want a file of at most 268435456 bytes",
+		"object: x\ntests:\n- {name: a, packet: {hex: 00}, want: {packet: {pcap: ../traffic/sample.pcap#501}}}": "t.yaml:3:54: ../traffic/sample.pcap has 500 frames, not 501",
+		"object: x\ntests:\n- {name: a, packet: {hex: 00}, ctx: 3, want: {verdict: A}}":                         "t.yaml:3:37: want fields of the ctx: cannot unmarshal !!int `3` into map[string]interface {}",
+		"object: x\nstate: [a]\ntests:\n- {name: a, packet: {hex: 00}, want: {verdict: A}}":                     "t.yaml:2:8: want the path of a file with maps in JSON",
 	} {
 		_, err := Parse("t.yaml", []byte(text))
 		var bad *CaseError
 		if !errors.As(err, &bad) || bad.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+// TestBadState: a state that cannot be used stops the table before its first case.
+func TestBadState(t *testing.T) {
+	dir := t.TempDir()
+	object, err := filepath.Abs(filepath.Join(examples, "tracing", "packet_count.bpf.o"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := filepath.Join(dir, "bad.json")
+	if err := os.WriteFile(bad, []byte(`{"name": "packets", "elements": [{"key": {"source": 1}, "value": 1}]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for state, want := range map[string]string{
+		"none.json": "t.yaml:2:8: open " + filepath.Join(dir, "none.json") + ": no such file or directory",
+		"bad.json":  "t.yaml:2:8: " + bad + ": offset 69: map packets: element 0: key.source: there is no such field in pair",
+	} {
+		text := "object: " + object + "\nstate: " + state + "\ntests:\n- {name: a, packet: {hex: 00}, want: {verdict: A}}"
+		table, err := Parse(filepath.Join(dir, "t.yaml"), []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = table.Run(Options{}, func(r Result) { t.Errorf("%v ran", r) })
+		if err == nil || err.Error() != filepath.Join(dir, want) && err.Error() != dir+"/"+want {
+			t.Errorf("got %v\nwant %s", err, want)
 		}
 	}
 }
@@ -121,7 +177,7 @@ func TestLayers(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(text), &n); err != nil {
 			t.Fatal(err)
 		}
-		got, err := parsePacket(n.Content[0])
+		got, err := (&parser{}).parsePacket(n.Content[0])
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue

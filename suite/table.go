@@ -15,9 +15,12 @@ import (
 type Table struct {
 	File    string
 	Object  string // path of the object, beside the table
+	State   string // path of a JSON file with what maps hold before every case, beside the table; "" is none
 	Program string // "" when the object has just one
 	Maps    map[string]yaml.Node
 	Cases   []Case
+
+	stateAt *yaml.Node // where State is said
 }
 
 // Case is one test of a Table.
@@ -30,6 +33,8 @@ type Case struct {
 	Maps    map[string]yaml.Node // elements to set before, by map
 	Repeat  int                  // how often it runs; the last time counts
 	Want    Want
+
+	ctx yaml.Node // where Ctx is said
 }
 
 // Want is what a case is to come to. What is not given may be anything.
@@ -40,12 +45,28 @@ type Want struct {
 	Ctx     map[string]any
 	Maps    map[string]yaml.Node // elements that are to be there, by map; null for one that is not
 	Trace   []string             // lines that were printed
+
+	ctx yaml.Node // where Ctx is said
+}
+
+// ctxAt is where a field of Ctx is said.
+func (w *Want) ctxAt(name string) *yaml.Node { return fieldAt(&w.ctx, name) }
+
+// fieldAt is where a field of a mapping is named: the mapping itself when it is not.
+func fieldAt(n *yaml.Node, name string) *yaml.Node {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return n.Content[i]
+		}
+	}
+	return n
 }
 
 // tableYAML is a Table as it is written.
 type tableYAML struct {
 	Object  string
 	Program string
+	State   yaml.Node
 	Maps    map[string]yaml.Node
 	Tests   []yaml.Node
 }
@@ -54,13 +75,13 @@ type caseYAML struct {
 	Name    string
 	Program string
 	Packet  yaml.Node
-	Ctx     map[string]any
+	Ctx     yaml.Node
 	Maps    map[string]yaml.Node
 	Repeat  int
 	Want    struct {
 		Verdict string
 		Packet  yaml.Node
-		Ctx     map[string]any
+		Ctx     yaml.Node
 		Maps    map[string]yaml.Node
 		Trace   []string
 	}
@@ -70,19 +91,21 @@ type caseYAML struct {
 //
 //	object: filter.bpf.o
 //	program: filter                     # when there are several
+//	state: filter.maps.json             # maps as --map-out writes them
 //	maps: {limits: [{key: 0, value: 100}]}
 //	tests:
 //	- name: ssh is dropped
-//	  packet: [{eth: {}}, {ip: {src: 10.0.0.1}}, {tcp: {dport: 22}}]      # or {hex: 0102…}
+//	  packet: [{eth: {}}, {ip: {src: 10.0.0.1}}, {tcp: {dport: 22}}]      # or {hex: 0102…}, or {pcap: file.pcap#3}
 //	  ctx: {ingress_ifindex: 2}
 //	  want:
 //	    verdict: XDP_DROP
-//	    packet: same                                                    # or layers, or {hex: …}
+//	    packet: same                                                    # or as above
 //	    maps: {dropped: [{key: 0, value: 1}]}
 //
 // The error is a *CaseError with the place.
 func Parse(file string, text []byte) (*Table, error) {
-	t, err := parse(text)
+	p := &parser{dir: filepath.Dir(file)}
+	t, err := p.parse(text)
 	var bad *CaseError
 	if errors.As(err, &bad) {
 		bad.File = file
@@ -92,13 +115,25 @@ func Parse(file string, text []byte) (*Table, error) {
 		return nil, &CaseError{File: file, Reason: cleanYAML(err)}
 	}
 	t.File = file
-	if !filepath.IsAbs(t.Object) {
-		t.Object = filepath.Join(filepath.Dir(file), t.Object)
-	}
+	t.Object = p.path(t.Object)
 	return t, nil
 }
 
-func parse(text []byte) (*Table, error) {
+// parser reads one table.
+type parser struct {
+	dir      string // of the table
+	captures map[string]*capture
+}
+
+// path is that of a file that the table names.
+func (p *parser) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(p.dir, name)
+}
+
+func (p *parser) parse(text []byte) (*Table, error) {
 	var in tableYAML
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
@@ -109,8 +144,14 @@ func parse(text []byte) (*Table, error) {
 		return nil, &CaseError{Line: 1, Col: 1, Reason: "no object: say which file is tested"}
 	}
 	t := &Table{Object: in.Object, Program: in.Program, Maps: in.Maps}
+	if in.State.Kind != 0 {
+		if in.State.Kind != yaml.ScalarNode || in.State.Value == "" {
+			return nil, errorAt(&in.State, "want the path of a file with maps in JSON")
+		}
+		t.State, t.stateAt = p.path(in.State.Value), &in.State
+	}
 	for i := range in.Tests {
-		c, err := parseCase(&in.Tests[i])
+		c, err := p.parseCase(&in.Tests[i])
 		if err != nil {
 			return nil, err
 		}
@@ -136,30 +177,41 @@ func yamlError(err error) error {
 	return e
 }
 
-func parseCase(n *yaml.Node) (*Case, error) {
+func (p *parser) parseCase(n *yaml.Node) (*Case, error) {
 	var in caseYAML
 	if err := decodeNode(n, &in); err != nil {
 		return nil, err
 	}
-	c := &Case{Name: in.Name, Line: n.Line, Program: in.Program, Ctx: in.Ctx, Maps: in.Maps, Repeat: max(in.Repeat, 1)}
+	c := &Case{Name: in.Name, Line: n.Line, Program: in.Program, ctx: in.Ctx, Maps: in.Maps, Repeat: max(in.Repeat, 1)}
 	if c.Name == "" {
 		return nil, errorAt(n, "a test without a name")
 	}
 	if in.Packet.Kind == 0 {
-		return nil, errorAt(n, "no packet: give layers, or {hex: …}")
+		return nil, errorAt(n, "no packet: give layers, {hex: …} or {pcap: FILE#NUMBER}")
 	}
 	var err error
-	if c.Packet, err = parsePacket(&in.Packet); err != nil {
+	if c.Packet, err = p.parsePacket(&in.Packet); err != nil {
 		return nil, err
 	}
 	w := &c.Want
-	w.Verdict, w.Ctx, w.Maps, w.Trace = in.Want.Verdict, in.Want.Ctx, in.Want.Maps, in.Want.Trace
-	switch p := &in.Want.Packet; {
-	case p.Kind == 0:
-	case p.Kind == yaml.ScalarNode && p.Value == "same":
+	w.Verdict, w.ctx, w.Maps, w.Trace = in.Want.Verdict, in.Want.Ctx, in.Want.Maps, in.Want.Trace
+	for _, f := range []struct {
+		from *yaml.Node
+		to   *map[string]any
+	}{{&c.ctx, &c.Ctx}, {&w.ctx, &w.Ctx}} {
+		if f.from.Kind == 0 {
+			continue
+		}
+		if err := f.from.Decode(f.to); err != nil {
+			return nil, errorAt(f.from, "want fields of the ctx: %s", cleanYAML(err))
+		}
+	}
+	switch want := &in.Want.Packet; {
+	case want.Kind == 0:
+	case want.Kind == yaml.ScalarNode && want.Value == "same":
 		w.Same = true
 	default:
-		if w.Packet, err = parsePacket(p); err != nil {
+		if w.Packet, err = p.parsePacket(want); err != nil {
 			return nil, err
 		}
 	}
@@ -203,17 +255,21 @@ func listed(list, word string) bool {
 	return false
 }
 
-// parsePacket reads layers, or {hex: …}.
-func parsePacket(n *yaml.Node) ([]byte, error) {
-	var b []byte
-	var err error
+// parsePacket reads layers, {hex: …} or {pcap: FILE#NUMBER}.
+func (p *parser) parsePacket(n *yaml.Node) (b []byte, err error) {
+	kind := ""
+	if n.Kind == yaml.MappingNode && len(n.Content) == 2 {
+		kind = n.Content[0].Value
+	}
 	switch {
 	case n.Kind == yaml.SequenceNode:
 		b, err = buildLayers(n)
-	case n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == "hex":
+	case kind == "hex":
 		b, err = parseHex(n.Content[1])
+	case kind == "pcap":
+		b, err = p.frame(n.Content[1])
 	default:
-		return nil, errorAt(n, "want a list of layers, or {hex: …}")
+		return nil, errorAt(n, "want a list of layers, {hex: …} or {pcap: FILE#NUMBER}")
 	}
 	if err == nil && (len(b) == 0 || len(b) > maxPacket) {
 		err = errorAt(n, "%d bytes: want 1 to %d", len(b), maxPacket)
