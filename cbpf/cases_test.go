@@ -1,4 +1,4 @@
-package cbpf
+package cbpf_test
 
 import (
 	"encoding/hex"
@@ -7,19 +7,20 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skepvm/skep/cbpf"
 	"github.com/stretchr/testify/require"
 )
 
 // runCase is a program of testdata/cases.txt with its packets.
 type runCase struct {
 	name    string
-	program Program
+	program cbpf.Program
 	packets []casePacket
 }
 
 // casePacket is a packet and the answers by mode; refused where the program is not valid in the mode.
 type casePacket struct {
-	Packet
+	cbpf.Packet
 	line string
 	want [2]uint32 // Pcap, Socket
 	bad  [2]bool
@@ -35,7 +36,7 @@ func readCases(t testing.TB) []runCase {
 		prog, packets, ok := strings.Cut(rest, "---\n")
 		require.True(t, ok, name)
 		c := runCase{name: name}
-		c.program, err = Parse(prog)
+		c.program, err = cbpf.Parse(prog)
 		require.NoError(t, err, name)
 		for _, line := range strings.Split(strings.TrimSpace(packets), "\n") {
 			c.packets = append(c.packets, readPacket(t, line))
@@ -49,7 +50,7 @@ func readCases(t testing.TB) []runCase {
 // readPacket reads a line of a case.
 func readPacket(t testing.TB, line string) casePacket {
 	t.Helper()
-	pkt := casePacket{line: line, Packet: Packet{Meta: &Meta{}}}
+	pkt := casePacket{line: line, Packet: cbpf.Packet{Meta: &cbpf.Meta{}}}
 	answers := 0
 	fields := strings.Fields(line)
 	wire := -1
@@ -69,7 +70,7 @@ func readPacket(t testing.TB, line string) casePacket {
 			require.NoError(t, err, line)
 			pkt.Data = append(pkt.Data, b...)
 		case key == "pcap" || key == "socket":
-			mode := map[string]Mode{"pcap": Pcap, "socket": Socket}[key]
+			mode := map[string]cbpf.Mode{"pcap": cbpf.Pcap, "socket": cbpf.Socket}[key]
 			answers |= 1 << mode
 			if pkt.bad[mode] = value == "!"; !pkt.bad[mode] {
 				pkt.want[mode] = caseNumber(t, value)
@@ -94,7 +95,7 @@ func caseNumber(t testing.TB, s string) uint32 {
 	return uint32(n)
 }
 
-func setMeta(t testing.TB, m *Meta, key string, v uint32) {
+func setMeta(t testing.TB, m *cbpf.Meta, key string, v uint32) {
 	t.Helper()
 	fields := map[string]*uint32{"proto": &m.Protocol, "type": &m.PktType, "ifidx": &m.IfIndex, "mark": &m.Mark,
 		"queue": &m.Queue, "hatype": &m.HaType, "rxhash": &m.RxHash, "cpu": &m.CPU, "vlan_tci": &m.VLANTag,
@@ -108,7 +109,7 @@ func TestTrace(t *testing.T) {
 	for _, c := range readCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			for _, pkt := range c.packets {
-				for _, mode := range []Mode{Pcap, Socket} {
+				for _, mode := range []cbpf.Mode{cbpf.Pcap, cbpf.Socket} {
 					err := c.program.Validate(mode)
 					if pkt.bad[mode] {
 						require.Error(t, err, mode)

@@ -92,13 +92,26 @@ func TestDisasm(t *testing.T) {
 	require.Greater(t, lines, 600)
 }
 
+// casePrograms are the programs of testdata/cases.txt.
+func casePrograms(t testing.TB) (programs []Program) {
+	t.Helper()
+	_, texts := sections(t, "testdata/cases.txt")
+	for _, text := range texts {
+		text, _, _ = strings.Cut(text, "---\n")
+		p, err := Parse(text)
+		require.NoError(t, err, text)
+		programs = append(programs, p)
+	}
+	return programs
+}
+
 // TestForms writes the cases' programs in each form and reads them back.
 func TestForms(t *testing.T) {
-	for _, c := range readCases(t) {
+	for _, p := range casePrograms(t) {
 		for form := Disasm; form <= Asm; form++ {
-			back, err := Parse(c.program.Text(form))
-			require.NoError(t, err, c.program.Text(form))
-			require.Equal(t, c.program, back, c.program.Text(form))
+			back, err := Parse(p.Text(form))
+			require.NoError(t, err, p.Text(form))
+			require.Equal(t, p, back, p.Text(form))
 		}
 	}
 }
@@ -172,8 +185,8 @@ func TestDecode(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, c := range readCases(f) {
-		f.Add(c.program.Append(nil, binary.LittleEndian))
+	for _, p := range casePrograms(f) {
+		f.Add(p.Append(nil, binary.LittleEndian))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := Decode(b, binary.LittleEndian)
@@ -201,9 +214,9 @@ func FuzzDecode(f *testing.F) {
 
 // FuzzParse looks for text that gives a program whose own text gives another one.
 func FuzzParse(f *testing.F) {
-	for _, c := range readCases(f) {
+	for _, p := range casePrograms(f) {
 		for form := Disasm; form <= Asm; form++ {
-			f.Add(c.program.Text(form))
+			f.Add(p.Text(form))
 		}
 	}
 	for _, file := range []string{"testdata/syntax.txt", "testdata/invalid.txt"} {

@@ -68,7 +68,7 @@ var Table = [...]Row{
 	6: {ID: 6, Name: "bpf_trace_printk", Needs: prog.CapPerfmon, Args: [5]Arg{ArgMem | ArgReadOnly, ArgSize},
 		Since: kver.V(4, 1), Types: every,
 		GPL: true, Fn: tracePrintk},
-	7: {ID: 7, Name: "bpf_get_prandom_u32", Since: kver.V(4, 1), Types: every, Fn: getPrandomU32},
+	7: {ID: 7, Name: "bpf_get_prandom_u32", Since: kver.V(4, 1), Types: every | SetOf(prog.Classic), Fn: getPrandomU32},
 	8: {ID: 8, Name: "bpf_get_smp_processor_id", Since: kver.V(4, 1), Types: base, FastCall: true,
 		Fn: getSmpProcessorId},
 	9: {ID: 9, Name: "bpf_skb_store_bytes", Args: [5]Arg{ArgCtx, ArgAny, ArgMem | ArgReadOnly, ArgSize, ArgAny},

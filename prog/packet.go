@@ -13,6 +13,7 @@ const (
 	XDPFrameSize = 40                       // sizeof(struct xdp_frame), kept at the start of the headroom
 	XDPTailroom  = 320                      // struct skb_shared_info, kept at the end of the buffer
 	XDPBuffer    = 4096                     // one page
+	ClassicSize  = 1 << 18                  // the longest packet that libpcap writes (MAXIMUM_SNAPLEN)
 	SKBHeadroom  = 4352                     // what bpf_skb_adjust_room can add and a bit: the kernel reallocates to grow
 	SKBBuffer    = SKBHeadroom + 65536 + 64 // room for the longest packet that helpers make
 )
@@ -65,12 +66,21 @@ const (
 	SKBGSOSize      = 176
 	SKBTstampType   = 180
 	SKBHwtstamp     = 184
+	ClassicData     = 0
+	ClassicDataEnd  = 4
+	ClassicWireLen  = 8
+	ClassicNetOff   = 12
+	ClassicProtocol = 16 // and the rest, in order
+	classicSize     = 64
 )
 
-// DataOffsets returns where in the ctx of a packet type data, data_end and data_meta are.
+// DataOffsets returns where in the ctx of a packet type data, data_end and data_meta are; meta is data where there is none.
 func (t Type) DataOffsets() (data, end, meta uint32) {
-	if t == XDP {
+	switch t {
+	case XDP:
 		return XDPData, XDPDataEnd, XDPDataMeta
+	case Classic:
+		return ClassicData, ClassicDataEnd, ClassicData
 	}
 	return SKBData, SKBDataEnd, SKBDataMeta
 }
@@ -97,7 +107,7 @@ type Input struct {
 	EgressIfindex uint32 // xdp_md, for programs in a devmap
 
 	// For struct __sk_buff.
-	Protocol     uint16 // ethertype, host order; 0 takes it from the packet
+	Protocol     uint16 // ethertype, host order; 0 takes it from the packet, except for Classic: 0 there
 	VlanProto    uint16 // ethertype of the tag that was taken out of the packet, host order
 	VlanTCI      uint16
 	VlanPresent  bool
@@ -114,6 +124,12 @@ type Input struct {
 	CB           [5]uint32
 	Tstamp       uint64 // ns
 	Hwtstamp     uint64 // ns
+
+	// For Classic, which takes what it knows from the above.
+	NetOff    uint32 // distance of the network header from the first byte
+	HaType    uint32 // ARPHRD_ type of the interface
+	PayOffset uint32 // where the payload of the transport protocol begins
+	CPU       uint32
 }
 
 // SetFrame makes a frame at ctx (see FrameHeader) for a program of packet type t: the packet is [data, dataEnd), data
@@ -130,7 +146,11 @@ func SetFrame(s *mem.Space, ctx uint32, t Type, head, data, dataEnd, limit uint3
 	binary.LittleEndian.PutUint64(h[FrameHeader+FrameNumber:], in.Number)
 	put2(h[FrameHeader+FrameRedirKind:], 0, 0) // and FrameRedirTo
 	put2(h[FrameHeader+FrameRedirMap:], 0, 0)  // and FrameRedirKey
-	if t == XDP {
+	switch t {
+	case Classic:
+		setClassic(s, ctx, data, dataEnd, wire, in)
+		return
+	case XDP:
 		md := (*[XDPEgress + 4]byte)(frameBytes(s, ctx, XDPEgress+4))
 		put2(md[XDPData:], data, dataEnd)
 		put2(md[XDPDataMeta:], data, in.Ifindex)
@@ -153,6 +173,23 @@ func frameBytes(s *mem.Space, addr, n uint32) []byte {
 func put2(b []byte, first, second uint32) {
 	binary.LittleEndian.PutUint32(b, first)
 	binary.LittleEndian.PutUint32(b[4:], second)
+}
+
+// setClassic writes every field of what a classic filter sees.
+func setClassic(s *mem.Space, ctx, data, dataEnd, wire uint32, in *Input) {
+	md := (*[classicSize]byte)(frameBytes(s, ctx, classicSize))
+	put2(md[ClassicData:], data, dataEnd)
+	put2(md[ClassicWireLen:], wire, in.NetOff)
+	put2(md[ClassicProtocol:], uint32(in.Protocol), in.PktType)
+	put2(md[24:], in.Ifindex, in.Mark)
+	put2(md[32:], in.queueMapping(), in.HaType)
+	put2(md[40:], in.Hash, in.CPU)
+	tci, present, proto := uint32(0), uint32(0), uint32(0)
+	if in.VlanPresent {
+		tci, present, proto = uint32(in.VlanTCI), 1, uint32(in.VlanProto)
+	}
+	put2(md[48:], tci, present)
+	put2(md[56:], in.PayOffset, proto)
 }
 
 // setSKB writes every field of struct __sk_buff.
@@ -264,7 +301,7 @@ func ReadFrame(s *mem.Space, ctx uint32, t Type, out *Output) bool {
 		Redirect: Redirect{Kind: s.Load32(at(FrameRedirKind)), To: s.Load32(at(FrameRedirTo)),
 			Map: s.Load32(at(FrameRedirMap)), Key: s.Load32(at(FrameRedirKey))},
 	}
-	if t != XDP {
+	if t != XDP && t != Classic {
 		out.Mark, out.Priority = s.Load32(ctx+SKBMark), s.Load32(ctx+SKBPriority)
 		out.TCClassid, out.QueueMapping = s.Load32(ctx+SKBTCClassid), s.Load32(ctx+SKBQueueMapping)
 		for i := range out.CB {
@@ -305,8 +342,11 @@ func NewBuffer(s *mem.Space, t Type, size uint32) (*Buffer, error) {
 	head, tail := roomOf(t)
 	if size == 0 {
 		size = SKBBuffer
-		if t == XDP {
+		switch t {
+		case XDP:
 			size = XDPBuffer
+		case Classic:
+			size = ClassicSize
 		}
 	}
 	if size < head+tail {
@@ -327,8 +367,11 @@ func NewBuffer(s *mem.Space, t Type, size uint32) (*Buffer, error) {
 }
 
 func roomOf(t Type) (head, tail uint32) {
-	if t == XDP {
+	switch t {
+	case XDP:
 		return XDPHeadroom, XDPTailroom
+	case Classic:
+		return 0, 0
 	}
 	return SKBHeadroom, 0
 }

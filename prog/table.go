@@ -220,3 +220,33 @@ var Types = [NumTypes]TypeRow{
 	{Type: Netfilter, Name: "netfilter", CtxName: "bpf_nf_ctx", CtxSize: 16, Fields: netfilterFields,
 		Verdicts: []Verdict{{0, "NF_DROP"}, {1, "NF_ACCEPT"}}, Ret: ret01, Since: kver.V(6, 4), Needs: netCaps},
 }
+
+// classicFields is what a classic filter can ask about a packet: data and lengths, then the ancillary loads of Linux
+// (SKF_AD_…), which give numbers in host order. It has no helper but bpf_get_prandom_u32.
+var classicFields = derive([]CtxField{
+	{Name: "data", Off: ClassicData, Size: 4, Access: Read, Yields: PktData},
+	{Name: "data_end", Off: ClassicDataEnd, Size: 4, Access: Read, Yields: PktEnd},
+	{Name: "wire_len", Off: ClassicWireLen, Size: 4, Access: Read},
+	{Name: "net_off", Off: ClassicNetOff, Size: 4, Access: Read}, // distance of the network header from data
+	{Name: "protocol", Off: 16, Size: 4, Access: Read},
+	{Name: "pkt_type", Off: 20, Size: 4, Access: Read},
+	{Name: "ifindex", Off: 24, Size: 4, Access: Read},
+	{Name: "mark", Off: 28, Size: 4, Access: Read},
+	{Name: "queue", Off: 32, Size: 4, Access: Read},
+	{Name: "hatype", Off: 36, Size: 4, Access: Read},
+	{Name: "hash", Off: 40, Size: 4, Access: Read},
+	{Name: "cpu", Off: 44, Size: 4, Access: Read},
+	{Name: "vlan_tci", Off: 48, Size: 4, Access: Read},
+	{Name: "vlan_present", Off: 52, Size: 4, Access: Read},
+	{Name: "pay_offset", Off: 56, Size: 4, Access: Read},
+	{Name: "vlan_proto", Off: 60, Size: 4, Access: Read},
+}, "", "")
+
+// ownTypes are the rows of the types that no kernel has, from Classic on.
+var ownTypes = [endOwn - Classic]TypeRow{
+	{Type: Classic, Name: "classic", CtxName: "classic_md", CtxSize: 64, Packet: true, Supported: true, PktRead: true,
+		Fields: classicFields, Verdicts: []Verdict{{0, "DROP"}}},
+	// struct seccomp_data: the number, the architecture, the instruction pointer and six arguments, as words of 4 bytes.
+	{Type: Seccomp, Name: "seccomp", CtxName: "seccomp_data", CtxSize: 64,
+		Fields: []CtxField{{Name: "word", Size: 64, Unit: 4, Access: Read}}},
+}

@@ -7,7 +7,7 @@ import (
 	"github.com/skepvm/skep/kver"
 )
 
-// Type is a kernel program type, with the kernel's number (enum bpf_prog_type).
+// Type is a program type: a kernel's, with its number (enum bpf_prog_type), or one of this project's own.
 type Type uint16
 
 // The program types.
@@ -46,6 +46,14 @@ const (
 	Syscall
 	Netfilter
 	NumTypes
+)
+
+// Types that no kernel has: what classic BPF becomes when package cbpf converts it, for the engines here. Their numbers are
+// far from the kernel's, which grow.
+const (
+	Classic Type = 48 + iota // filters of packets
+	Seccomp                  // filters of system calls
+	endOwn
 )
 
 // TypeRow is all that the project knows about a program type.
@@ -225,17 +233,20 @@ func (f *CtxField) allowsAttach(at Attach, write bool) bool {
 
 // Row returns the type's row; that of Unspec when t is not a program type.
 func (t Type) Row() *TypeRow {
-	if t >= NumTypes {
-		t = Unspec
+	switch {
+	case t < NumTypes:
+		return &Types[t]
+	case t >= Classic && t < endOwn:
+		return &ownTypes[t-Classic]
 	}
-	return &Types[t]
+	return &Types[Unspec]
 }
 
 func (t Type) String() string {
-	if t >= NumTypes {
-		return "prog_type(" + strconv.Itoa(int(t)) + ")"
+	if row := t.Row(); row.Type == t {
+		return row.Name
 	}
-	return Types[t].Name
+	return "prog_type(" + strconv.Itoa(int(t)) + ")"
 }
 
 // TypeOf finds a type by its name, or by the name of a section that makes it: "sched_cls", "tc", "xdp".
@@ -243,6 +254,11 @@ func TypeOf(name string) (Type, bool) {
 	for t := Unspec + 1; t < NumTypes; t++ {
 		if Types[t].Name == name {
 			return t, true
+		}
+	}
+	for i := range ownTypes {
+		if ownTypes[i].Name == name {
+			return ownTypes[i].Type, true
 		}
 	}
 	if s := strictSection(name); s != nil {
@@ -258,7 +274,7 @@ func (t Type) Verdict(ret uint32) string {
 			return v.Name
 		}
 	}
-	if t == SocketFilter {
+	if t == SocketFilter || t == Classic {
 		return "ACCEPT " + strconv.FormatUint(uint64(ret), 10)
 	}
 	return strconv.FormatInt(int64(int32(ret)), 10)

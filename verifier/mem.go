@@ -429,7 +429,7 @@ func (v *verifier) checkBuffer(a *access, r *reg, what string) *Error {
 // checkPacketLoadType checks that programs of this type may have classic packet loads (kernel: may_access_skb).
 func (v *verifier) checkPacketLoadType(pc int) *Error {
 	switch v.prog.Type {
-	case prog.SocketFilter, prog.SchedCLS, prog.SchedACT:
+	case prog.SocketFilter, prog.SchedCLS, prog.SchedACT, prog.Classic:
 		return nil
 	}
 	return v.failAt(pc, LegacyLoad, "BPF_LD_[ABS|IND] instructions not allowed for this program type")

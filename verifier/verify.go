@@ -163,7 +163,7 @@ func (v *verifier) checkProgram() *Error {
 		return v.failAt(-1, Empty, "program has no instructions")
 	case len(p.Insns) > v.profile.MaxInsns:
 		return v.failAt(-1, TooLong, "program is too large: %d instructions, the limit is %d", len(p.Insns), v.profile.MaxInsns)
-	case p.Type == prog.Unspec || p.Type >= prog.NumTypes:
+	case p.Type.Row().Type == prog.Unspec:
 		return v.failAt(-1, BadProgType, "unknown program type %d", p.Type)
 	case !v.profile.Kernel.AtLeast(p.Type.Row().Since):
 		since := p.Type.Row().Since

@@ -166,8 +166,8 @@ func (l *Linked) checkTargets(starts []bool) error {
 			}
 			target = pc + 1 + int(in.Imm)
 		case asm.ClassAbs, asm.ClassInd:
-			if !isSKB(l.prog.Type) {
-				return l.failure(pc, "packet load in a program of type %s, whose ctx is no __sk_buff", l.prog.Type)
+			if t := l.prog.Type; t != prog.Classic && !isSKB(t) {
+				return l.failure(pc, "packet load in a program of type %s, whose ctx is no __sk_buff", t)
 			}
 			continue
 		default:

@@ -23,9 +23,11 @@ func (x *Interpreter) loadPacket(in *insn, off int32) bool {
 // LoadPacket is what LD_ABS and LD_IND do at offset off of the running program's packet: size (1, 2 or 4) bytes, big-endian.
 // Out of bounds it returns 0 and false; the function must exit then.
 func (c *CPU) LoadPacket(off int32, size uint8) (uint64, bool) {
-	at := int64(off)
+	at, s := int64(off), c.Env.Space
 	switch {
 	case at >= 0:
+	case at >= netOff && c.Env.Type == prog.Classic:
+		at += -netOff + int64(s.Load32(c.Env.Ctx+prog.ClassicNetOff))
 	case at >= netOff:
 		at += -netOff + int64(c.Env.Type.MACLen())
 	case at >= llOff:
@@ -33,8 +35,8 @@ func (c *CPU) LoadPacket(off int32, size uint8) (uint64, bool) {
 	default:
 		return 0, false
 	}
-	s := c.Env.Space
-	data, end := s.Load32(c.Env.Ctx+prog.SKBData), s.Load32(c.Env.Ctx+prog.SKBDataEnd)
+	offData, offEnd, _ := c.Env.Type.DataOffsets()
+	data, end := s.Load32(c.Env.Ctx+offData), s.Load32(c.Env.Ctx+offEnd)
 	if at+int64(size) > int64(end)-int64(data) {
 		return 0, false
 	}

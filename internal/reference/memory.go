@@ -71,14 +71,17 @@ const (
 // packet does LD_ABS and LD_IND: out of the packet, the function exits with 0.
 func (e *Engine) packet(off int64, size uint8) *vm.Fault {
 	m, ctx := e.space(), e.cpu.Env.Ctx
-	start, end := m.Load32(ctx+prog.SKBData), m.Load32(ctx+prog.SKBDataEnd)
+	start, end, net := m.Load32(ctx+prog.SKBData), m.Load32(ctx+prog.SKBDataEnd), e.cpu.Env.Type.MACLen()
+	if e.cpu.Env.Type == prog.Classic {
+		start, end, net = m.Load32(ctx+prog.ClassicData), m.Load32(ctx+prog.ClassicDataEnd), m.Load32(ctx+prog.ClassicNetOff)
+	}
 	switch {
 	case off < linkHeader:
 		off = 1 << 40 // nowhere
 	case off < networkHeader:
 		off -= linkHeader
 	case off < 0:
-		off += -networkHeader + int64(e.cpu.Env.Type.MACLen())
+		off += -networkHeader + int64(net)
 	}
 	e.regs[0] = 0
 	if off+int64(size) > int64(end)-int64(start) {

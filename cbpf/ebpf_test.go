@@ -1,0 +1,215 @@
+package cbpf_test
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/cbpf"
+	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/verifier"
+	"github.com/stretchr/testify/require"
+)
+
+// TestEBPFCases runs the cases as eBPF.
+func TestEBPFCases(t *testing.T) {
+	r := newRig(t)
+	for _, c := range readCases(t) {
+		t.Run(c.name, func(t *testing.T) {
+			for _, mode := range []cbpf.Mode{cbpf.Pcap, cbpf.Socket} {
+				if c.program.Validate(mode) != nil {
+					_, err := c.program.EBPF(cbpf.EBPFOptions{Mode: mode})
+					require.Error(t, err)
+					continue
+				}
+				var packets []cbpf.Packet
+				for _, pkt := range c.packets {
+					packets = append(packets, pkt.Packet)
+				}
+				if _, err := c.program.EBPF(cbpf.EBPFOptions{Mode: mode}); err != nil {
+					require.EqualError(t, err, "instruction 2: netlink attributes can't be converted")
+					continue
+				}
+				require.NotZero(t, r.compare(t, c.program, mode, packets))
+			}
+		})
+	}
+}
+
+// TestEBPFRandom runs random programs on random packets.
+func TestEBPFRandom(t *testing.T) {
+	r := newRig(t)
+	m := maker{rand.New(rand.NewPCG(1, 2))}
+	forms := 0
+	for range 400 {
+		mode := []cbpf.Mode{cbpf.Pcap, cbpf.Socket}[m.IntN(2)]
+		p := m.program(mode)
+		var packets []cbpf.Packet
+		for range 12 {
+			packets = append(packets, m.packet())
+		}
+		forms += r.compare(t, p, mode, packets)
+	}
+	require.Greater(t, forms, 1200)
+}
+
+func parse(t testing.TB, text string) cbpf.Program {
+	t.Helper()
+	p, err := cbpf.Parse(text)
+	require.NoError(t, err, text)
+	return p
+}
+
+func TestEBPFErrors(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		o    cbpf.EBPFOptions
+		want string
+	}{
+		{"ld #1", cbpf.EBPFOptions{}, "instruction 0: the last instruction is no ret"},
+		{"ret #1", cbpf.EBPFOptions{Type: prog.Kprobe}, "nothing is converted to type kprobe"},
+		{"ret #1", cbpf.EBPFOptions{Type: prog.XDP, Mode: cbpf.Seccomp}, "seccomp's programs can't be of type xdp"},
+		{"ret #1", cbpf.EBPFOptions{Type: prog.Seccomp}, "nothing is converted to type seccomp"},
+		{"ret #1", cbpf.EBPFOptions{Type: prog.SocketFilter, Direct: true}, "programs of type socket_filter can't read the packet through pointers"},
+		{"ret #1", cbpf.EBPFOptions{Type: prog.SchedCLS, Verdict: &cbpf.Verdict{NoMatch: 2}},
+			"packet loads beyond the end return 0, so no match can't be something else"},
+		{"tax\nld mark\nret a", cbpf.EBPFOptions{Type: prog.XDP}, "instruction 1: programs of type xdp don't know mark"},
+		{"ld hatype\nret a", cbpf.EBPFOptions{Type: prog.SchedCLS}, "instruction 0: programs of type sched_cls don't know hatype"},
+		{"ld nla\nret a", cbpf.EBPFOptions{}, "instruction 0: netlink attributes can't be converted"},
+		{"ldh [-0x100000]\nret a", cbpf.EBPFOptions{Type: prog.XDP, Mode: cbpf.Socket}, "instruction 0: xdp has no network header"},
+	} {
+		_, err := parse(t, tt.text).EBPF(tt.o)
+		require.EqualError(t, err, tt.want, tt.text)
+		require.IsType(t, &cbpf.Error{}, err)
+	}
+}
+
+// TestEBPFText shows what comes out: one check for all that a match needs, none for what was looked at.
+func TestEBPFText(t *testing.T) {
+	p := parse(t, "ldh [12]\njne #0x800, no\nldb [23]\njne #6, no\nret #96\nno: ret #0")
+	out, err := p.EBPF(cbpf.EBPFOptions{Type: prog.XDP, Verdict: &cbpf.Verdict{Match: 1, NoMatch: 2}, Name: "only_tcp"})
+	require.NoError(t, err)
+	require.Equal(t, `r8 = *(u32 *)(r1 + 0)
+r9 = *(u32 *)(r1 + 4)
+r2 = r8
+r2 += 24
+if r2 > r9 goto +7
+r0 = *(u16 *)(r8 + 12)
+r0 = be16 r0
+if r0 != 2048 goto +4
+r0 = *(u8 *)(r8 + 23)
+if r0 != 6 goto +2
+w0 = 1
+exit
+w0 = 2
+exit
+`, asm.FormatProgram(out.Insns))
+	require.Equal(t, "only_tcp", out.Name)
+	require.Equal(t, prog.XDP, out.Type)
+	require.Equal(t, "(002) ldb      [23]", out.LineAt(9-1).Text)
+}
+
+// TestEBPFVerdict replaces values, also those of loads beyond the end and of A.
+func TestEBPFVerdict(t *testing.T) {
+	r := newRig(t)
+	p := parse(t, "ldb [1]\ntax\nldb [x + 0]\nret a")
+	for _, typ := range []prog.Type{prog.Classic, prog.XDP} {
+		out, err := p.EBPF(cbpf.EBPFOptions{Type: typ, Verdict: &cbpf.Verdict{Match: -1, NoMatch: 7}})
+		require.NoError(t, err)
+		for _, e := range r.engines(t, out) {
+			for _, tt := range []struct {
+				data string
+				want uint32
+			}{{"\x05\x00", 0xffffffff}, {"\x00\x00", 7}, {"\x05", 7}, {"\x05\x02", 7}} {
+				require.Equal(t, tt.want, r.run(t, e, typ, &cbpf.Packet{Data: []byte(tt.data)}), "%q %s", tt.data, e.Name())
+			}
+		}
+	}
+}
+
+// TestEBPFLong converts the longest programs, whose ends are too far away for jumps of 16 bits.
+func TestEBPFLong(t *testing.T) {
+	r := newRig(t)
+	for _, load := range []cbpf.Insn{
+		{Op: cbpf.ClassLd | cbpf.SizeW | cbpf.ModeInd, K: 40000},
+		{Op: cbpf.ClassAlu | cbpf.AluDiv | cbpf.SrcX},
+		{Op: cbpf.ClassLd | cbpf.SizeB | cbpf.ModeAbs, K: 40000},
+	} {
+		p := cbpf.Program{{Op: cbpf.ClassLdx | cbpf.ModeLen}, {Op: cbpf.ClassLd | cbpf.ModeLen},
+			{Op: cbpf.ClassJmp | cbpf.JmpEq, Jt: 1, K: 3}, {Op: cbpf.ClassJmp, K: cbpf.MaxInsns - 5}}
+		for len(p) < cbpf.MaxInsns-1 {
+			p = append(p, load)
+		}
+		p = append(p, cbpf.Insn{Op: cbpf.ClassRet, K: 9})
+		out, err := p.EBPF(cbpf.EBPFOptions{})
+		require.NoError(t, err)
+		for _, e := range r.engines(t, out) {
+			for _, wire := range []uint32{0, 3, 4} {
+				pkt := cbpf.Packet{Data: make([]byte, 40010), WireLen: wire}
+				require.Equal(t, p.Run(pkt), r.run(t, e, prog.Classic, &pkt), "%v %d", load, wire)
+			}
+		}
+	}
+}
+
+// TestEBPFProfiles asks for the rules of old kernels and for those without any loop.
+func TestEBPFProfiles(t *testing.T) {
+	m := maker{rand.New(rand.NewPCG(5, 6))}
+	for range 50 {
+		p := m.program(cbpf.Socket)
+		for _, o := range []cbpf.EBPFOptions{{Type: prog.XDP}, {Type: prog.SchedCLS}, {Type: prog.SchedCLS, Direct: true}, {Type: prog.SocketFilter}, {}} {
+			o.Mode = cbpf.Socket
+			out, err := p.EBPF(o)
+			if err != nil {
+				continue
+			}
+			for _, profile := range []*verifier.Profile{verifier.Linux(4, 14), verifier.Linux(5, 4), verifier.Linux(6, 1)} {
+				if asksMeta(p) && o.Type != prog.Classic {
+					continue // some fields came later
+				}
+				_, err := verifier.Verify(out, verifier.Options{Profile: profile})
+				require.NoError(t, err, "%s\n%s", p, asm.FormatProgram(out.Insns))
+			}
+		}
+	}
+}
+
+// TestEBPFSeccomp converts filters of system calls.
+func TestEBPFSeccomp(t *testing.T) {
+	r := newRig(t)
+	p := parse(t, `ld [4]
+jne #0xc000003e, bad
+ld [0]
+jeq #59, errno
+ld [20]
+st M[1]
+ldx M[1]
+ldx len
+ld [16]
+sub x
+jge x, bad
+ret #0x7fff0000
+errno: ret #0x50001
+bad: ret a`)
+	out, err := p.EBPF(cbpf.EBPFOptions{Mode: cbpf.Seccomp})
+	require.NoError(t, err)
+	require.Equal(t, prog.Seccomp, out.Type)
+	ctx, err := r.machine.Space().Alloc(cbpf.SeccompDataSize, 8)
+	require.NoError(t, err)
+	r.machine.Space().Allow(ctx, cbpf.SeccompDataSize, false)
+	data, _ := r.machine.Space().Bytes(ctx, cbpf.SeccompDataSize)
+	for _, e := range r.engines(t, out) {
+		for _, tt := range []struct{ nr, arch, arg, want uint32 }{
+			{0, 0xc000003e, 65, 0x7fff0000}, {59, 0xc000003e, 0, 0x50001}, {0, 0x40000003, 0, 0x40000003}, {1, 0xc000003e, 200, 136},
+		} {
+			binary.LittleEndian.PutUint32(data, tt.nr)
+			binary.LittleEndian.PutUint32(data[4:], tt.arch)
+			binary.LittleEndian.PutUint32(data[16:], tt.arg)
+			require.Equal(t, tt.want, p.Trace(cbpf.Seccomp, cbpf.Packet{Data: data}, nil))
+			res, err := e.Run(ctx)
+			require.NoError(t, err)
+			require.Equal(t, uint64(tt.want), res.R0, e.Name())
+		}
+	}
+}
