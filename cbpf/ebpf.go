@@ -158,13 +158,13 @@ func formOf(o *EBPFOptions) (*ebpfForm, error) {
 
 // Registers of converted programs. R1 and R2 are free; packet loads and helpers destroy them.
 const (
-	regA    = asm.R0
-	regTmp  = asm.R1
-	regEnd  = asm.R2
-	regCtx  = asm.R6
-	regX    = asm.R7
-	regData = asm.R8 // the packet's first byte, with pointers; else what A was while it is needed for a load
-	regLast = asm.R9 // one past its last byte
+	ebpfA    = asm.R0
+	ebpfTmp  = asm.R1
+	ebpfEnd  = asm.R2
+	ebpfCtx  = asm.R6
+	ebpfX    = asm.R7
+	ebpfData = asm.R8 // the packet's first byte, with pointers; else what A was while it is needed for a load
+	ebpfLast = asm.R9 // one past its last byte
 )
 
 // converter makes one program.
@@ -363,17 +363,17 @@ func (c *converter) prologue() {
 		unset |= reads &^ c.at[pc].set
 	}
 	if usesPacket && c.direct {
-		c.ctxField(regData, asm.R1, "data")
-		c.ctxField(regLast, asm.R1, "data_end")
+		c.ctxField(ebpfData, asm.R1, "data")
+		c.ctxField(ebpfLast, asm.R1, "data_end")
 	}
 	if usesCtx {
-		c.emit(asm.Mov64X, regCtx, asm.R1, 0, 0)
+		c.emit(asm.Mov64X, ebpfCtx, asm.R1, 0, 0)
 	}
 	if unset&setA != 0 {
-		c.emit(asm.Mov32K, regA, 0, 0, 0)
+		c.emit(asm.Mov32K, ebpfA, 0, 0, 0)
 	}
 	if unset&setX != 0 {
-		c.emit(asm.Mov32K, regX, 0, 0, 0)
+		c.emit(asm.Mov32K, ebpfX, 0, 0, 0)
 	}
 	for i := range uint32(MemWords) {
 		if unset>>i&1 != 0 {
@@ -445,7 +445,7 @@ func (c *converter) ret(value uint32) {
 			value = uint32(v.NoMatch)
 		}
 	}
-	c.emit(asm.Mov32K, regA, 0, 0, int32(value))
+	c.emit(asm.Mov32K, ebpfA, 0, 0, int32(value))
 	c.emit(asm.Exit, 0, 0, 0, 0)
 }
 
@@ -457,7 +457,7 @@ func (c *converter) insn(pc int, in Insn) {
 		case in.row().arg == opImm:
 			c.ret(in.K)
 		case c.o.Verdict != nil:
-			c.emit(asm.Jeq64K, regA, 0, 2, 0)
+			c.emit(asm.Jeq64K, ebpfA, 0, 2, 0)
 			c.ret(1)
 			c.ret(0)
 		default:
@@ -469,14 +469,14 @@ func (c *converter) insn(pc int, in Insn) {
 		c.alu(in)
 	case ClassMisc:
 		if in.Op == ClassMisc|MiscTxa {
-			c.emit(asm.Mov32X, regA, regX, 0, 0)
+			c.emit(asm.Mov32X, ebpfA, ebpfX, 0, 0)
 		} else {
-			c.emit(asm.Mov32X, regX, regA, 0, 0)
+			c.emit(asm.Mov32X, ebpfX, ebpfA, 0, 0)
 		}
 	case ClassSt:
-		c.emit(asm.Stx32, asm.R10, regA, memSlot(in.K), 0)
+		c.emit(asm.Stx32, asm.R10, ebpfA, memSlot(in.K), 0)
 	case ClassStx:
-		c.emit(asm.Stx32, asm.R10, regX, memSlot(in.K), 0)
+		c.emit(asm.Stx32, asm.R10, ebpfX, memSlot(in.K), 0)
 	default:
 		c.load(pc, in)
 	}

@@ -20,25 +20,25 @@ var aluKinds = [16][2]asm.Kind{
 
 func (c *converter) alu(in Insn) {
 	if in.row().arg == opNone {
-		c.emit(asm.Neg32, regA, 0, 0, 0)
+		c.emit(asm.Neg32, ebpfA, 0, 0, 0)
 		return
 	}
 	kinds := aluKinds[in.Op>>4&0xf]
 	if in.row().arg == opImm {
-		c.emit(kinds[0], regA, 0, 0, int32(in.K))
+		c.emit(kinds[0], ebpfA, 0, 0, int32(in.K))
 		return
 	}
 	switch op := in.Op & 0xf0; {
 	case op == AluDiv || op == AluMod:
-		c.missIf(asm.Jeq64K, asm.Jne64K, regX, 0, 0)
-		c.emit(kinds[1], regA, regX, 0, 0)
+		c.missIf(asm.Jeq64K, asm.Jne64K, ebpfX, 0, 0)
+		c.emit(kinds[1], ebpfA, ebpfX, 0, 0)
 	case (op == AluLsh || op == AluRsh) && c.o.Mode == Pcap:
-		c.emit(asm.Jle64K, regX, 0, 2, 31)
-		c.emit(asm.Mov32K, regA, 0, 0, 0)
+		c.emit(asm.Jle64K, ebpfX, 0, 2, 31)
+		c.emit(asm.Mov32K, ebpfA, 0, 0, 0)
 		c.emit(asm.Ja, 0, 0, 1, 0)
-		c.emit(kinds[1], regA, regX, 0, 0)
+		c.emit(kinds[1], ebpfA, ebpfX, 0, 0)
 	default:
-		c.emit(kinds[1], regA, regX, 0, 0)
+		c.emit(kinds[1], ebpfA, ebpfX, 0, 0)
 	}
 }
 
@@ -61,33 +61,33 @@ func (c *converter) branch(pc int, in Insn) {
 		return
 	}
 	kinds := jumpKinds[in.Op>>4&0xf]
-	src, imm, form := regX, int32(0), 1
+	src, imm, form := ebpfX, int32(0), 1
 	if in.row().arg == opCondK {
 		src, imm, form = 0, int32(in.K), 0
 		if imm < 0 { // immediates of 64-bit comparisons are sign-extended
-			c.emit(asm.Mov32K, regTmp, 0, 0, imm)
-			src, imm, form = regTmp, 0, 1
+			c.emit(asm.Mov32K, ebpfTmp, 0, 0, imm)
+			src, imm, form = ebpfTmp, 0, 1
 		}
 	}
 	switch {
 	case b == next:
-		c.jump(kinds[form], regA, src, imm, a)
+		c.jump(kinds[form], ebpfA, src, imm, a)
 	case a == next && kinds[form+2] != asm.Invalid:
-		c.jump(kinds[form+2], regA, src, imm, b)
+		c.jump(kinds[form+2], ebpfA, src, imm, b)
 	case a == next:
-		c.emit(kinds[form], regA, src, 1, imm)
+		c.emit(kinds[form], ebpfA, src, 1, imm)
 		c.jump(asm.Ja, 0, 0, 0, b)
 	default:
-		c.jump(kinds[form], regA, src, imm, a)
+		c.jump(kinds[form], ebpfA, src, imm, a)
 		c.jump(asm.Ja, 0, 0, 0, b)
 	}
 }
 
 // load converts what loads A or X.
 func (c *converter) load(pc int, in Insn) {
-	dst := regA
+	dst := ebpfA
 	if in.Op&7 == ClassLdx {
-		dst = regX
+		dst = ebpfX
 	}
 	switch in.row().arg {
 	case opImm:
@@ -103,11 +103,11 @@ func (c *converter) load(pc int, in Insn) {
 	case opAbs:
 		switch which, anc := ancillary(in.K); {
 		case c.o.Mode == Seccomp:
-			c.emit(asm.Ldx32, dst, regCtx, int16(in.K), 0)
+			c.emit(asm.Ldx32, dst, ebpfCtx, int16(in.K), 0)
 		case anc:
 			c.ancillary(pc, which)
 		default:
-			c.absolute(pc, regA, in)
+			c.absolute(pc, ebpfA, in)
 		}
 	}
 }
@@ -117,10 +117,10 @@ func (c *converter) length(dst asm.Reg) {
 	case c.o.Mode == Seccomp:
 		c.emit(asm.Mov32K, dst, 0, 0, SeccompDataSize)
 	case c.form.length != "":
-		c.ctxField(dst, regCtx, c.form.length)
+		c.ctxField(dst, ebpfCtx, c.form.length)
 	default:
-		c.emit(asm.Mov64X, dst, regLast, 0, 0)
-		c.emit(asm.Sub64X, dst, regData, 0, 0)
+		c.emit(asm.Mov64X, dst, ebpfLast, 0, 0)
+		c.emit(asm.Sub64X, dst, ebpfData, 0, 0)
 		c.emit(asm.Mov32X, dst, dst, 0, 0)
 	}
 }
@@ -130,13 +130,13 @@ func (c *converter) ancillary(pc int, which Ancillary) {
 	src := c.form.anc[which/4]
 	switch {
 	case which == AncXorX:
-		c.emit(asm.Xor32X, regA, regX, 0, 0)
+		c.emit(asm.Xor32X, ebpfA, ebpfX, 0, 0)
 	case src.helper != 0:
 		c.emit(asm.CallHelper, 0, 0, 0, src.helper)
 	case src.field != "":
-		c.ctxField(regA, regCtx, src.field)
+		c.ctxField(ebpfA, ebpfCtx, src.field)
 		if src.swap {
-			c.emit(asm.Be16, regA, 0, 0, 0)
+			c.emit(asm.Be16, ebpfA, 0, 0, 0)
 		}
 	case which == AncNlAttr || which == AncNlAttrNest:
 		c.fail(pc, "netlink attributes can't be converted")
@@ -170,15 +170,15 @@ func (c *converter) absolute(pc int, dst asm.Reg, in Insn) {
 		c.emit(abs, 0, 0, 0, int32(in.K))
 	case placeDirect:
 		if n := c.guard(pc); n > 0 {
-			c.emit(asm.Mov64X, regEnd, regData, 0, 0)
-			c.emit(asm.Add64K, regEnd, 0, 0, int32(n))
-			c.missIf(asm.Jgt64X, asm.Jle64X, regEnd, regLast, 0)
+			c.emit(asm.Mov64X, ebpfEnd, ebpfData, 0, 0)
+			c.emit(asm.Add64K, ebpfEnd, 0, 0, int32(n))
+			c.missIf(asm.Jgt64X, asm.Jle64X, ebpfEnd, ebpfLast, 0)
 		}
-		base := regData
+		base := ebpfData
 		if at > 1<<15-1 {
-			c.emit(asm.Mov64X, regTmp, regData, 0, 0)
-			c.emit(asm.Add64K, regTmp, 0, 0, int32(at))
-			base, at = regTmp, 0
+			c.emit(asm.Mov64X, ebpfTmp, ebpfData, 0, 0)
+			c.emit(asm.Add64K, ebpfTmp, 0, 0, int32(at))
+			base, at = ebpfTmp, 0
 		}
 		c.emit(direct, dst, base, int16(at), 0)
 		if swap != asm.Invalid {
@@ -191,23 +191,23 @@ func (c *converter) absolute(pc int, dst asm.Reg, in Insn) {
 func (c *converter) headerLength(pc int, in Insn) {
 	switch place, _ := c.place(pc); {
 	case place != placeLoad:
-		c.absolute(pc, regX, in)
+		c.absolute(pc, ebpfX, in)
 	case c.direct:
-		c.emit(asm.Stx32, asm.R10, regA, savedA, 0)
-		c.absolute(pc, regA, in)
-		c.emit(asm.Mov32X, regX, regA, 0, 0)
-		c.emit(asm.Ldx32, regA, asm.R10, savedA, 0)
+		c.emit(asm.Stx32, asm.R10, ebpfA, savedA, 0)
+		c.absolute(pc, ebpfA, in)
+		c.emit(asm.Mov32X, ebpfX, ebpfA, 0, 0)
+		c.emit(asm.Ldx32, ebpfA, asm.R10, savedA, 0)
 	default:
-		c.emit(asm.Mov32X, regData, regA, 0, 0)
-		c.absolute(pc, regA, in)
-		c.emit(asm.Mov32X, regX, regA, 0, 0)
-		c.emit(asm.Mov32X, regA, regData, 0, 0)
+		c.emit(asm.Mov32X, ebpfData, ebpfA, 0, 0)
+		c.absolute(pc, ebpfA, in)
+		c.emit(asm.Mov32X, ebpfX, ebpfA, 0, 0)
+		c.emit(asm.Mov32X, ebpfA, ebpfData, 0, 0)
 	}
 	if c.endsProgram(pc) {
 		return
 	}
-	c.emit(asm.And32K, regX, 0, 0, 0xf)
-	c.emit(asm.Lsh32K, regX, 0, 0, 2)
+	c.emit(asm.And32K, ebpfX, 0, 0, 0xf)
+	c.emit(asm.Lsh32K, ebpfX, 0, 0, 2)
 }
 
 // indirect loads from X + k. Within the reach of pointers that is done with one; beyond it, where there are packets so
@@ -223,11 +223,11 @@ func (c *converter) indirect(pc int, in Insn) {
 		c.loadIndirect(pc, in)
 		return
 	}
-	index, k, limit, most := regX, in.K, maxDirect-size-in.K, c.at[pc].xmax
+	index, k, limit, most := ebpfX, in.K, maxDirect-size-in.K, c.at[pc].xmax
 	if !c.loads && c.o.Mode == Socket && (in.K > maxDirect-size || most > limit) { // the sum may wrap
-		c.emit(asm.Mov32X, regEnd, regX, 0, 0)
-		c.emit(asm.Add32K, regEnd, 0, 0, int32(in.K))
-		index, k, limit, most = regEnd, 0, maxDirect-size, 1<<32-1
+		c.emit(asm.Mov32X, ebpfEnd, ebpfX, 0, 0)
+		c.emit(asm.Add32K, ebpfEnd, 0, 0, int32(in.K))
+		index, k, limit, most = ebpfEnd, 0, maxDirect-size, 1<<32-1
 	}
 	var done int
 	switch {
@@ -242,18 +242,18 @@ func (c *converter) indirect(pc int, in Insn) {
 	default:
 		c.missIf(asm.Jgt64K, asm.Jle64K, index, 0, int32(limit))
 	}
-	c.emit(asm.Mov64X, regTmp, regData, 0, 0)
-	c.emit(asm.Add64X, regTmp, index, 0, 0)
+	c.emit(asm.Mov64X, ebpfTmp, ebpfData, 0, 0)
+	c.emit(asm.Add64X, ebpfTmp, index, 0, 0)
 	if k > 1<<15-1 {
-		c.emit(asm.Add64K, regTmp, 0, 0, int32(k))
+		c.emit(asm.Add64K, ebpfTmp, 0, 0, int32(k))
 		k = 0
 	}
-	c.emit(asm.Mov64X, regEnd, regTmp, 0, 0)
-	c.emit(asm.Add64K, regEnd, 0, 0, int32(k+size))
-	c.missIf(asm.Jgt64X, asm.Jle64X, regEnd, regLast, 0)
-	c.emit(direct, regA, regTmp, int16(k), 0)
+	c.emit(asm.Mov64X, ebpfEnd, ebpfTmp, 0, 0)
+	c.emit(asm.Add64K, ebpfEnd, 0, 0, int32(k+size))
+	c.missIf(asm.Jgt64X, asm.Jle64X, ebpfEnd, ebpfLast, 0)
+	c.emit(direct, ebpfA, ebpfTmp, int16(k), 0)
 	if swap != asm.Invalid {
-		c.emit(swap, regA, 0, 0, 0)
+		c.emit(swap, ebpfA, 0, 0, 0)
 	}
 	if done != 0 {
 		c.land(done)
@@ -264,11 +264,11 @@ func (c *converter) indirect(pc int, in Insn) {
 func (c *converter) loadIndirect(pc int, in Insn) {
 	_, _, ind, _ := loadKind(in.size())
 	if c.o.Mode == Pcap && uint64(c.at[pc].xmax)+uint64(in.K) >= 1<<31 {
-		c.emit(asm.Mov64X, regTmp, regX, 0, 0)
-		c.emit(asm.Add64K, regTmp, 0, 0, int32(in.K))
-		c.missIf(asm.Jgt64K, asm.Jle64K, regTmp, 0, 1<<31-1)
-		c.emit(ind, 0, regTmp, 0, 0)
+		c.emit(asm.Mov64X, ebpfTmp, ebpfX, 0, 0)
+		c.emit(asm.Add64K, ebpfTmp, 0, 0, int32(in.K))
+		c.missIf(asm.Jgt64K, asm.Jle64K, ebpfTmp, 0, 1<<31-1)
+		c.emit(ind, 0, ebpfTmp, 0, 0)
 		return
 	}
-	c.emit(ind, 0, regX, 0, int32(in.K))
+	c.emit(ind, 0, ebpfX, 0, int32(in.K))
 }
