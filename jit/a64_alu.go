@@ -169,6 +169,22 @@ func (g *a64) divide(op asm.ALUOp, w arm64.Width, dst, src arm64.Reg) {
 
 func (g *a64) charge(n int32) { g.add(arm64.X, a64Fuel, a64Fuel, -int64(n)) }
 
+func (g *a64) count(counter uint32) {
+	g.a.Imm(a64Addr, uint64(counter))
+	g.a.RRR(arm64.AddR, arm64.X, a64Host, a64Base, a64Addr)
+	if g.t.LSE {
+		g.a.Imm(a64Scratch, 1)
+		g.a.Atomic(arm64.Ldadd, arm64.X, a64Scratch, arm64.ZR, a64Host)
+		return
+	}
+	again := g.a.Labels(1)
+	g.a.Bind(again)
+	g.a.ExLoad(arm64.Ldxr, arm64.X, a64Scratch, a64Host)
+	g.add(arm64.X, a64Scratch, a64Scratch, 1)
+	g.a.ExStore(arm64.Stxr, arm64.X, a64Status, a64Scratch, a64Host)
+	g.a.Jnonzero(arm64.W, a64Status, again)
+}
+
 func (g *a64) constant(dst asm.Reg, v uint64) { g.a.Imm(a64Map[dst], v) }
 
 func (g *a64) truncate(dst, src asm.Reg) { g.a.Mov(arm64.W, a64Map[dst], a64Map[src]) }

@@ -40,6 +40,9 @@ func (g *gen) findBlocks() error {
 		if ways.ends {
 			g.leader[pc+1] = true
 		}
+		if _, counted := g.t.counter(pc); counted {
+			g.leader[pc] = true
+		}
 		if next := pc + width(k); next < n && g.stretch(next) != g.stretch(pc) {
 			g.leader[next] = true
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/mem"
+	"github.com/skepvm/skep/vm"
 )
 
 // Processor is what machine code is generated for.
@@ -32,6 +33,15 @@ type target struct {
 	stretch  uint8  // logarithm of how many slots control may pass without a look at the fuel; 0 for no limit
 	array    func(handle uint32) (arrayMap, bool)
 	hash     func(handle uint32) (hashMap, bool)
+	covered  *vm.Linked // has counters of executions; nil when it has none
+}
+
+// counter is the guest address of the count of how often control came to pc.
+func (t *target) counter(pc int) (addr uint32, ok bool) {
+	if t.covered == nil {
+		return 0, false
+	}
+	return t.covered.CoverAt(pc)
 }
 
 // arrayMap is what an inlined lookup needs to know of an array.
@@ -94,7 +104,8 @@ type pendingSite struct {
 // emitter makes machine instructions for one architecture: x64 and a64 do. All state is in BPF registers, the fuel and
 // memory between any two of its methods but loopsLeftGo and countLoop.
 type emitter interface {
-	charge(n int32) // fuel -= n
+	charge(n int32)       // fuel -= n
+	count(counter uint32) // add 1 to what is at a guest address
 	alu(in asm.Insn, info *asm.Info)
 	neg(in asm.Insn, info *asm.Info)
 	movsx(in asm.Insn, info *asm.Info)
@@ -253,6 +264,9 @@ func (g *gen) startBlock(pc int) {
 	}
 	g.left = blockRest(g.kinds, g.leader, pc)
 	g.emit.charge(g.left)
+	if counter, ok := g.t.counter(pc); ok {
+		g.emit.count(counter)
+	}
 }
 
 // before is the slot of the instruction in front of the one at pc.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -27,6 +28,7 @@ type side struct {
 	frames uint32 // ctx of the first of a few frames for batches
 	// verified links the second program as if the verifier had accepted it.
 	verified bool
+	last     []*vm.Linked // the programs that link linked last
 }
 
 const (
@@ -35,8 +37,8 @@ const (
 	batchStride = 256
 )
 
-func newSide(t testing.TB, size uint64) *side {
-	m, err := vm.NewMachine(vm.Config{Space: mem.Options{Size: size}, CPUs: 2, Budget: diffBudget})
+func newSide(t testing.TB, size uint64, cover bool) *side {
+	m, err := vm.NewMachine(vm.Config{Space: mem.Options{Size: size}, CPUs: 2, Budget: diffBudget, Cover: cover})
 	require.NoError(t, err)
 	s := &side{m: m}
 	s.play, err = m.Space().Alloc(memLen, 64)
@@ -69,7 +71,7 @@ func mapSpecs() []*maps.Spec {
 }
 
 func (s *side) link(t testing.TB, programs [2][]asm.Insn, specs []*maps.Spec) *vm.Linked {
-	var entry *vm.Linked
+	s.last = s.last[:0]
 	for i, insns := range programs {
 		p := testProgram([]string{"first", "second"}[i], insns)
 		p.Maps = specs
@@ -79,12 +81,10 @@ func (s *side) link(t testing.TB, programs [2][]asm.Insn, specs []*maps.Spec) *v
 		}
 		l, err := link(p)
 		require.NoError(t, err, asm.FormatProgram(insns))
-		if entry == nil {
-			entry = l
-		}
+		s.last = append(s.last, l)
 	}
 	require.NoError(t, s.m.SetProgs(nil))
-	return entry
+	return s.last[0]
 }
 
 // outcome is all that is compared.
@@ -124,6 +124,7 @@ type differ struct {
 	a, b   *side
 	kinds  [asm.NumKinds]int
 	faults map[string]int
+	cover  bool // the next machines count executions; the counters are memory that is compared
 }
 
 func newDiffer(t testing.TB, size uint64) *differ {
@@ -133,7 +134,8 @@ func newDiffer(t testing.TB, size uint64) *differ {
 }
 
 func (d *differ) fresh(size uint64) {
-	d.a, d.b = newSide(d.t, size), newSide(d.t, size)
+	d.a, d.b = newSide(d.t, size, d.cover), newSide(d.t, size, d.cover)
+	d.cover = !d.cover
 	var err error
 	d.b.c, err = New(d.b.m)
 	require.NoError(d.t, err)
@@ -167,6 +169,7 @@ func (d *differ) compare(programs [2][]asm.Insn, batch bool, slice int64, plain 
 	for i := range packet {
 		packet[i] = byte(i * 7)
 	}
+	counted := uint64(0)
 	for run := range 2 {
 		want := d.a.run(d.t, x, batch, packet)
 		got := d.b.run(d.t, e, batch, packet)
@@ -179,8 +182,29 @@ func (d *differ) compare(programs [2][]asm.Insn, batch bool, slice int64, plain 
 			kind = kind[:i]
 		}
 		d.faults[kind]++
+		counted += want.res.Insns
+		if batch || want.fault != "" {
+			counted = math.MaxUint64 / 2 // nobody knows
+		}
+	}
+	if got, counts := d.b.executed(); counts && counted < math.MaxUint64/2 && got != counted {
+		return fmt.Sprintf("counters say %d instructions, the engine %d", got, counted)
 	}
 	return ""
+}
+
+// executed adds up the counters of the two programs that were linked last.
+func (s *side) executed() (sum uint64, counts bool) {
+	for _, l := range s.last {
+		n := s.m.Executed(l)
+		if n == nil {
+			return 0, false
+		}
+		for pc := 0; pc < len(n); pc += width(asm.KindOf(l.Insns()[pc])) {
+			sum += n[pc]
+		}
+	}
+	return sum, true
 }
 
 func (want outcome) diff(got outcome) string {

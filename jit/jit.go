@@ -198,8 +198,12 @@ func (c *Compiler) byID(id uint32) *program {
 }
 
 func (c *Compiler) target(l *vm.Linked) target {
-	return target{Processor: c.processor, id: l.ID(), mask: c.machine.Space().Mask(), zero: l.ZeroesFrames(),
+	t := target{Processor: c.processor, id: l.ID(), mask: c.machine.Space().Mask(), zero: l.ZeroesFrames(),
 		verified: l.Verified(), stretch: c.stretch, array: c.arrayMap, hash: c.hashMap}
+	if _, counts := l.CoverAt(0); counts {
+		t.covered = l
+	}
+	return t
 }
 
 // arrayMap describes the map with that handle when lookups in it can be inlined.

@@ -253,6 +253,11 @@ func (g *x64) divideByMinusOne(op asm.ALUOp, w amd64.Width, dst amd64.Reg) {
 
 func (g *x64) charge(n int32) { g.arith(asm.Sub, amd64.Q, x64Fuel, n) }
 
+func (g *x64) count(counter uint32) {
+	g.a.Imm(x64Scratch, uint64(counter))
+	g.a.LockMI(amd64.AddI8, amd64.Q, amd64.Indexed(x64Base, x64Scratch, 0), 1)
+}
+
 func (g *x64) constant(dst asm.Reg, v uint64) { g.a.Imm(x64Map[dst], v) }
 
 func (g *x64) truncate(dst, src asm.Reg) { g.a.RR(amd64.MovRM, amd64.L, x64Map[dst], x64Map[src]) }

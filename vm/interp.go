@@ -134,7 +134,7 @@ func (x *Interpreter) start(entry int) {
 
 // resume runs dispatch in the mode that the options ask for.
 func (x *Interpreter) resume() *Fault {
-	if x.check != nil || x.trace != nil {
+	if x.check != nil || x.trace != nil || x.entry.cover != nil {
 		return dispatch[hooked](x)
 	}
 	return dispatch[plain](x)
@@ -145,6 +145,9 @@ func (x *Interpreter) resume() *Fault {
 func (x *Interpreter) before(in *insn, i int) bool {
 	if x.trace != nil {
 		x.trace(int(x.prog.slots[i]), (*[asm.NumRegs]uint64)(x.regs[:asm.NumRegs]))
+	}
+	if x.prog.cover != nil {
+		x.count(int(x.prog.slots[i]))
 	}
 	if x.check == nil || x.mayAccess(in) {
 		return true

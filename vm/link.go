@@ -21,7 +21,8 @@ type Linked struct {
 	data  []span // map values that it addresses directly
 	zero  bool   // frames are to be zeroed
 
-	verified bool // LinkVerified made it
+	verified bool   // LinkVerified made it
+	cover    *cover // nil when the machine does not count
 
 	decode sync.Once // makes what follows, when an interpreter first wants it
 	code   []insn    // one an instruction
@@ -89,6 +90,13 @@ func (m *Machine) link(p *prog.Program, verified bool) (*Linked, error) {
 		return nil, err
 	}
 	l.zeroUnset() // before functions' addresses are plain numbers
+	if m.config.Cover {
+		l.cover = l.findCover()
+		var err error
+		if l.cover.addr, err = m.space.Alloc(coverSize(len(l.insns)), 8); err != nil {
+			return nil, l.failure(-1, "counters of executions: %w", err)
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.resolve(l); err != nil {

@@ -22,6 +22,7 @@ type Config struct {
 	Router  helpers.Router                         // answers bpf_fib_lookup and bpf_check_mtu; nil knows no interface
 	Sockets []helpers.Socket                       // what socket lookups find
 	Budget  uint64                                 // instructions a run may take; 0 is DefaultBudget
+	Cover   bool                                   // count how often each instruction is executed: see Executed
 }
 
 // Machine is all that a set of programs shares: guest memory, maps, and the programs themselves, which tail calls

@@ -101,6 +101,7 @@ func TestMisuse(t *testing.T) {
 	l := a.Labels(1)
 	require.Panics(t, func() { a.R(AddRM, Q, RAX) }, "operands of another shape")
 	require.Panics(t, func() { a.LockMR(MovMR, Q, At(RAX, 0), RAX) }, "LOCK of a mov")
+	require.Panics(t, func() { a.LockMI(MovI32, Q, At(RAX, 0), 1) }, "LOCK of a mov")
 	a.Bind(l)
 	require.Panics(t, func() { a.Bind(l) }, "bound twice")
 	a.Reset()

@@ -89,6 +89,15 @@ func (a *Asm) LockMR(op Op, w Width, m Mem, reg Reg) {
 	a.MR(op, w, m, reg)
 }
 
+// LockMI emits "lock op [m], imm".
+func (a *Asm) LockMI(op Op, w Width, m Mem, imm int32) {
+	if !forms[op].lock {
+		panic("amd64: " + forms[op].name + " cannot be locked")
+	}
+	a.buf = append(a.buf, 0xf0)
+	a.MI(op, w, m, imm)
+}
+
 // R emits "op rm".
 func (a *Asm) R(op Op, w Width, rm Reg) {
 	f := op.mustBe(shapeDigit, shapeDigit)

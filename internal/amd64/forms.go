@@ -149,7 +149,7 @@ var forms = [numOps]form{
 	CmpxchgMR: {name: "CMPXCHG", shape: shapeStore, escape: 1, opcode: 0xb1, lock: true},
 	XchgMR:    {name: "XCHG", shape: shapeStore, opcode: 0x87},
 
-	AddI8:   {name: "ADD", shape: shapeImm, opcode: 0x83, digit: 0, imm: 1},
+	AddI8:   {name: "ADD", shape: shapeImm, opcode: 0x83, digit: 0, imm: 1, lock: true},
 	OrI8:    {name: "OR", shape: shapeImm, opcode: 0x83, digit: 1, imm: 1},
 	AndI8:   {name: "AND", shape: shapeImm, opcode: 0x83, digit: 4, imm: 1},
 	SubI8:   {name: "SUB", shape: shapeImm, opcode: 0x83, digit: 5, imm: 1},
