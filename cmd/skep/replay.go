@@ -36,6 +36,7 @@ type sessionFlags struct {
 	state           stateFlags
 	network         networkFlags
 	load            loadFlags
+	cover           coverFlags
 }
 
 func (f *sessionFlags) add(fl *pflag.FlagSet) {
@@ -53,6 +54,7 @@ func (f *sessionFlags) add(fl *pflag.FlagSet) {
 	f.state.add(fl)
 	f.network.add(fl)
 	f.load.add(fl)
+	f.cover.add(fl)
 }
 
 type replayFlags struct {
@@ -128,6 +130,11 @@ func (a *app) replay(path string, captures []string, f *replayFlags) (err error)
 // session makes the object ready, replays the capture and gives machine and report to done. A report comes with an error, too, when
 // the capture ends in the middle of a packet.
 func (a *app) session(path string, captures []string, f *sessionFlags, o replay.Options, done func(*skep.VM, *replay.Report) error) error {
+	if f.cover.to != "" {
+		if _, err := f.cover.form(); err != nil {
+			return err
+		}
+	}
 	in, err := a.read(path)
 	if err != nil {
 		return err
@@ -153,7 +160,7 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 		report, err = v.Replay(f.program, o)
 	}
 	if report != nil {
-		if derr := errors.Join(done(v, report), f.state.save(v)); err == nil {
+		if derr := errors.Join(done(v, report), f.state.save(v), f.cover.write(a, v)); err == nil {
 			err = derr
 		}
 	}
@@ -180,7 +187,7 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	machine := vm.Config{Seed: f.seed, Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }}
+	machine := vm.Config{Seed: f.seed, Cover: f.cover.to != "", Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }}
 	if err := f.network.machine(&machine); err != nil {
 		return nil, err
 	}
