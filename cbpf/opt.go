@@ -132,6 +132,9 @@ func (o *opt) round() {
 	for _, id := range o.order {
 		o.in[id].seen = false
 	}
+	if to := o.thread(o.g.entry, &o.first); to != o.g.entry {
+		o.g.entry, o.changed = to, true
+	}
 	o.in[o.g.entry] = o.first
 	for _, id := range o.order {
 		b := &o.g.blocks[id]

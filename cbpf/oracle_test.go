@@ -174,7 +174,16 @@ func refRun(p Program, pkt []byte, wire uint32) uint32 {
 }
 
 func refJump(in Insn, a, k uint32) uint8 {
-	if map[uint16]bool{0x10: a == k, 0x20: a > k, 0x30: a >= k, 0x40: a&k != 0}[in.Op&0xf0] {
+	is := a&k != 0
+	switch in.Op & 0xf0 {
+	case 0x10:
+		is = a == k
+	case 0x20:
+		is = a > k
+	case 0x30:
+		is = a >= k
+	}
+	if is {
 		return in.Jt
 	}
 	return in.Jf

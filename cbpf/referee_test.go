@@ -1,6 +1,12 @@
 package cbpf
 
 import (
+	"cmp"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,5 +48,164 @@ func TestAnswers(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("asked tcpdump for %d programs of %d, and ran %d over %d packets a link type", asked, n, ran, len(packetsOf(t, refLinks()[1])))
+	t.Logf("asked tcpdump for %d programs of %d, and ran %d over about %d packets", asked, n, ran, len(packetsOf(t, refLinks()[1])))
+}
+
+// difference is a row of testdata/disagree.data: filters on which we and libpcap are not of one mind.
+type difference struct {
+	kind   string // refused: by us only; accepted: by us only; verdict: known to be wrong
+	links  map[string]bool
+	filter string
+	used   bool
+}
+
+func (d *difference) covers(kind, link, filter string) bool {
+	if d.kind != kind || !d.links["*"] && !d.links[link] {
+		return false
+	}
+	if part, ok := strings.CutPrefix(d.filter, "*"); ok && part != "" {
+		return strings.Contains(filter, strings.TrimSuffix(part, "*"))
+	}
+	return d.filter == filter
+}
+
+// readDifferences reads testdata/disagree.data.
+func readDifferences(t testing.TB) (all []*difference) {
+	text, err := os.ReadFile("testdata/disagree.data")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(text)) {
+		if line == "\n" || line[0] == '#' {
+			continue
+		}
+		f := strings.Split(strings.TrimSpace(line), " | ")
+		require.Len(t, f, 4, line)
+		require.Contains(t, []string{"refused", "accepted", "verdict"}, f[0], line)
+		d := &difference{kind: f[0], filter: f[2], links: map[string]bool{}}
+		for link := range strings.FieldsSeq(f[1]) {
+			d.links[link] = true
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// tally counts what the referee sees on one link type.
+type tally struct {
+	filters, both, refused, agree, plain int
+	selects                              int // filters that select a packet, and don't select another
+	packets                              int
+	logRatio                             float64
+	worst                                []worst
+}
+
+type worst struct {
+	ours, theirs int
+	filter, link string
+}
+
+func (w worst) ratio() float64 { return float64(w.ours) / float64(w.theirs) }
+
+func (s *tally) add(o tally) {
+	s.filters, s.both, s.refused, s.agree, s.plain = s.filters+o.filters, s.both+o.both, s.refused+o.refused, s.agree+o.agree, s.plain+o.plain
+	s.selects += o.selects
+	s.packets, s.logRatio = s.packets+o.packets, s.logRatio+o.logRatio
+	s.worst = append(s.worst, o.worst...)
+	slices.SortFunc(s.worst, func(a, b worst) int { return cmp.Compare(b.ratio(), a.ratio()) })
+	s.worst = s.worst[:min(len(s.worst), 12)]
+}
+
+// TestReferee compares filters with libpcap's answers (see TestAnswers) on every link type: whether they are accepted, and
+// what they select, packet by packet. Where libpcap's optimiser changes what a filter selects, its plain code counts as
+// well. A filter sees every third packet, with -full all.
+func TestReferee(t *testing.T) {
+	filters, all, known := readFilters(t), readAnswers(t), readDifferences(t)
+	var total tally
+	wrong := 0
+	for _, l := range refLinks() {
+		packets, sum := packetsOf(t, l), tally{}
+		sum.packets = len(packets)
+		for n, f := range filters {
+			kind, text := compareFilter(l, f, all[f][l.name], share(packets, n), &sum)
+			at := slices.IndexFunc(known, func(d *difference) bool { return d.covers(kind, l.name, f) })
+			switch {
+			case kind == "":
+			case at >= 0:
+				known[at].used = true
+			case kind == "verdict":
+				wrong++
+				fallthrough
+			default:
+				t.Errorf("%s: %s: %s: %s", l.name, f, kind, text)
+			}
+		}
+		t.Logf("%-10s %4d filters, %4d accepted by both, %4d refused by both, %4d select some packets, %.2f%% agree on all of %d packets (%d with libpcap's plain code only), instructions %.3f of libpcap's",
+			l.name, sum.filters, sum.both, sum.refused, sum.selects, 100*float64(sum.agree)/float64(max(sum.both, 1)), sum.packets, sum.plain, math.Exp(sum.logRatio/float64(max(sum.both, 1))))
+		total.add(sum)
+	}
+	ratio := math.Exp(total.logRatio / float64(max(total.both, 1)))
+	t.Logf("all: %d pairs, %d accepted by both, %d agree, %d select some packets; wrong but accepted: %d; instructions %.3f of libpcap's", total.filters, total.both, total.agree, total.selects, wrong, ratio)
+	for _, w := range total.worst {
+		t.Logf("  %.2f (%d for %d) %s: %s", w.ratio(), w.ours, w.theirs, w.link, w.filter)
+	}
+	require.LessOrEqual(t, ratio, 1.2, "instructions for one of libpcap's")
+	for _, d := range known {
+		if !d.used {
+			t.Errorf("testdata/disagree.data: %s: %s: we agree, so the row is to go", d.kind, d.filter)
+		}
+	}
+}
+
+// share returns the packets that the n-th filter is run on.
+func share(packets []refPacket, n int) []refPacket {
+	if *full {
+		return packets
+	}
+	var some []refPacket
+	for i := n % 3; i < len(packets); i += 3 {
+		some = append(some, packets[i])
+	}
+	return some
+}
+
+// compareFilter compares one filter on one link type and returns how we differ from libpcap, "" when not.
+func compareFilter(l refLink, f string, want outcome, packets []refPacket, sum *tally) (kind, text string) {
+	sum.filters++
+	got, err := Compile(f, l.typ, CompileOptions{BigEndian: l.big})
+	switch {
+	case err != nil && want.err != "":
+		sum.refused++
+		return "", ""
+	case err != nil:
+		return "refused", err.Error()
+	case want.err != "":
+		return "accepted", "libpcap says: " + want.err
+	}
+	sum.both++
+	sum.logRatio += math.Log(float64(len(got)) / float64(len(want.code)))
+	sum.worst = append(sum.worst, worst{len(got), len(want.code), f, l.name})
+	if err := got.Validate(Pcap); err != nil {
+		return "verdict", err.Error()
+	}
+	plain, yes, no := false, 0, 0
+	for i, p := range packets {
+		is := got.Run(Packet{Data: p.data, WireLen: p.wire})
+		if is != 0 {
+			yes = 1
+		} else {
+			no = 1
+		}
+		if is == refRun(want.code, p.data, p.wire) {
+			continue
+		}
+		if want.plain != nil && is == refRun(want.plain, p.data, p.wire) {
+			plain = true
+			continue
+		}
+		return "verdict", fmt.Sprintf("packet %d (%x, %d of %d bytes) gives %d\n%s", i, p.data, len(p.data), p.wire, is, listing(got))
+	}
+	sum.selects += yes & no
+	if sum.agree++; plain {
+		sum.plain++
+	}
+	return "", ""
 }
