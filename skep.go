@@ -64,6 +64,7 @@ type program struct {
 	err      error // why it cannot run
 	engine   vm.Engine
 	frame    *prog.Buffer // of runs; nil before the first
+	ctx      uint32       // frame of an own type's ctx in guest memory; 0 before the first run
 
 	hook    *tracing.Hook // of runs on events, and what it was made for; nil before the first
 	hookFor EventOptions
@@ -156,7 +157,7 @@ func (v *VM) fill() error {
 // build verifies p, links it and makes its engine. Each program is linked once, in the order of the object, so that program
 // ids are the same on every machine.
 func (v *VM) build(p *program) error {
-	p.verified, p.rejected = verifier.Verify(p.spec, verifier.Options{Profile: v.opts.Profile, Outside: true})
+	p.verified, p.rejected = verifier.Verify(p.spec, verifier.Options{Profile: v.opts.Profile, Tables: v.opts.Machine.Tables, Outside: true})
 	if p.rejected != nil && !v.opts.Unverified {
 		return p.rejected
 	}
@@ -324,6 +325,32 @@ func (v *VM) timersUntil(now uint64) error {
 	}
 	_, err := cpu.RunTimers(now)
 	return err
+}
+
+// RunCtx runs a program of an own type (see prog.NewType) once on a ctx, which is copied into guest memory and back; name may be ""
+// when the object has just one program. A fault of the guest is a *vm.Fault.
+func (v *VM) RunCtx(name string, ctx []byte) (Result, error) {
+	p, err := v.program(name)
+	if err != nil {
+		return Result{}, err
+	}
+	row := p.spec.Row()
+	if p.spec.Type != prog.Own || len(ctx) != row.CtxSize {
+		return Result{}, fmt.Errorf("ctx of %d bytes for program %s of type %s: RunCtx takes %d bytes of an own type",
+			len(ctx), p.spec.Name, row.Name, row.CtxSize)
+	}
+	space := v.machine.Space()
+	if p.ctx == 0 {
+		if p.ctx, err = space.Alloc(prog.FrameHeader+uint32(row.CtxSize), 64); err != nil {
+			return Result{}, err
+		}
+	}
+	frame, _ := space.Bytes(p.ctx, prog.FrameHeader+uint32(row.CtxSize))
+	clear(frame[:prog.FrameHeader])
+	copy(frame[prog.FrameHeader:], ctx)
+	out, err := p.engine.Run(p.ctx + prog.FrameHeader)
+	copy(ctx, frame[prog.FrameHeader:])
+	return Result{Ret: uint32(out.R0), Insns: out.Insns, Verdict: row.Verdict(uint32(out.R0))}, err
 }
 
 // Run runs a program once; name may be "" when the object has just one program. A fault of the guest is a *vm.Fault.

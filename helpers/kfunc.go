@@ -18,6 +18,9 @@ type Kfunc struct {
 	// Only names the sections of the programs that may call it, where the kernel's set has a filter: "iter/tcp". nil is all.
 	Only []string
 
+	// Own says that it is an embedder's, not the kernel's.
+	Own bool
+
 	// What Decl says, once KfuncByName or Kfuncs has returned the row.
 	Name string
 	Args []KfuncArg
@@ -178,6 +181,9 @@ func Kfuncs() []Kfunc {
 // AllowedIn reports whether a program of type t, from that section, may call k on kernel v. (Linux: the kfunc id sets and
 // their filters.)
 func (k *Kfunc) AllowedIn(t prog.Type, section string, v kver.Version) bool {
+	if k.Own {
+		return k.Types.Has(t)
+	}
 	if !k.Types.Has(t) || !v.AtLeast(k.Since) || !v.AtLeast(kfuncTypesSince(t)) {
 		return false
 	}

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/helpers"
 )
 
 // findBlocks tells kinds and marks where basic blocks begin: the entry, jump targets, functions, and behind everything
@@ -73,7 +72,7 @@ func (g *gen) survey(in asm.Insn, k asm.Kind, writes asm.RegSet) {
 	case asm.CallReg:
 		g.saved, g.backs = calleeSaved, true
 	case asm.CallHelper:
-		row := helpers.Callable(in.Imm)
+		row := g.t.tables.Callable(in.Imm)
 		if in.Imm == tailCallID {
 			g.saved = calleeSaved
 		} else if row != nil && row.Engine {

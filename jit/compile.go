@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/vm"
 )
@@ -31,6 +32,7 @@ type target struct {
 	zero     bool   // frames begin zeroed: vm.Linked.ZeroesFrames
 	verified bool   // vm.Linked.Verified: R1-R5 are dead behind a call
 	stretch  uint8  // logarithm of how many slots control may pass without a look at the fuel; 0 for no limit
+	tables   *helpers.Tables
 	array    func(handle uint32) (arrayMap, bool)
 	hash     func(handle uint32) (hashMap, bool)
 	covered  *vm.Linked // has counters of executions; nil when it has none

@@ -144,7 +144,7 @@ func (e *engine) drive() *vm.Fault {
 			r0, err := exit.fn(e.cpu.Env, r[asm.R1], r[asm.R2], r[asm.R3], r[asm.R4], r[asm.R5])
 			if err != nil {
 				site := &p.sites[s.site]
-				return e.helperFault(p, site, helpers.Callable(p.insns[site.pc].Imm), err)
+				return e.helperFault(p, site, e.compiler.machine.Tables().Callable(p.insns[site.pc].Imm), err)
 			}
 			r[asm.R0] = r0
 		} else if f := e.serve(p, &p.sites[s.site]); f != nil {
@@ -260,9 +260,9 @@ func (e *engine) helper(p *program, site *site) *vm.Fault {
 func (e *engine) called(p *program, site *site) (*helpers.Row, error) {
 	in := p.insns[site.pc]
 	if site.kind == exitCallReg {
-		return vm.Helper(e.state.regs[in.Callee()])
+		return e.compiler.machine.Helper(e.state.regs[in.Callee()])
 	}
-	return vm.Helper(uint64(int64(in.Imm)))
+	return e.compiler.machine.Helper(uint64(int64(in.Imm)))
 }
 
 // helperFault is a fault of the helper with that row; there is none when row is nil.
@@ -290,7 +290,7 @@ func (e *engine) tailCall(p *program, site *site) *vm.Fault {
 	if to.linked != next {
 		var err error
 		if to, err = e.compiler.program(next); err != nil {
-			return e.helperFault(p, site, helpers.Callable(tailCallID), err)
+			return e.helperFault(p, site, helpers.ByID(tailCallID), err)
 		}
 	}
 	e.refund(site)

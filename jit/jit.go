@@ -55,7 +55,7 @@ type exit struct {
 // at is the address of an offset in the code.
 func (p *program) at(off int) uintptr { return p.base + uintptr(off) }
 
-func newProgram(l *vm.Linked, c *code, pages *execmem.Code) *program {
+func newProgram(t *helpers.Tables, l *vm.Linked, c *code, pages *execmem.Code) *program {
 	p := &program{code: c, id: l.ID(), linked: l, pages: pages, base: pages.Entry()}
 	p.ways.run, p.ways.batch, p.ways.resume = p.at(c.stubs.run), p.at(c.stubs.batch), p.at(c.stubs.resume)
 	p.exits = make([]exit, len(c.sites))
@@ -64,7 +64,7 @@ func newProgram(l *vm.Linked, c *code, pages *execmem.Code) *program {
 		if s.kind != exitHelper {
 			continue
 		}
-		if row := helpers.Callable(c.insns[s.pc].Imm); row != nil {
+		if row := t.Callable(c.insns[s.pc].Imm); row != nil {
 			p.exits[i].fn = row.Fn
 		}
 	}
@@ -115,6 +115,9 @@ func (c *Compiler) Compile(cpu *vm.CPU, v *verifier.Verified) (vm.Engine, error)
 	p := c.verified[v]
 	c.mu.Unlock()
 	if p == nil {
+		if v.Tables() != c.machine.Tables() {
+			return nil, errOtherTables
+		}
 		if err := v.Runnable(); err != nil {
 			return nil, err
 		}
@@ -166,6 +169,8 @@ func (c *Compiler) engine(cpu *vm.CPU, l *vm.Linked) (*engine, error) {
 	return newEngine(c, cpu, p), nil
 }
 
+var errOtherTables = errors.New("jit: the program was verified with other helpers than the machine has")
+
 var errOtherMachine = errors.New("jit: the CPU belongs to another machine than the compiler")
 
 // program returns the code of l, compiling it the first time.
@@ -186,7 +191,7 @@ func (c *Compiler) program(l *vm.Linked) (*program, error) {
 	if p := c.programs[l.ID()]; p != nil { // another goroutine was faster
 		return p, pages.Free()
 	}
-	p := newProgram(l, code, pages)
+	p := newProgram(c.machine.Tables(), l, code, pages)
 	c.programs[l.ID()] = p
 	return p, nil
 }
@@ -199,7 +204,7 @@ func (c *Compiler) byID(id uint32) *program {
 
 func (c *Compiler) target(l *vm.Linked) target {
 	t := target{Processor: c.processor, id: l.ID(), mask: c.machine.Space().Mask(), zero: l.ZeroesFrames(),
-		verified: l.Verified(), stretch: c.stretch, array: c.arrayMap, hash: c.hashMap}
+		verified: l.Verified(), stretch: c.stretch, tables: c.machine.Tables(), array: c.arrayMap, hash: c.hashMap}
 	if _, counts := l.CoverAt(0); counts {
 		t.covered = l
 	}

@@ -28,11 +28,24 @@ func (l *loader) link() error {
 	return nil
 }
 
+// own is the own program type that a section names, or nil.
+func (o *Options) own(section string) *prog.TypeRow {
+	name, _, _ := strings.Cut(section, "/")
+	for _, t := range o.Types {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
 // program links the program that begins with fn.
 func (l *loader) program(fn *function) *prog.Program {
 	p := &prog.Program{Name: fn.name, Section: fn.sec.name, License: l.out.License, Object: l.name, Types: l.byID}
 	k := &linker{l: l, p: p, start: make(map[*function]int), maps: make(map[*maps.Spec]int32), kfunc: make(map[string]int32)}
-	if t, ok := prog.TypeOfSection(fn.sec.name); ok {
+	if own := l.opts.own(fn.sec.name); own != nil {
+		p.Type, p.Own = prog.Own, own
+	} else if t, ok := prog.TypeOfSection(fn.sec.name); ok {
 		p.Type = t
 	} else if p.Type = l.opts.Type; p.Type == prog.Unspec {
 		k.broken(fmt.Sprintf("section %q names no program type: say which it is", fn.sec.name))

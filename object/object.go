@@ -35,6 +35,8 @@ const (
 type Options struct {
 	// Type is the type of programs whose section name says none.
 	Type prog.Type
+	// Types are own program types: programs of sections NAME and NAME/… are of the type of that name.
+	Types []*prog.TypeRow
 	// BTF are the types that CO-RE relocations are resolved against: raw BTF as in /sys/kernel/btf/vmlinux, or an ELF
 	// file with a section .BTF. Without it, or BTFPath, the object's own types are taken.
 	BTF io.ReaderAt

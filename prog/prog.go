@@ -14,8 +14,9 @@ type Program struct {
 	Name    string
 	Section string
 	Type    Type
-	License string // "GPL" and the like allow GPL-only helpers
-	Object  string // file it came from, for messages
+	Own     *TypeRow // what the type is when Type is Own: what NewType returned
+	License string   // "GPL" and the like allow GPL-only helpers
+	Object  string   // file it came from, for messages
 
 	// Insns is indexed by slot. Calls of local functions carry the final slot offset in Imm (Src=CallLocalFunc).
 	// 64-bit immediate loads of maps carry Src=PseudoMapIdx or PseudoMapIdxValue and in Imm an index into Maps; of

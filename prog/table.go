@@ -249,4 +249,5 @@ var ownTypes = [endOwn - Classic]TypeRow{
 	// struct seccomp_data: the number, the architecture, the instruction pointer and six arguments, as words of 4 bytes.
 	{Type: Seccomp, Name: "seccomp", CtxName: "seccomp_data", CtxSize: 64,
 		Fields: []CtxField{{Name: "word", Size: 64, Unit: 4, Access: Read}}},
+	{Type: Own, Name: "own"},
 }

@@ -48,11 +48,12 @@ const (
 	NumTypes
 )
 
-// Types that no kernel has: what classic BPF becomes when package cbpf converts it, for the engines here. Their numbers are
+// Types that no kernel has: what classic BPF becomes when package cbpf converts it, for the engines here, and embedders' own. Their numbers are
 // far from the kernel's, which grow.
 const (
 	Classic Type = 48 + iota // filters of packets
 	Seccomp                  // filters of system calls
+	Own                      // programs of an embedder: Program.Own says what they are
 	endOwn
 )
 
@@ -73,6 +74,8 @@ type TypeRow struct {
 	// PktRead and PktWrite say whether the packet may be read and written through pointers.
 	PktRead, PktWrite bool
 	Needs             Caps // to load programs of the type
+	// Calls are the helpers and kernel functions of the kernel's that programs of an own type may call: see NewType.
+	Calls []string
 }
 
 // Verdict names a return value.

@@ -3,6 +3,7 @@ package verifier
 import (
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/btf"
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/prog"
 )
 
@@ -18,6 +19,8 @@ type Options struct {
 	Log func(line string)
 	// LogLevel says what Log receives; 0 is LogBranches.
 	LogLevel LogLevel
+	// Tables are the helpers and kernel functions that there are, an embedder's own among them; nil is the kernel's.
+	Tables *helpers.Tables
 	// Outside says that the program is to run outside of a kernel: weak kernel functions that no engine has are absent then,
 	// whatever the profile has.
 	Outside bool
@@ -44,6 +47,7 @@ type Verified struct {
 	prog    *prog.Program
 	profile *Profile
 	stats   Stats
+	tables  *helpers.Tables
 
 	kernelPC int
 }
@@ -53,6 +57,9 @@ func (v *Verified) Program() *prog.Program { return v.prog }
 
 // Profile returns the rules that it was proved under.
 func (v *Verified) Profile() *Profile { return v.profile }
+
+// Tables returns the helpers and kernel functions that it was proved with: the machine that runs it must have the same.
+func (v *Verified) Tables() *helpers.Tables { return v.tables }
 
 // Stats returns what the proof cost.
 func (v *Verified) Stats() Stats { return v.stats }

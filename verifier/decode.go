@@ -74,7 +74,7 @@ func (v *verifier) decode() {
 		}
 		d.illegal = k == asm.Invalid || asm.Check(in) != nil || !v.profile.Kernel.AtLeast(row.Since)
 		if k == asm.CallHelper {
-			if r := helpers.ByID(in.Imm); r != nil {
+			if r := v.tables.ByID(in.Imm); r != nil {
 				d.helper = r.For(v.prog.Type)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/kver"
+	"github.com/skepvm/skep/prog"
 )
 
 // kfuncInfo is what the arguments of the current call of a kernel function say to the rest of the check
@@ -28,10 +29,10 @@ type kfuncInfo struct {
 // kfuncOf finds the row of the kernel function that a call or load refers to; nil when the profile's kernel has none.
 func (v *verifier) kfuncOf(imm int32) *helpers.Kfunc {
 	f, _ := v.prog.Kfunc(imm)
-	if f.Weak && v.outside && !runs(f.Name) {
+	if f.Weak && v.outside && !v.runs(f.Name) {
 		return nil
 	}
-	if row, ok := helpers.KfuncByName(f.Name); ok && v.profile.Kernel.AtLeast(row.Since) {
+	if row, ok := v.tables.Kfunc(f.Name); ok && v.profile.Kernel.AtLeast(row.Since) {
 		return row
 	}
 	return nil
@@ -56,7 +57,7 @@ func (v *verifier) checkKfuncs() *Error {
 			continue
 		}
 		switch {
-		case !v.prog.GPL():
+		case !v.prog.GPL() && !in.kfunc.Own:
 			return v.failAt(pc, NeedsGPL, "cannot call kernel function from non-GPL compatible program")
 		case in.kfunc.Flags.Has(helpers.KfuncDeviceBound):
 			return v.failAt(pc, KfuncUnavailable, "metadata kfuncs require device-bound program")
@@ -112,7 +113,7 @@ func (v *verifier) loadKfuncAddr(in *insn) {
 		*dst = constReg(0)
 		return
 	}
-	if !runs(in.kfunc.Name) {
+	if !v.runs(in.kfunc.Name) {
 		v.noteKernel()
 	}
 	*dst = ptrReg(ptrMem)
@@ -120,8 +121,8 @@ func (v *verifier) loadKfuncAddr(in *insn) {
 }
 
 // runs reports whether engines have a kernel function.
-func runs(kfunc string) bool {
-	_, ok := helpers.KfuncID(kfunc)
+func (v *verifier) runs(kfunc string) bool {
+	_, ok := v.tables.KfuncID(kfunc)
 	return ok
 }
 
@@ -139,7 +140,8 @@ func (v *verifier) callKfunc(in *insn) *Error {
 		f, _ := v.prog.Kfunc(int32(in.imm))
 		return v.fail(KfuncUnknown, "kfunc '%s' is referenced but wasn't resolved", f.Name)
 	}
-	if !k.AllowedIn(v.prog.Type, v.prog.Section, v.profile.Kernel) {
+	listed := v.prog.Type == prog.Own && slices.Contains(v.row.Calls, k.Name)
+	if !listed && !k.AllowedIn(v.prog.Type, v.prog.Section, v.profile.Kernel) {
 		return v.fail(KfuncUnavailable, "calling kernel function %s is not allowed", k.Name)
 	}
 	if k.Flags.Has(helpers.KfuncSleepable) && !v.maySleep() {
@@ -148,7 +150,7 @@ func (v *verifier) callKfunc(in *insn) *Error {
 	if k.Name == kfuncTrap {
 		return v.fail(KfuncUnavailable, "unexpected __bpf_trap() due to uninitialized variable?")
 	}
-	if !runs(k.Name) {
+	if !v.runs(k.Name) {
 		v.noteKernel()
 	}
 	v.kcall = kfuncInfo{row: k, constant: -1, fn: -1}

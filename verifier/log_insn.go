@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/helpers"
 )
 
 // What the kernel's disassembly calls operations (kernel: bpf/disasm.c).
@@ -109,7 +108,7 @@ func (v *verifier) appendJump(b []byte, pc int, w byte) []byte {
 			return fmt.Appendf(b, "call %s#%d", v.kfuncName(in), raw.Imm)
 		}
 		name := "unknown"
-		if r := helpers.ByID(raw.Imm); r != nil {
+		if r := v.tables.ByID(raw.Imm); r != nil {
 			name = r.Name
 		}
 		return fmt.Appendf(b, "call %s#%d", name, raw.Imm)

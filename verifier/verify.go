@@ -22,8 +22,9 @@ type verifier struct {
 	givenBTF  *btf.Types // nil when the caller has none
 	kernel    *btf.Types // see kernelTypes
 	hook      hook       // of tracing and LSM programs
-	kernelPC  int        // where the program does what only a kernel can do for it; -1 when it doesn't
-	outside   bool       // see Options
+	tables    *helpers.Tables
+	kernelPC  int  // where the program does what only a kernel can do for it; -1 when it doesn't
+	outside   bool // see Options
 	sleepable bool
 
 	mapFields, innerFields [][]btf.Field
@@ -99,7 +100,7 @@ func Verify(p *prog.Program, o Options) (*Verified, error) {
 		err.Stats = v.stats
 		return nil, err
 	}
-	return &Verified{prog: p, profile: v.profile, stats: v.stats, kernelPC: v.kernelPC}, nil
+	return &Verified{prog: p, profile: v.profile, stats: v.stats, tables: v.tables, kernelPC: v.kernelPC}, nil
 }
 
 // newVerifier makes a verifier that writes no log. Its arena has to be recycled.
@@ -108,14 +109,14 @@ func newVerifier(p *prog.Program, o *Options) *verifier {
 	if profile == nil {
 		profile = Newest()
 	}
-	return &verifier{prog: p, profile: profile, givenBTF: o.BTF, kernelPC: -1, outside: o.Outside, arena: arenas.Get().(*arena)}
+	return &verifier{prog: p, profile: profile, givenBTF: o.BTF, tables: o.Tables, kernelPC: -1, outside: o.Outside, arena: arenas.Get().(*arena)}
 }
 
 func (v *verifier) run() *Error {
 	if err := v.checkProgram(); err != nil {
 		return err
 	}
-	v.row = v.prog.Type.Row()
+	v.row = v.prog.Row()
 	v.attach = v.prog.Attach()
 	s, ok := prog.SectionOf(v.prog.Section)
 	v.sleepable = v.prog.Type == prog.Syscall || ok && s.Sleepable && s.Type == v.prog.Type
@@ -163,7 +164,9 @@ func (v *verifier) checkProgram() *Error {
 		return v.failAt(-1, Empty, "program has no instructions")
 	case len(p.Insns) > v.profile.MaxInsns:
 		return v.failAt(-1, TooLong, "program is too large: %d instructions, the limit is %d", len(p.Insns), v.profile.MaxInsns)
-	case p.Type.Row().Type == prog.Unspec:
+	case p.Type == prog.Own && p.Own != nil:
+		return v.checkOwnType()
+	case p.Type.Row().Type == prog.Unspec, p.Type == prog.Own:
 		return v.failAt(-1, BadProgType, "unknown program type %d", p.Type)
 	case !v.profile.Kernel.AtLeast(p.Type.Row().Since):
 		since := p.Type.Row().Since
@@ -305,8 +308,26 @@ func (v *verifier) mapOf(r *reg) *maps.Spec {
 	return v.prog.Maps[^r.aux].Inner
 }
 
+// checkOwnType checks what programs of an embedder's type may call.
+func (v *verifier) checkOwnType() *Error {
+	for _, name := range v.prog.Own.Calls {
+		r, helper := helpers.ByName(name)
+		_, kfunc := helpers.KfuncByName(name)
+		switch {
+		case !helper && !kfunc:
+			return v.failAt(-1, BadProgType, "program type %s: no helper or kernel function %s", v.prog.Own.Name, name)
+		case helper && !helpers.CallsOwn(r):
+			return v.failAt(-1, BadProgType, "program type %s: %s works on a ctx of the kernel's", v.prog.Own.Name, name)
+		}
+	}
+	return nil
+}
+
 // available reports whether the program may call the helper at all.
 func (v *verifier) available(r *helpers.Row) bool {
+	if v.prog.Type == prog.Own && slices.Contains(v.row.Calls, r.Name) {
+		return v.profile.Kernel.AtLeast(r.Since) && v.profile.Caps.Has(r.Needs)
+	}
 	return helpers.Allowed(r, v.prog.Type, v.profile.Kernel) && v.profile.Caps.Has(r.Needs) && v.inPlace(r)
 }
 

@@ -59,8 +59,7 @@ const (
 	sizeofFlowKeys = 56
 )
 
-func newChecker(space *mem.Space, t prog.Type, ctxSize uint32) *checker {
-	row := t.Row()
+func newChecker(space *mem.Space, row *prog.TypeRow, ctxSize uint32) *checker {
 	c := &checker{space: space, row: row, ringMem: map[uint32]uint32{}}
 	if row.CtxSize != 0 {
 		ctxSize = uint32(row.CtxSize)
@@ -161,7 +160,7 @@ func (c *checker) allowPacket(ctx uint32) {
 	if !c.row.Packet {
 		return
 	}
-	offData, offEnd, offMeta := c.row.Type.DataOffsets()
+	offData, offEnd, offMeta := c.row.DataOffsets()
 	from, end := c.space.Load32(ctx+offData), c.space.Load32(ctx+offEnd)
 	if meta := c.space.Load32(ctx + offMeta); meta != 0 && meta < from {
 		from = meta

@@ -2,7 +2,6 @@ package vm
 
 import (
 	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/helpers"
 )
 
 // MovesPackets reports whether a program linked so far calls a helper that may move or resize a packet. All programs
@@ -16,7 +15,7 @@ func (m *Machine) MovesPackets() bool {
 			case asm.CallReg:
 				return true // it may be any helper
 			case asm.CallHelper:
-				row := helpers.Callable(l.insns[pc].Imm)
+				row := m.config.Tables.Callable(l.insns[pc].Imm)
 				if row != nil && row.ChangesPacket && row.ID != tailCallID {
 					return true
 				}

@@ -65,7 +65,7 @@ func NewInterpreter(c *CPU, l *Linked, o InterpOptions) (*Interpreter, error) {
 		if !x.space.Shadowed() {
 			return nil, errNoShadow
 		}
-		x.check = newChecker(x.space, l.prog.Type, o.CtxSize)
+		x.check = newChecker(x.space, l.prog.Row(), o.CtxSize)
 	}
 	return x, nil
 }
@@ -239,7 +239,7 @@ const TailCallFailed = math.MaxUint64
 // tailCall does helper 12.
 func (x *Interpreter) tailCall() *Fault {
 	if x.check != nil {
-		if f := x.checkArgs(helpers.Callable(tailCallID)); f != nil {
+		if f := x.checkArgs(helpers.ByID(tailCallID)); f != nil {
 			return f
 		}
 	}
@@ -274,8 +274,8 @@ func (x *Interpreter) callReg(in *insn) *Fault {
 
 // Helper finds the helper that a call names by an id: the immediate of a CallHelper, sign-extended, or the whole
 // register of a CallReg. The error of a helper that there is not is the Err of a HelperError fault.
-func Helper(id uint64) (*helpers.Row, error) {
-	if row := helpers.Callable(int32(id)); row != nil && id>>32 == 0 {
+func (m *Machine) Helper(id uint64) (*helpers.Row, error) {
+	if row := m.config.Tables.Callable(int32(id)); row != nil && id>>32 == 0 {
 		return row, nil
 	}
 	return nil, fmt.Errorf("no helper %d", int64(id))
@@ -283,7 +283,7 @@ func Helper(id uint64) (*helpers.Row, error) {
 
 // callHelper runs the helper with that id.
 func (x *Interpreter) callHelper(id uint64) *Fault {
-	row, err := Helper(id)
+	row, err := x.cpu.machine.Helper(id)
 	if err != nil {
 		f := x.fault(HelperError)
 		f.Err = err

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
 )
@@ -200,7 +199,7 @@ func (m *Machine) resolve(l *Linked) error {
 		switch asm.KindOf(in) {
 		case asm.LdImm64:
 		case asm.CallKfunc:
-			l.insns[pc] = l.kfuncCall(in)
+			l.insns[pc] = m.kfuncCall(l, in)
 			continue
 		default:
 			continue
@@ -217,7 +216,7 @@ func (m *Machine) resolve(l *Linked) error {
 		case asm.PseudoBTFID:
 			// The address only says whether there is one. A weak one that there is not has the value that is here already, 0.
 			k, ok := l.prog.Kfunc(in.Imm)
-			_, have := helpers.KfuncID(k.Name)
+			_, have := m.config.Tables.KfuncID(k.Name)
 			switch {
 			case !ok:
 				err = l.failure(pc, "address of a kernel variable (BTF id %d): there is no kernel here", in.Imm)
@@ -247,12 +246,12 @@ const kfuncAddress = 1
 
 // kfuncCall makes of a kernel function's call what engines take: the call of its id. Of one that is not implemented it is left as
 // it is, and a fault when it is reached.
-func (l *Linked) kfuncCall(in asm.Insn) asm.Insn {
+func (m *Machine) kfuncCall(l *Linked, in asm.Insn) asm.Insn {
 	k, ok := l.prog.Kfunc(in.Imm)
 	if !ok {
 		return in
 	}
-	if id, ok := helpers.KfuncID(k.Name); ok {
+	if id, ok := m.config.Tables.KfuncID(k.Name); ok {
 		in.Src, in.Imm = 0, id
 	}
 	return in

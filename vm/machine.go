@@ -21,6 +21,7 @@ type Config struct {
 	Event   func(m maps.Map, cpu int, data []byte) // data of bpf_perf_event_output; nil drops it
 	Router  helpers.Router                         // answers bpf_fib_lookup and bpf_check_mtu; nil knows no interface
 	Sockets []helpers.Socket                       // what socket lookups find
+	Tables  *helpers.Tables                        // helpers and kernel functions; nil is the kernel's
 	Budget  uint64                                 // instructions a run may take; 0 is DefaultBudget
 	Cover   bool                                   // count how often each instruction is executed: see Executed
 }
@@ -104,6 +105,9 @@ func (m *Machine) NumCPUs() int { return len(m.cpus) }
 
 // CPU returns virtual CPU i; it panics when there is none.
 func (m *Machine) CPU(i int) *CPU { return m.cpus[i] }
+
+// Tables returns the helpers and kernel functions that programs of the machine call.
+func (m *Machine) Tables() *helpers.Tables { return m.config.Tables }
 
 // Budget returns the most instructions that a run may take.
 func (m *Machine) Budget() uint64 { return m.config.Budget }

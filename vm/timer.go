@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/helpers"
 	skepmaps "github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
 )
@@ -409,7 +408,7 @@ func (m *Machine) UsesTimers() bool {
 			case asm.CallReg:
 				return true // it may be any helper
 			case asm.CallHelper:
-				if row := helpers.Callable(l.insns[pc].Imm); row != nil && setsTimer[row.Name] {
+				if row := m.config.Tables.Callable(l.insns[pc].Imm); row != nil && setsTimer[row.Name] {
 					return true
 				}
 			}

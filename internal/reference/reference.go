@@ -231,7 +231,7 @@ func (e *Engine) helper(id uint64) *vm.Fault {
 	if id == tailCallID {
 		return e.tailCall()
 	}
-	row, err := vm.Helper(id)
+	row, err := e.cpu.Machine().Helper(id)
 	if err != nil {
 		f := e.fault(vm.HelperError)
 		f.Err = err
