@@ -55,7 +55,10 @@ func (t *tree) token() (json.Token, error) {
 	tok, err := t.dec.Token()
 	if err != nil {
 		off, reason := jsonpos.Of(err, t.dec, t.text)
-		return nil, errorAt(t.text, max(off-1, 0), "%s", reason)
+		if off < int64(len(t.text)) {
+			off = max(off-1, 0) // what was read up to and with the byte that is wrong
+		}
+		return nil, errorAt(t.text, off, "%s", reason)
 	}
 	return tok, nil
 }

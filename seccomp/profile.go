@@ -260,14 +260,17 @@ func (r *profileReader) arches(n *node) error {
 		if err != nil {
 			return err
 		}
-		if a != nil && !slices.Contains(r.p.Arches, a) {
+		switch {
+		case a == nil:
+			r.note("%s has no table here: its calls are treated as those of an architecture that is not listed", item.value)
+		case !slices.Contains(r.p.Arches, a):
 			r.p.Arches = append(r.p.Arches, a)
 		}
 	}
 	return nil
 }
 
-// arch finds an architecture by its token; nil, with a note, when there are no numbers of it here.
+// arch finds an architecture by its token; nil when it is one that there are no numbers of here.
 func (r *profileReader) arch(n *node) (*Arch, error) {
 	token, err := r.str(n)
 	if err != nil {

@@ -195,7 +195,7 @@ func (p *straceParser) value() (v uint64, pointer bool, err error) {
 		return 0, true, nil
 	}
 	for {
-		part, err := p.term()
+		part, err := p.names()
 		if err != nil {
 			return 0, false, err
 		}
@@ -208,12 +208,19 @@ func (p *straceParser) value() (v uint64, pointer bool, err error) {
 		p.at++
 		p.skipSpace()
 	}
-	for strings.HasPrefix(p.rest(), "or ") { // another name of the same number
-		p.at += len("or ")
-		p.word()
-		p.skipSpace()
-	}
 	return v, false, nil
+}
+
+// names takes a term, or several between which strace says "or": names of one number, of which one must be known.
+func (p *straceParser) names() (uint64, error) {
+	v, err := p.term()
+	for p.skipSpace(); strings.HasPrefix(p.rest(), "or "); p.skipSpace() {
+		p.at += len("or ")
+		if other, err2 := p.term(); err != nil && err2 == nil {
+			v, err = other, nil
+		}
+	}
+	return v, err
 }
 
 // shown takes a string, a structure or an array; no when it has no end.
