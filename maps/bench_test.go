@@ -3,6 +3,7 @@ package maps
 import (
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -114,6 +115,54 @@ func BenchmarkLPMLookup(b *testing.B) {
 			for i := 0; i < b.N; i++ {
 				binary.BigEndian.PutUint32(key[4:], uint32(i)*0x85ebca6b)
 				m.LookupAddr(0, key)
+			}
+		})
+	}
+}
+
+// routes are IPv4 prefixes with the lengths of the Internet's routing tables: of a hundred, 60 of 24 bits, 30 of 19 to 23, the rest of
+// 8 to 18, and a few hosts.
+func routes(n int) [][]byte {
+	lengths := []byte{8, 10, 11, 12, 13, 14, 15, 16, 16, 16, 17, 18, 19, 19, 19, 20, 20, 20, 20, 21, 21, 21, 21, 22, 22, 22, 22, 22, 22, 22, 22, 22, 23,
+		23, 23, 23, 23, 23, 32, 32}
+	for len(lengths) < 100 {
+		lengths = append(lengths, 24)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	keys := make([][]byte, n)
+	for i := range keys {
+		keys[i] = binary.BigEndian.AppendUint32([]byte{lengths[i%100], 0, 0, 0}, r.Uint32())
+	}
+	return keys
+}
+
+// BenchmarkLPMRoutes looks up addresses inside a random route, and any addresses, most of which only the shortest prefixes cover.
+func BenchmarkLPMRoutes(b *testing.B) {
+	m := newMap(b, newSpace(b), &Spec{Type: LPMTrie, KeySize: 8, ValueSize: 4, MaxEntries: 10000, Flags: NoPrealloc}, 1)
+	all := routes(10000)
+	for _, key := range all {
+		if err := m.Update(0, key, make([]byte, 4), Any); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, where := range []string{"inside", "anywhere"} {
+		b.Run(where, func(b *testing.B) {
+			keys := make([][8]byte, 1<<14)
+			r := rand.New(rand.NewPCG(3, 4))
+			for i := range keys {
+				addr := r.Uint32()
+				if where == "inside" {
+					key := all[r.IntN(len(all))]
+					cut := ^uint32(0) << (32 - key[0])
+					addr = binary.BigEndian.Uint32(key[4:])&cut | addr&^cut
+				}
+				keys[i][0] = 32
+				binary.BigEndian.PutUint32(keys[i][4:], addr)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; i < b.N; i++ {
+				m.LookupAddr(0, keys[i&(len(keys)-1)][:])
 			}
 		})
 	}
