@@ -50,6 +50,12 @@ func (e *Env) setDynptr(ptr uint64, data, size, typ uint32) {
 	e.Space.Store32(at+dynptrOffset, 0)
 }
 
+// LocalDynptr makes a dynptr to memory of the program's, for engines that give one to a callback. It takes DynptrSize bytes.
+func (e *Env) LocalDynptr(at, data, size uint32) { e.setDynptr(uint64(at), data, size, dynptrLocal) }
+
+// DynptrSize is the size of a dynptr in bytes.
+const DynptrSize = 16
+
 // holds reports whether [off, off+n) is inside (Linux: bpf_dynptr_check_off_len).
 func (d *dynptr) holds(off, n uint32) bool { return n <= d.size && off <= d.size-n }
 

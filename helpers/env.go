@@ -13,8 +13,9 @@ type Env struct {
 	Maps    *maps.Table // handle -> map
 	CPU     int         // number of this virtual CPU
 	NumCPUs int
-	Type    prog.Type // of the running program
-	Ctx     uint32    // guest address of the running program's ctx; frame header before it
+	Type    prog.Type   // of the running program
+	Attach  prog.Attach // where that is attached, as far as its section says
+	Ctx     uint32      // guest address of the running program's ctx; frame header before it
 
 	// Clock gives monotonic ns. nil means packet time: FrameTime of the ctx.
 	Clock func() uint64
@@ -29,6 +30,8 @@ type Env struct {
 
 	// Router answers bpf_fib_lookup and bpf_check_mtu. nil answers BPF_FIB_LKUP_RET_NOT_FWDED, and knows no interface.
 	Router Router
+	// Cgroup is the id of the control group that programs are attached to, for those that are attached to one.
+	Cgroup uint64
 	// Task is the current task; nil is one of zeros.
 	Task *Task
 	// Memory is what raw pointers of tracing programs point to; nil is nothing.

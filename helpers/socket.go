@@ -39,6 +39,7 @@ type Socket struct {
 	RxQueue  int32  // -1: none known
 	Cookie   uint64 // 0: its place in the list, from 1
 	UID      uint32
+	Cgroup   *Group // control group of the process that opened it; nil: not known
 	TCP      TCPInfo
 }
 

@@ -30,18 +30,20 @@ func (e *SocketError) Error() string {
 
 // jsonSocket is a socket in ParseSockets' text.
 type jsonSocket struct {
-	Proto    string  `json:"proto"`
-	Local    string  `json:"local"`
-	Remote   string  `json:"remote"`
-	State    string  `json:"state"`
-	V6Only   bool    `json:"v6only"`
-	BoundIf  uint32  `json:"bound_if"`
-	Mark     uint32  `json:"mark"`
-	Priority uint32  `json:"priority"`
-	RxQueue  *int32  `json:"rx_queue"`
-	Cookie   uint64  `json:"cookie"`
-	UID      uint32  `json:"uid"`
-	TCP      TCPInfo `json:"tcp"`
+	Proto    string   `json:"proto"`
+	Local    string   `json:"local"`
+	Remote   string   `json:"remote"`
+	State    string   `json:"state"`
+	V6Only   bool     `json:"v6only"`
+	BoundIf  uint32   `json:"bound_if"`
+	Mark     uint32   `json:"mark"`
+	Priority uint32   `json:"priority"`
+	RxQueue  *int32   `json:"rx_queue"`
+	Cookie   uint64   `json:"cookie"`
+	UID      uint32   `json:"uid"`
+	Cgroup   uint64   `json:"cgroup_id"`
+	Above    []uint64 `json:"cgroup_ancestors"`
+	TCP      TCPInfo  `json:"tcp"`
 }
 
 var protoNames = map[string]uint8{"tcp": ProtoTCP, "udp": ProtoUDP}
@@ -82,6 +84,9 @@ func ParseSockets(text []byte) ([]Socket, error) {
 func (j *jsonSocket) socket() (Socket, *SocketError) {
 	s := Socket{V6Only: j.V6Only, BoundIf: j.BoundIf, Mark: j.Mark, Priority: j.Priority, RxQueue: -1, Cookie: j.Cookie, UID: j.UID,
 		TCP: j.TCP}
+	if j.Cgroup != 0 || j.Above != nil {
+		s.Cgroup = &Group{j.Cgroup, j.Above}
+	}
 	if j.RxQueue != nil {
 		s.RxQueue = *j.RxQueue
 	}

@@ -22,7 +22,13 @@ func skStorageGet(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
 	}
 	key := e.scratch[:4]
 	binary.LittleEndian.PutUint32(key, addr)
-	if at := m.LookupAddr(e.CPU, key); at != 0 || r4&storageCreate == 0 {
+	return e.storageGet(m, key, r3, r4)
+}
+
+// storageGet is the value of an object in a storage map. With storageCreate it makes one, of what r3 points to when that is not
+// NULL (Linux: bpf_local_storage_update).
+func (e *Env) storageGet(m maps.Map, key []byte, r3, flags uint64) (uint64, error) {
+	if at := m.LookupAddr(e.CPU, key); at != 0 || flags&storageCreate == 0 {
 		return uint64(at), nil
 	}
 	value := make([]byte, m.Spec().ValueSize)

@@ -19,6 +19,7 @@ const (
 	EEXIST     Errno = 17
 	EINVAL     Errno = 22
 	ENOSPC     Errno = 28
+	ENODATA    Errno = 61
 	EOVERFLOW  Errno = 75
 	EOPNOTSUPP Errno = 95
 	ENOTSUPP   Errno = 524
@@ -34,6 +35,7 @@ var errnoText = map[Errno]string{
 	EEXIST:     "element exists (EEXIST)",
 	EINVAL:     "invalid argument (EINVAL)",
 	ENOSPC:     "no space (ENOSPC)",
+	ENODATA:    "no data (ENODATA)",
 	EOVERFLOW:  "value out of range (EOVERFLOW)",
 	EOPNOTSUPP: "operation not supported (EOPNOTSUPP)",
 	ENOTSUPP:   "operation not supported (ENOTSUPP)",

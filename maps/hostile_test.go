@@ -102,6 +102,17 @@ func use(t testing.TB, m Map, r source) {
 		_ = m.Push(value, uint64(r.Uint32()%3))
 		_ = m.Peek(value)
 		_ = m.Pop(value)
+	case *UserRing:
+		_ = m.Send(value)
+		if addr, size, next, errno := m.Peek(); errno == 0 {
+			inside(t, m, addr)
+			inside(t, m, addr+size)
+			m.Release(next)
+		}
+	case *CgroupStorages:
+		if addr := m.At(int(r.Uint32()%2), uint64(r.Uint32()%4), 0); addr != 0 {
+			inside(t, m, addr)
+		}
 	case *Ring:
 		sample := m.Reserve(uint64(r.Uint32() % 2000))
 		if sample != 0 {
@@ -136,7 +147,7 @@ func inside(t testing.TB, m Map, addr uint32) {
 
 // hostile runs operations on corrupted maps between blocks of memory that must stay as they are.
 func hostile(t testing.TB, rounds int, r source) {
-	s, err := mem.New(mem.Options{Size: 8 << 20})
+	s, err := mem.New(mem.Options{Size: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 // recipe says how random operations on a map look.
 type recipe struct {
 	spec   Spec
-	keys   int      // size of the set that keys are from
+	keys   int      // size of the set that keys are from; of things when it is negative
 	values []string // what values are from; nil is any bytes
 	steps  string   // by weight: a word that stands twice comes twice as often
 }
@@ -76,7 +76,14 @@ func recipes(t testing.TB) map[string]recipe {
 		"sockmap_narrow": {Spec{Type: SockMap, KeySize: 4, ValueSize: 4, MaxEntries: 4}, 6, things, hostSteps},
 		"sockhash":       {Spec{Type: SockHash, KeySize: 4, ValueSize: 8, MaxEntries: 4}, 8, things, hostSteps},
 		"reuseport":      {Spec{Type: ReuseportSockArray, KeySize: 4, ValueSize: 8, MaxEntries: 3}, 5, things, hostSteps},
-		"sk_storage":     {Spec{Type: SKStorage, KeySize: 4, ValueSize: 8, Flags: NoPrealloc}, -1, nil, hostSteps},
+		"sk_storage":     {Spec{Type: SKStorage, KeySize: 4, ValueSize: 8, Flags: NoPrealloc}, -thingCount, nil, hostSteps},
+		"task_storage":   {Spec{Type: TaskStorage, KeySize: 4, ValueSize: 8, Flags: NoPrealloc}, -thingCount, nil, hostSteps},
+		"cgrp_storage":   {Spec{Type: CgrpStorage, KeySize: 4, ValueSize: 8, Flags: NoPrealloc}, -1, nil, hostSteps},
+		"inode_storage":  {Spec{Type: InodeStorage, KeySize: 4, ValueSize: 8, Flags: NoPrealloc}, -thingCount, nil, hostSteps},
+		"cgroup_array":   {Spec{Type: CgroupArray, KeySize: 4, ValueSize: 4, MaxEntries: 4}, 6, things[:1], hostSteps},
+		"cgroup_storage": {Spec{Type: CgroupStorage, KeySize: 16, ValueSize: 8}, 4, nil, hostSteps}, // without elements
+		"cgroup_percpu":  {Spec{Type: PerCPUCgroupStorage, KeySize: 8, ValueSize: 8}, 4, nil, hostSteps},
+		"user_ringbuf":   {Spec{Type: UserRingBuf, MaxEntries: 4096}, 0, nil, "host-lookup host-delete host-next lookup-batch host-take"},
 		"stack_trace":    {Spec{Type: StackTrace, KeySize: 4, ValueSize: 16, MaxEntries: 4}, 6, nil, hostSteps},
 		"perf_event_array": {Spec{Type: PerfEventArray, KeySize: 4, ValueSize: 4, MaxEntries: 4}, 6, nil,
 			"host-lookup host-delete host-take host-next host-keys lookup-batch take-batch"},
@@ -104,7 +111,7 @@ func (r *random) key() string {
 		}
 		return hex.EncodeToString(b)
 	case r.keys < 0:
-		return fmt.Sprintf("@%d", r.IntN(thingCount))
+		return fmt.Sprintf("@%d", r.IntN(-r.keys))
 	case size == 0:
 		return "-"
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -98,6 +99,12 @@ func (k *kernelSide) makeThings() {
 			id = objectID(k.t, fd)
 		case k.spec.Type == XSKMap:
 			fd, id = xskSocket(k.t), i+1
+		case k.spec.Type == CgroupArray, k.spec.Type == CgrpStorage:
+			fd, id = cgroup(k.t), i+1
+		case k.spec.Type == InodeStorage:
+			fd, id = file(k.t), i+1
+		case k.spec.Type == TaskStorage:
+			fd, id = task(k.t), i+1
 		case k.spec.Type.Row().Sockets, needsObject(k.spec.Type):
 			k.udpSocket()
 			continue
@@ -115,6 +122,50 @@ func xskSocket(t testing.TB) int {
 	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW, 0)
 	if err != nil {
 		t.Skip("no AF_XDP:", err)
+	}
+	return fd
+}
+
+// cgroup opens the root of the control groups of version 2. Nothing is put into it.
+func cgroup(t testing.TB) int {
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		var fs unix.Statfs_t
+		if unix.Statfs(root, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
+			fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+			if err != nil {
+				t.Skip(err)
+			}
+			return fd
+		}
+	}
+	t.Skip("no control groups of version 2")
+	return -1
+}
+
+// file opens a file of its own.
+func file(t testing.TB) int {
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	fd, err := unix.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// task starts a process that ends with the test, and opens it.
+func task(t testing.TB) int {
+	p := exec.Command("sleep", "100")
+	if err := p.Start(); err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _, _ = p.Process.Kill(), p.Wait() })
+	fd, err := unix.PidfdOpen(p.Process.Pid, 0)
+	if err != nil {
+		t.Skip(err)
 	}
 	return fd
 }

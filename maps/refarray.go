@@ -26,6 +26,7 @@ type refKind struct {
 var refKinds = map[Type]refKind{
 	ProgArray:   {onlyAny: true, deleteBeyond: E2BIG, deleteMissing: ENOENT},
 	ArrayOfMaps: {onlyAny: true, deleteBeyond: E2BIG, deleteMissing: ENOENT},
+	CgroupArray: {onlyAny: true, deleteBeyond: E2BIG, deleteMissing: ENOENT}, // control groups by id
 	DevMap:      {deleteBeyond: EINVAL},
 	CPUMap:      {deleteBeyond: EINVAL, most: cpuMapQueue},
 	XSKMap:      {byPresence: true, deleteBeyond: EINVAL, sameAgain: true},

@@ -6,6 +6,7 @@ type rules struct {
 	flags      uint32 // that may be given
 	need       uint32 // that must be given
 	refused    uint32 // that are known but give ENOTSUPP
+	keyStep    uint32 // key size is a multiple of it; 0 is any
 	valueStep  uint32 // value size is a multiple of it; 0 is any
 	keyLimit   uint32 // a larger key gives E2BIG; 0 is no limit
 	valueLimit uint32 // a larger value gives E2BIG; 0 is no limit
@@ -14,6 +15,7 @@ type rules struct {
 	mustBeZero bool   // max_entries is 0
 	pages      bool   // max_entries is a power of two and a multiple of the page size
 	extra      uint64 // bits of map_extra that may be given
+	sizesFirst bool   // sizes are checked before flags
 	noAccess   bool   // ReadOnlyProg and WriteOnlyProg give EINVAL
 }
 
@@ -49,6 +51,8 @@ func (r *rules) check(s *Spec, row *Row) (Errno, string) {
 		return EINVAL, "neither readable nor writable by user space"
 	case s.Extra&^r.extra != 0:
 		return EINVAL, "map_extra that this map type does not have"
+	case r.sizesFirst && r.keyFits(s) && s.ValueSize > r.valueLimit:
+		return E2BIG, "value too large"
 	case flags&^(r.flags|r.refused) != 0:
 		return EINVAL, "flags that this map type does not have"
 	case flags&need != need:
@@ -59,9 +63,9 @@ func (r *rules) check(s *Spec, row *Row) (Errno, string) {
 		return EINVAL, "read-only and write-only are not for this map type"
 	case flags&r.refused != 0:
 		return ENOTSUPP, "flags that this map type does not support"
-	case flags&NUMANode != 0 && row.PerCPU:
+	case flags&NUMANode != 0 && row.PerCPU && !r.mustBeZero: // cgroup storage takes one, and ignores it
 		return EINVAL, "a NUMA node for a per-CPU map"
-	case !r.key.has(s.KeySize):
+	case !r.keyFits(s):
 		return EINVAL, "key size out of range"
 	case s.MaxEntries == 0 && !r.noEntries:
 		return EINVAL, "max_entries is 0"
@@ -73,6 +77,10 @@ func (r *rules) check(s *Spec, row *Row) (Errno, string) {
 		return EINVAL, "value size out of range"
 	}
 	return r.checkLimits(s, row)
+}
+
+func (r *rules) keyFits(s *Spec) bool {
+	return r.key.has(s.KeySize) && (r.keyStep == 0 || s.KeySize%r.keyStep == 0)
 }
 
 // checkLimits is the part of check that gives E2BIG.

@@ -62,7 +62,9 @@ func newOurSide(t testing.TB, s *mem.Space, spec *Spec, cpus int) *ourSide {
 }
 
 // needsObject reports whether a type's keys are objects of the kernel.
-func needsObject(t Type) bool { return t == SKStorage }
+func needsObject(t Type) bool {
+	return t == SKStorage || t == TaskStorage || t == InodeStorage || t == CgrpStorage
+}
 
 // arg is a key or value as bytes, of at least size for a reference.
 func arg(word string, things [][]byte, size uint32) []byte {
@@ -101,7 +103,7 @@ func show(b []byte, things [][]byte, refers bool) string {
 // refers reports whether values of a type are references to things.
 func refers(t Type) bool {
 	r := t.Row()
-	return r.MapInMap || r.Sockets || t == ProgArray || t == XSKMap
+	return r.MapInMap || r.Sockets || t == ProgArray || t == XSKMap || t == CgroupArray
 }
 
 func number(word string) uint64 {

@@ -30,15 +30,16 @@ type Event struct {
 
 // Task is the current task of an Event.
 type Task struct {
-	PID       uint32 `json:"pid"`
-	TGID      uint32 `json:"tgid"`
-	UID       uint32 `json:"uid"`
-	GID       uint32 `json:"gid"`
-	Comm      string `json:"comm"`
-	Addr      any    `json:"addr"` // of its task_struct
-	CgroupID  uint64 `json:"cgroup_id"`
-	Stack     []any  `json:"stack"`      // return addresses in the kernel, the innermost first
-	UserStack []any  `json:"user_stack"` // and in user space
+	PID       uint32   `json:"pid"`
+	TGID      uint32   `json:"tgid"`
+	UID       uint32   `json:"uid"`
+	GID       uint32   `json:"gid"`
+	Comm      string   `json:"comm"`
+	Addr      any      `json:"addr"` // of its task_struct
+	CgroupID  uint64   `json:"cgroup_id"`
+	Ancestors []uint64 `json:"cgroup_ancestors"` // ids of the control groups above that one, the nearest first
+	Stack     []any    `json:"stack"`            // return addresses in the kernel, the innermost first
+	UserStack []any    `json:"user_stack"`       // and in user space
 }
 
 // EventError says what of an event cannot be used.
@@ -235,7 +236,8 @@ func (h *Hook) setArgs(ctx []byte, ev *Event, im *Image) error {
 
 // resolve makes of a task's description what helpers want.
 func (t *Task) resolve(line int, im *Image) (*helpers.Task, error) {
-	out := &helpers.Task{PID: t.PID, TGID: t.TGID, UID: t.UID, GID: t.GID, Comm: t.Comm, CgroupID: t.CgroupID}
+	out := &helpers.Task{PID: t.PID, TGID: t.TGID, UID: t.UID, GID: t.GID, Comm: t.Comm, CgroupID: t.CgroupID,
+		Ancestors: t.Ancestors}
 	if t.Addr != nil {
 		addr, err := im.number(t.Addr)
 		if err != nil {

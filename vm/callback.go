@@ -40,6 +40,7 @@ type engineHelper func(c *CPU, args [5]uint64, e Callbacks) (uint64, error)
 var engineHelpers = map[string]engineHelper{
 	"bpf_loop":                 (*CPU).loop,
 	"bpf_for_each_map_elem":    (*CPU).forEachElem,
+	"bpf_user_ringbuf_drain":   (*CPU).drain,
 	"bpf_timer_init":           engineTimer((*CPU).timerInit),
 	"bpf_timer_set_callback":   (*CPU).setCallback,
 	"bpf_timer_start":          engineTimer((*CPU).timerStart),
@@ -119,6 +120,59 @@ func (c *CPU) forEachElem(args [5]uint64, e Callbacks) (uint64, error) {
 		}
 	}
 	return done, nil
+}
+
+// Limits of bpf_user_ringbuf_drain (Linux: BPF_MAX_USER_RINGBUF_SAMPLES, BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP).
+const (
+	maxDrained  = 128 << 10
+	wakeupFlags = 3
+)
+
+// drain is bpf_user_ringbuf_drain(map, callback, ctx, flags): R0 is the number of samples that the callback got, as a dynptr
+// each (Linux: bpf_user_ringbuf_drain).
+func (c *CPU) drain(args [5]uint64, e Callbacks) (uint64, error) {
+	handle, fn, ctx, flags := args[0], args[1], args[2], args[3]
+	if !e.Function(fn) {
+		return 0, errNoFunction
+	}
+	m, ok := c.mapOf(handle).(*maps.UserRing)
+	if !ok || flags&^uint64(wakeupFlags) != 0 {
+		return negative(errnoEINVAL), nil
+	}
+	done, ok := m.Drain()
+	if !ok {
+		return negative(errnoEBUSY), nil
+	}
+	defer done()
+	dynptr, err := c.machine.space.Alloc(helpers.DynptrSize, 8)
+	if err != nil {
+		return 0, err
+	}
+	defer c.machine.space.Free(dynptr)
+	given := uint64(0)
+	for range maxDrained {
+		sample, size, next, errno := m.Peek()
+		switch errno {
+		case 0:
+		case maps.EAGAIN:
+			continue
+		case maps.ENODATA:
+			return given, nil
+		default:
+			return errno.Ret(), nil
+		}
+		c.Env.LocalDynptr(dynptr, sample, size)
+		r0, f := e.CallBack(fn, [5]uint64{uint64(dynptr), ctx})
+		if f != nil {
+			return 0, f
+		}
+		m.Release(next)
+		given++
+		if r0 != 0 {
+			break
+		}
+	}
+	return given, nil
 }
 
 // interpCallbacks is the interpreter as EngineHelper sees it.

@@ -328,6 +328,8 @@ func (c *checker) afterHelper(x *Interpreter, row *helpers.Row, args [5]uint64) 
 		}
 	case helpers.RetMem:
 		c.grant(span{addr, row.RetSize, true})
+	case helpers.RetBTF:
+		c.grant(span{addr, x.env.Described(addr), false})
 	case helpers.RetSocket, helpers.RetSockCommon:
 		c.grant(span{addr, sizeofSock, false})
 	case helpers.RetTCPSock:

@@ -22,6 +22,7 @@ type Linked struct {
 
 	verified bool   // LinkVerified made it
 	cover    *cover // nil when the machine does not count
+	attach   prog.Attach
 
 	decode sync.Once // makes what follows, when an interpreter first wants it
 	code   []insn    // one an instruction
@@ -81,7 +82,7 @@ func (m *Machine) Link(p *prog.Program) (*Linked, error) { return m.link(p, fals
 func (m *Machine) LinkVerified(p *prog.Program) (*Linked, error) { return m.link(p, true) }
 
 func (m *Machine) link(p *prog.Program, verified bool) (*Linked, error) {
-	l := &Linked{prog: p, insns: append([]asm.Insn(nil), p.Insns...), verified: verified}
+	l := &Linked{prog: p, attach: p.Attach(), insns: append([]asm.Insn(nil), p.Insns...), verified: verified}
 	if p.Broken != "" {
 		return nil, l.failure(-1, "%s", p.Broken)
 	}

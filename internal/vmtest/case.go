@@ -16,7 +16,10 @@
 //
 //	type: xdp                           program type; default sched_cls
 //	packet: 0a0b 0c                     the packet in hex; default 64 zero bytes
-//	map: NAME TYPE KEY VALUE ENTRIES    a map, sizes in bytes
+//	map: NAME TYPE KEY VALUE ENTRIES    a map, sizes in bytes; FLAGS may follow
+//	send: MAP SAMPLE                    a sample of a user ring buffer, in hex; !SAMPLE is a discarded one
+//	task: PID CGROUP ABOVE...           the current task, its control group and those above it. Goes with a map
+//	attached: CGROUP                    the control group that the program is attached to. Goes with a map
 //	entry: MAP KEY VALUE                initial element, key and value in hex
 //	entry: MAP KEY @NAME                the same for a program array: a program of the case
 //	timer: MAP OFFSET                   where the map's values have a struct bpf_timer
@@ -74,11 +77,22 @@ type Case struct {
 	Advance  *uint64
 	Verified bool // link with LinkVerified
 
+	Sends  []Sample
+	Task   *helpers.Task
+	Cgroup uint64
+
 	R0, Insns *uint64   // nil: anything
 	After     []byte    // nil: anything
 	Late      *vm.Fault // of the callbacks after the last run; Kind and PC
 	Fault     *vm.Fault // of every engine; Kind, PC, and with Size != 0 Addr, Size and Write
 	Checked   *vm.Fault // of the checked engine; nil is Fault
+}
+
+// Sample is one of a user ring buffer.
+type Sample struct {
+	Map     string
+	Data    []byte
+	Discard bool
 }
 
 // Load reads every *.txt and *.ops file of dir.
@@ -231,6 +245,12 @@ func (r *reader) setKey(key, value string) error {
 		err = r.addMap(value)
 	case "entry":
 		err = r.addEntry(value)
+	case "send":
+		err = c.addSample(value)
+	case "task":
+		err = c.setTask(strings.Fields(value))
+	case "attached":
+		c.Cgroup, err = parseNumber(value)
 	case "budget":
 		c.Budget, err = parseNumber(value)
 	case "link":
@@ -259,17 +279,43 @@ func (r *reader) setKey(key, value string) error {
 	return err
 }
 
+func (c *Case) addSample(value string) error {
+	name, data, _ := strings.Cut(value, " ")
+	data, discard := strings.CutPrefix(data, "!")
+	b, err := parseHex(data)
+	c.Sends = append(c.Sends, Sample{name, b, discard})
+	return err
+}
+
+func (c *Case) setTask(words []string) error {
+	all := make([]uint64, len(words))
+	for i, w := range words {
+		var err error
+		if all[i], err = parseNumber(w); err != nil {
+			return err
+		}
+	}
+	if len(all) < 2 {
+		return fmt.Errorf("task: want PID CGROUP ABOVE...")
+	}
+	c.Task = &helpers.Task{PID: uint32(all[0]), TGID: uint32(all[0]), CgroupID: all[1], Ancestors: all[2:]}
+	return nil
+}
+
 func (r *reader) addMap(value string) error {
 	f := strings.Fields(value)
-	if len(f) != 5 {
-		return fmt.Errorf("map: want NAME TYPE KEY VALUE ENTRIES")
+	if len(f) == 5 {
+		f = append(f, "0")
+	}
+	if len(f) != 6 {
+		return fmt.Errorf("map: want NAME TYPE KEY VALUE ENTRIES [FLAGS]")
 	}
 	t, ok := maps.TypeOf(f[1])
 	if !ok {
 		return fmt.Errorf("no map type %s", f[1])
 	}
 	s := &maps.Spec{Name: f[0], Type: t, LockOff: -1, TimerOff: -1}
-	for i, p := range []*uint32{&s.KeySize, &s.ValueSize, &s.MaxEntries} {
+	for i, p := range []*uint32{&s.KeySize, &s.ValueSize, &s.MaxEntries, &s.Flags} {
 		n, err := strconv.ParseUint(f[2+i], 10, 32)
 		if err != nil {
 			return err

@@ -3,8 +3,10 @@ package vmtest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 
+	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/vm"
@@ -87,6 +89,10 @@ func (w *worker) run(c *Case) bool {
 		w.errorf("%s: %v", c.Name, err)
 		return false
 	}
+	if err := setUp(m, c); err != nil {
+		w.errorf("%s: %v", c.Name, err)
+		return false
+	}
 	engine := w.make(m.CPU(0), entry)
 	if engine == nil {
 		return false
@@ -108,6 +114,32 @@ func (w *worker) run(c *Case) bool {
 		w.compareLate(c, engine, err)
 	}
 	return true
+}
+
+// setUp gives the machine what a case has beside maps and packets.
+func setUp(m *vm.Machine, c *Case) error {
+	for _, s := range c.Sends {
+		ring, ok := m.Maps().ByName(s.Map).(*maps.UserRing)
+		if !ok {
+			return fmt.Errorf("%s is no user ring buffer", s.Map)
+		}
+		addr := ring.Reserve(uint64(len(s.Data)))
+		if addr == 0 {
+			return fmt.Errorf("%s is full", s.Map)
+		}
+		view, _ := m.Space().Bytes(addr, uint32(len(s.Data)))
+		copy(view, s.Data)
+		if err := ring.Commit(addr, s.Discard); err != nil {
+			return err
+		}
+	}
+	if c.Task != nil {
+		m.CPU(0).Env.Task = c.Task
+	}
+	if c.Cgroup != 0 {
+		m.CPU(0).Env.Cgroup = c.Cgroup
+	}
+	return nil
 }
 
 func (w *worker) compareLate(c *Case, engine vm.Engine, err error) {
