@@ -104,7 +104,7 @@ func setMeta(t testing.TB, m *cbpf.Meta, key string, v uint32) {
 	*fields[key] = v
 }
 
-// TestTrace runs the cases on the interpreter that the others are compared with.
+// TestTrace runs the cases on the interpreter that the others are compared with, and on the fast one.
 func TestTrace(t *testing.T) {
 	for _, c := range readCases(t) {
 		t.Run(c.name, func(t *testing.T) {
@@ -117,6 +117,9 @@ func TestTrace(t *testing.T) {
 					}
 					require.NoError(t, err, mode)
 					require.Equal(t, pkt.want[mode], c.program.Trace(mode, pkt.Packet, nil), "%s: %s", mode, pkt.line)
+					f, err := cbpf.NewFilter(c.program, mode)
+					require.NoError(t, err)
+					require.Equal(t, pkt.want[mode], f.Run(&pkt.Packet), "%s: %s", mode, pkt.line)
 				}
 			}
 		})

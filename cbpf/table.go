@@ -86,12 +86,14 @@ var opTable = [256]opRow{
 }
 
 // row returns the description of in's opcode; its name is "" when there is no such instruction.
-func (in Insn) row() opRow {
+func (in Insn) row() *opRow {
 	if in.Op > 255 {
-		return opRow{}
+		return &noRow
 	}
-	return opTable[in.Op]
+	return &opTable[in.Op]
 }
+
+var noRow opRow
 
 // Ancillary is a fact about a packet that is not in its bytes. A program asks for it with a load from the absolute offset
 // AncillaryOff plus one of these, of any size (Linux: SKF_AD_OFF, bpf_anc_helper).

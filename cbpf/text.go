@@ -65,7 +65,7 @@ func (in Insn) appendDisasm(dst []byte, pc int) []byte {
 }
 
 // disasmOperand gives the operand as tcpdump -d writes it.
-func (in Insn) disasmOperand(row opRow, pc int) string {
+func (in Insn) disasmOperand(row *opRow, pc int) string {
 	switch row.arg {
 	case opX, opCondX:
 		return "x"
