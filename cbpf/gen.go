@@ -21,13 +21,16 @@ const (
 	condAnd
 	condOr
 	condNot
-	condWhen // always true; b's statements run when a is
+	condRun  // statements, and then true: nothing is compared
+	condWhen // b runs when a is true; always true itself
+	condPick // b when a is true, otherwise c
 )
 
 // A condition is true or false of a packet. They are trees: none is part of two.
 type condition struct {
 	kind  condKind
-	a, b  condID // of and, or; a of not
+	a, b  condID // of and, or, when, pick; a of not
+	c     condID // of pick
 	stmts []Insn
 	term  Insn
 }
@@ -53,13 +56,15 @@ type gen struct {
 	inUse   [MemWords]bool
 	nextReg int
 
-	outer    linktype.Type // of the capture
-	link     linkKind      // what the innermost link-layer header is
-	linkHdr  offset        // where it begins
-	linkType offset        // its field that says what the payload is
-	payload  offset        // what follows it
-	nl       uint32        // network layer, from payload, as type fields say what it is
-	nlNoSnap uint32        // the same behind an 802.2 header without SNAP
+	outer     linktype.Type // of the capture
+	outerKind linkKind
+	radio     radioHeader // of the capture
+	link      linkKind    // what the innermost link-layer header is
+	linkHdr   offset      // where it begins
+	linkType  offset      // its field that says what the payload is
+	payload   offset      // what follows it
+	nl        uint32      // network layer, from payload, as type fields say what it is
+	nlNoSnap  uint32      // the same behind an 802.2 header without SNAP
 
 	labels   int  // MPLS labels seen
 	inGeneve bool // the innermost link layer is Geneve's payload
@@ -77,12 +82,22 @@ func newGen(src string, link linktype.Type, opts CompileOptions) *gen {
 	}
 	fixed := func(k uint32) offset { return offset{k: k, reg: noReg} }
 	g := &gen{
-		src: src, opts: opts, outer: link, link: layout.kind,
+		src: src, opts: opts, outer: link, outerKind: layout.kind, radio: layout.radio, link: layout.kind,
 		linkHdr: fixed(0), linkType: fixed(layout.typeAt), payload: fixed(layout.header),
 		nl: layout.nl, nlNoSnap: layout.nlNoSnap, hasType: layout.hasType,
 		conds: make([]condition, 0, 64), arena: make([]Insn, 0, 128),
 	}
+	g.linkHdr.variable = layout.radio != noRadio
+	g.payload.variable = layout.kind == linkWLAN
 	return g
+}
+
+// packets begins a message about what packets don't have: those of the capture, or those that were looked for inside.
+func (g *gen) packets() string {
+	if g.link == g.outerKind && !g.inGeneve {
+		return fmt.Sprintf("packets of link type %v have", g.outer)
+	}
+	return "what is inside the encapsulation has"
 }
 
 // fail reports an error at what is being generated.
@@ -133,6 +148,14 @@ func (g *gen) join(kind condKind, a, b condID) condID {
 	return g.newCond(condition{kind: kind, a: a, b: b})
 }
 
+// run is statements that nothing is asked after.
+func (g *gen) run(stmts []Insn) condID {
+	return g.newCond(condition{kind: condRun, stmts: stmts, term: Insn{Op: ClassJmp | JmpEq}})
+}
+
+// when is b, done only when a is true.
+func (g *gen) when(a, b condID) condID { return g.newCond(condition{kind: condWhen, a: a, b: b}) }
+
 // always is a condition with one answer.
 func (g *gen) always(answer bool) condID {
 	k := uint32(1)
@@ -151,6 +174,7 @@ func (g *gen) finish(root expr.Node) *graph {
 	}
 	c := g.node(root)
 	g.at = nil
+	c = g.prologue(c)
 	out.blocks = make([]block, 0, len(g.conds)+2)
 	yes := out.add(block{term: Insn{Op: ClassRet | RetK, K: g.opts.SnapLen}, t: noBlock, f: noBlock})
 	no := out.add(block{term: Insn{Op: ClassRet | RetK}, t: noBlock, f: noBlock})
@@ -170,6 +194,10 @@ func (g *gen) lower(out *graph, id condID, t, f blockID) blockID {
 		return g.lower(out, c.a, t, g.lower(out, c.b, t, f))
 	case condWhen:
 		return g.lower(out, c.a, g.lower(out, c.b, t, t), t)
+	case condPick:
+		return g.lower(out, c.a, g.lower(out, c.b, t, f), g.lower(out, c.c, t, f))
+	case condRun:
+		f = t
 	}
 	return out.add(block{stmts: c.stmts, term: c.term, t: t, f: f})
 }

@@ -54,8 +54,8 @@ func (g *gen) arith(a expr.Arith) computed {
 		return g.store([]Insn{{Op: ClassLd | ModeLen}}, noCond)
 	case *expr.Neg:
 		x := g.arith(a.X)
-		g.release(x.reg)
-		return g.store(append(x.stmts, toA(x.reg), Insn{Op: ClassAlu | AluNeg}), x.check)
+		x.stmts = append(x.stmts, toA(x.reg), Insn{Op: ClassAlu | AluNeg}, fromA(x.reg))
+		return x
 	case *expr.Calc:
 		return g.calc(a)
 	}

@@ -16,6 +16,7 @@ func (g *gen) geneve(n *expr.Primitive) condID {
 	if n.Num > 0xffffff {
 		g.fail("", "%d is not a virtual network of Geneve, they are 0 to 16777215", n.Num)
 	}
+	g.noEncapsulation(g.outerKind == linkWLAN)
 	v4 := g.geneveOver(n, etherIP, fromIPv4)
 	length := append(g.headerLength(), Insn{Op: ClassMisc | MiscTxa})
 	v4 = g.and(v4, g.test(length, JmpEq|SrcX, 0)) // A is X: always true, and A goes on to the block after

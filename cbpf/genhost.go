@@ -186,15 +186,15 @@ func (g *gen) host6(addr [16]byte, bits uint32, q expr.Qual) condID {
 		if isSrc {
 			off = 8
 		}
-		c := g.protocolType(etherIP6)
-		for i := uint32(0); i < 4; i++ {
+		c := noCond
+		for i := uint32(3); i < 4; i-- {
 			mask := uint32(0xffffffff)
 			if bits < 32*(i+1) {
 				mask = uint32(uint64(0xffffffff) << (32*(i+1) - max(bits, 32*i)))
 			}
-			c = g.and(c, g.mask(fromNet, off+4*i, SizeW, binary.BigEndian.Uint32(addr[4*i:]), mask))
+			c = g.and(g.mask(fromNet, off+4*i, SizeW, binary.BigEndian.Uint32(addr[4*i:]), mask), c)
 		}
-		return c
+		return g.and(g.protocolType(etherIP6), c)
 	})
 }
 
@@ -419,7 +419,7 @@ func (g *gen) linkAddress(mac []byte, dir expr.Dir) condID {
 			return g.bytes(fromLink, off, mac)
 		}))
 	}
-	g.fail("", "packets of link type %v have no Ethernet addresses", g.outer)
+	g.fail("", "%s no Ethernet addresses", g.packets())
 	return noCond
 }
 
@@ -430,7 +430,7 @@ func (g *gen) broadcast(p expr.Proto) condID {
 	switch p {
 	case expr.None, expr.Link:
 		if g.link != linkEthernet && g.link != linkWLAN {
-			g.fail("", "packets of link type %v have no broadcast address", g.outer)
+			g.fail("", "%s no broadcast address", g.packets())
 		}
 		return g.linkAddress(ethernetBroadcast, expr.Dst)
 	case expr.IP:
@@ -454,7 +454,7 @@ func (g *gen) multicast(p expr.Proto) condID {
 		case linkWLAN:
 			return g.wlanMulticast()
 		}
-		g.fail("", "packets of link type %v have no multicast addresses", g.outer)
+		g.fail("", "%s no multicast addresses", g.packets())
 	case expr.IP:
 		is := g.protocolType(etherIP)
 		return g.and(is, g.cmpOp(fromNet, 16, SizeB, JmpGe, 224))

@@ -22,17 +22,6 @@ const (
 	linkWLAN
 )
 
-// radioHeader is what precedes an 802.11 header.
-type radioHeader uint8
-
-const (
-	noRadio radioHeader = iota
-	prismRadio
-	avsRadio
-	radiotapRadio
-	ppiRadio
-)
-
 // linkLayout says where things are behind a link-layer header.
 type linkLayout struct {
 	kind         linkKind
@@ -45,17 +34,22 @@ type linkLayout struct {
 
 // linkLayouts are the link types that filters can be compiled for.
 var linkLayouts = map[linktype.Type]linkLayout{
-	linktype.Ethernet:  {kind: linkEthernet, typeAt: 12, header: 14, nlNoSnap: 3, hasType: true},
-	linktype.SLL:       {kind: linkSLL, typeAt: 14, header: 16, hasType: true},
-	linktype.SLL2:      {kind: linkSLL2, typeAt: 0, header: 20, hasType: true},
-	linktype.RawIP:     {kind: linkRaw},
-	linktype.RawBSD:    {kind: linkRaw},
-	linktype.IPv4:      {kind: linkIPv4},
-	linktype.IPv6:      {kind: linkIPv6},
-	linktype.Null:      {kind: linkNull, header: 4, hasType: true},
-	linktype.Loop:      {kind: linkLoop, header: 4, hasType: true},
-	linktype.PPP:       {kind: linkPPP, typeAt: 2, header: 4, hasType: true},
-	linktype.PPPSerial: {kind: linkPPPSerial, typeAt: 2, header: 4, hasType: true},
+	linktype.Ethernet:     {kind: linkEthernet, typeAt: 12, header: 14, nlNoSnap: 3, hasType: true},
+	linktype.SLL:          {kind: linkSLL, typeAt: 14, header: 16, hasType: true},
+	linktype.SLL2:         {kind: linkSLL2, typeAt: 0, header: 20, hasType: true},
+	linktype.RawIP:        {kind: linkRaw},
+	linktype.RawBSD:       {kind: linkRaw},
+	linktype.IPv4:         {kind: linkIPv4},
+	linktype.IPv6:         {kind: linkIPv6},
+	linktype.Null:         {kind: linkNull, header: 4, hasType: true},
+	linktype.Loop:         {kind: linkLoop, header: 4, hasType: true},
+	linktype.PPP:          {kind: linkPPP, typeAt: 2, header: 4, hasType: true},
+	linktype.IEEE80211:    {kind: linkWLAN, nl: 8, nlNoSnap: 3, hasType: true},
+	linktype.Prism:        {kind: linkWLAN, nl: 8, nlNoSnap: 3, hasType: true, radio: prismRadio},
+	linktype.IEEE80211AVS: {kind: linkWLAN, nl: 8, nlNoSnap: 3, hasType: true, radio: avsRadio},
+	linktype.Radiotap:     {kind: linkWLAN, nl: 8, nlNoSnap: 3, hasType: true, radio: radiotapRadio},
+	linktype.PPI:          {kind: linkWLAN, nl: 8, nlNoSnap: 3, hasType: true, radio: ppiRadio},
+	linktype.PPPSerial:    {kind: linkPPPSerial, typeAt: 2, header: 4, hasType: true},
 }
 
 // Ethernet types (IANA, IEEE 802 numbers) and 802.2 service access points.

@@ -15,7 +15,7 @@ func (g *gen) primitive(n *expr.Primitive) condID {
 		return g.direction(n.Word == expr.Outbound)
 	case expr.IfIndex:
 		if g.link != linkSLL2 {
-			g.fail("", "packets of link type %v have no interface number", g.outer)
+			g.fail("", "%s no interface number", g.packets())
 		}
 		return g.cmp(fromLink, 4, SizeW, n.Num)
 	case expr.VLAN:
@@ -62,7 +62,7 @@ func (g *gen) direction(out bool) condID {
 	case linkSLL2:
 		c = g.cmp(fromLink, 10, SizeB, outgoing)
 	default:
-		g.fail("", "packets of link type %v don't say if they came in or went out", g.outer)
+		g.fail("", "%s no direction", g.packets())
 	}
 	if !out {
 		c = g.not(c)
@@ -87,7 +87,7 @@ func (g *gen) llc(name string) condID {
 	case linkWLAN:
 		c = g.dataFrame()
 	default:
-		g.fail("", "packets of link type %v have no 802.2 header", g.outer)
+		g.fail("", "%s no 802.2 header", g.packets())
 	}
 	switch t, ok := llcTypes[name]; {
 	case name == "":
@@ -106,8 +106,8 @@ func (g *gen) vlan(n *expr.Primitive) condID {
 	if g.labels > 0 {
 		g.fail("", "a VLAN tag can't be found behind mpls")
 	}
-	if g.link != linkEthernet && g.link != linkWLAN {
-		g.fail("", "packets of link type %v have no VLAN tags", g.outer)
+	if g.link != linkEthernet && g.link != linkWLAN || g.link == linkWLAN && g.radio == ppiRadio {
+		g.fail("", "%s no VLAN tags", g.packets())
 	}
 	if n.Num > 0xfff {
 		g.fail("", "%d is not a VLAN, they are 0 to 4095", n.Num)
@@ -125,6 +125,14 @@ func (g *gen) vlan(n *expr.Primitive) condID {
 	return c
 }
 
+// noEncapsulation refuses to look inside what has headers of variable length before it: libpcap's code then takes lengths
+// from memory where nothing was stored.
+func (g *gen) noEncapsulation(broken bool) {
+	if broken {
+		g.fail("", "%v is not supported in captures of link type %v", g.at, g.outer)
+	}
+}
+
 // mpls is `mpls`: everything after it is about what the label is followed by.
 func (g *gen) mpls(n *expr.Primitive) condID {
 	if n.Num > 0xfffff {
@@ -139,7 +147,7 @@ func (g *gen) mpls(n *expr.Primitive) condID {
 	case g.link == linkEthernet:
 		c = g.protocolType(etherMPLS)
 	default:
-		g.fail("", "packets of link type %v have no MPLS labels", g.outer)
+		g.fail("", "%s no MPLS labels", g.packets())
 	}
 	if n.HasNum {
 		c = g.and(c, g.mask(fromNet, 0, SizeW, n.Num<<12, 0xfffff000))
@@ -155,6 +163,7 @@ func (g *gen) pppoe(n *expr.Primitive) condID {
 	if n.Num > 0xffff {
 		g.fail("", "%d is not a PPPoE session, they are 0 to 65535", n.Num)
 	}
+	g.noEncapsulation(g.radio != noRadio)
 	c := g.protocolType(etherPPPoES)
 	if n.HasNum {
 		c = g.and(c, g.mask(fromNet, 0, SizeW, n.Num, 0xffff))

@@ -116,14 +116,7 @@ func (p *parser) exprFrom(first operand) (Node, Qual) {
 
 // test makes sure that an operand is one that can stand at the beginning.
 func (p *parser) test(o operand) Node {
-	switch o.kind {
-	case isValue:
-		hint := "host " + p.text(o.span)
-		if strings.HasPrefix(p.text(o.span), "(") {
-			hint = ""
-		}
-		p.fail(o.span, hint, "%q has no qualifier before it that says what it is", p.text(o.span))
-	case isNum, isArith:
+	if o.kind == isNum || o.kind == isArith {
 		p.arithAlone(o)
 	}
 	return o.node
@@ -152,12 +145,17 @@ func (p *parser) testOrValue(o operand, q Qual) Node {
 	return o.node
 }
 
+// needs fails where a value has no qualifiers that it could take over; example is one that it could have.
+func (p *parser) needs(q Qual, at span, example string) {
+	if !q.given {
+		p.fail(at, example+" "+strings.Trim(p.text(at), "()"), "%q has no qualifier before it that says what it is", p.text(at))
+	}
+}
+
 // number makes an ID of a number.
 func (p *parser) number(o operand, q Qual) Node {
 	n := o.num.(*Num)
-	if !q.given {
-		p.fail(o.span, "port "+p.text(n.span), "%q has no qualifier before it that says what it is", p.text(o.span))
-	}
+	p.needs(q, o.span, "port")
 	return &ID{n.span, q, Value{Kind: Number, Num: n.Val, Text: p.text(n.span)}}
 }
 
@@ -371,6 +369,10 @@ func (p *parser) value(q Qual) Node {
 	}
 	p.advance()
 	at := t.span
+	if t.kind == tMAC {
+		p.needs(q, at, "ether host")
+	}
+	p.needs(q, at, "host")
 	switch {
 	case (t.kind == tDotted || t.kind == tSix) && p.tok.kind == tCalc && CalcOp(p.tok.val) == Div:
 		p.advance()
