@@ -34,6 +34,7 @@ type Report struct {
 	Engine    string `json:"engine"`
 	Against   string `json:"against,omitempty"`
 
+	Detail *Detail  `json:"detail,omitempty"` // when asked for
 	Damage []string `json:"damage,omitempty"` // where captures end early, when that was tolerated
 
 	Elapsed time.Duration `json:"elapsed_ns"`
@@ -108,6 +109,9 @@ func (t *tally) redirect(to prog.Redirect) {
 // finish makes the lists of a report, most frequent first.
 func (rep *Report) finish(r *runner) {
 	t := &r.tally
+	if r.detail != nil {
+		rep.Detail = r.detail.report(r.typ)
+	}
 	rep.Verdicts = []Verdict{}
 	add := func(ret uint32, c count) {
 		if c.packets > 0 {

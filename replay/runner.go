@@ -45,7 +45,8 @@ type runner struct {
 
 	recs      []pcap.Record
 	batch     []packet
-	before    []byte // copy of the batch's packets, when changes are counted
+	detail    *detail // nil unless asked for
+	before    []byte  // copy of the batch's packets, when changes are counted
 	out       prog.Output
 	exit      Exit
 	scratch   []byte
@@ -75,6 +76,7 @@ type side struct {
 	large  uint32 // slot for a packet that is too long for the others, 0 until there is one
 	owned  []uint32
 	failed []error // by frame of the batch
+	timed  *detail // nil when nobody asks how long packets take
 }
 
 func newRunner(o *Options) (*runner, error) {
@@ -121,6 +123,10 @@ func newRunner(o *Options) (*runner, error) {
 		r.chunk, _ = r.sides[0].space.Bytes(r.sides[0].chunk, linkRoom+chunkSize)
 	}
 	r.recs, r.batch = make([]pcap.Record, n), make([]packet, 0, n)
+	if o.Detail {
+		r.detail = newDetail()
+		r.sides[0].timed = r.detail
+	}
 	r.plain = r.isPlain()
 	return r, nil
 }
@@ -534,7 +540,7 @@ func (r *runner) frames(s *side) {
 func (s *side) run(n int, stop bool) (int, error) {
 	clear(s.failed[:n])
 	for at := 0; at < n; {
-		done, err := s.engine.RunBatch(s.frames+uint32(at)*s.stride, s.stride, n-at)
+		done, err := s.batch(at, n)
 		at += done
 		if err == nil {
 			continue
@@ -546,6 +552,18 @@ func (s *side) run(n int, stop bool) (int, error) {
 		}
 	}
 	return n, nil
+}
+
+// batch runs frames from at on, one of them when its time is wanted.
+func (s *side) batch(at, n int) (int, error) {
+	first := s.frames + uint32(at)*s.stride
+	if s.timed == nil {
+		return s.engine.RunBatch(first, s.stride, n-at)
+	}
+	start := time.Now()
+	done, err := s.engine.RunBatch(first, s.stride, 1)
+	s.timed.took(time.Since(start))
+	return done, err
 }
 
 // account counts what the batch's frames say.
@@ -569,8 +587,12 @@ func (r *runner) account() error {
 		if err != nil {
 			r.fault(p.in.Number, err)
 		} else {
-			r.report.Insns += s.space.Load64(offset(ctx, prog.FrameInsns))
+			insns := s.space.Load64(offset(ctx, prog.FrameInsns))
+			r.report.Insns += insns
 			ret = r.verdict(s, ctx, uint64(p.n))
+			if r.detail != nil {
+				r.detail.packet(int64(p.in.Time), ret, insns)
+			}
 		}
 		for _, sink := range r.o.Sinks {
 			if err := r.deliver(sink, ctx, p, ret, err); err != nil {

@@ -1,0 +1,187 @@
+package replay
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/skepvm/skep/prog"
+)
+
+// Detail is what Options.Detail adds to a Report.
+type Detail struct {
+	Series       Series    `json:"series"`
+	Instructions Histogram `json:"instructions"` // executed for a packet
+	Nanoseconds  Histogram `json:"nanoseconds"`  // that a packet took, the time of looking at the clock taken off
+}
+
+// Series is the number of packets by verdict over the capture's time, in intervals of one width.
+type Series struct {
+	StartNS int64       `json:"start_ns"` // of the first interval, since 1970
+	WidthNS int64       `json:"width_ns"`
+	Rows    []SeriesRow `json:"rows"` // most packets first
+}
+
+// SeriesRow are the packets of a verdict in each interval.
+type SeriesRow struct {
+	Name    string   `json:"name"`
+	Packets []uint64 `json:"packets"`
+}
+
+// Histogram counts values in buckets whose width is an eighth of their lower end or less.
+type Histogram struct {
+	Count   uint64   `json:"count"`
+	Sum     uint64   `json:"sum"`
+	Min     uint64   `json:"min"`
+	Max     uint64   `json:"max"`
+	Buckets []Bucket `json:"buckets"` // those with values, from the smallest on
+}
+
+// Bucket are the values from Low to High.
+type Bucket struct {
+	Low   uint64 `json:"low"`
+	High  uint64 `json:"high"`
+	Count uint64 `json:"count"`
+}
+
+// Quantile returns the upper end of the bucket that the q-th part of all values (0 to 1) lies in, at most Max; 0 when there are none.
+func (h *Histogram) Quantile(q float64) uint64 {
+	want, seen := uint64(q*float64(h.Count)), uint64(0)
+	for _, b := range h.Buckets {
+		if seen += b.Count; seen > want || seen == h.Count {
+			return min(b.High, h.Max)
+		}
+	}
+	return 0
+}
+
+// Mean is the average value, 0 when there are none.
+func (h *Histogram) Mean() float64 {
+	if h.Count == 0 {
+		return 0
+	}
+	return float64(h.Sum) / float64(h.Count)
+}
+
+const (
+	subBuckets = 8 // in each power of two
+	maxSeries  = 256
+	seriesWide = 9 // columns: verdicts 0 to 7, and the others
+)
+
+// gauge is a Histogram while it is filled.
+type gauge struct {
+	count, sum, min, max uint64
+	buckets              [64 * subBuckets]uint64
+}
+
+func (g *gauge) add(v uint64) {
+	if g.count == 0 || v < g.min {
+		g.min = v
+	}
+	g.max = max(g.max, v)
+	g.count++
+	g.sum += v
+	g.buckets[bucketOf(v)]++
+}
+
+// bucketOf numbers buckets: the values below 8 have one each, every power of two above has eight.
+func bucketOf(v uint64) int {
+	if v < subBuckets {
+		return int(v)
+	}
+	exp := bits.Len64(v) - 4 // v>>exp is 8 to 15
+	return exp*subBuckets + int(v>>exp)
+}
+
+func bucketEnds(i int) (low, high uint64) {
+	if i < 2*subBuckets {
+		return uint64(i), uint64(i)
+	}
+	exp := i/subBuckets - 1
+	low = uint64(i-exp*subBuckets) << exp
+	return low, low + 1<<exp - 1
+}
+
+func (g *gauge) histogram() Histogram {
+	h := Histogram{Count: g.count, Sum: g.sum, Min: g.min, Max: g.max}
+	for i, n := range g.buckets {
+		if n > 0 {
+			low, high := bucketEnds(i)
+			h.Buckets = append(h.Buckets, Bucket{low, high, n})
+		}
+	}
+	return h
+}
+
+// detail collects a Detail.
+type detail struct {
+	insns, ns gauge
+	clock     time.Duration // what looking at the clock twice takes
+
+	start   int64 // of the series; its first packet's time
+	width   int64 // ns, 1 at first: it doubles whenever the series gets too long
+	columns [maxSeries][seriesWide]uint64
+	used    int
+}
+
+func newDetail() *detail {
+	d := &detail{width: 1, clock: time.Hour}
+	for range 1000 {
+		start := time.Now()
+		d.clock = min(d.clock, time.Since(start))
+	}
+	return d
+}
+
+// packet notes a packet that was run.
+func (d *detail) packet(ts int64, ret uint32, insns uint64) {
+	d.insns.add(insns)
+	if d.used == 0 {
+		d.start = ts
+	}
+	at := (ts - d.start) / d.width
+	for at >= maxSeries {
+		d.halve()
+		at = (ts - d.start) / d.width
+	}
+	d.columns[at][min(ret, seriesWide-1)]++
+	d.used = max(d.used, int(at)+1)
+}
+
+// halve makes one interval of every two.
+func (d *detail) halve() {
+	d.width *= 2
+	for i := range maxSeries / 2 {
+		for v := range seriesWide {
+			d.columns[i][v] = d.columns[2*i][v] + d.columns[2*i+1][v]
+		}
+	}
+	clear(d.columns[maxSeries/2:])
+	d.used = (d.used + 1) / 2
+}
+
+func (d *detail) took(t time.Duration) { d.ns.add(uint64(max(t-d.clock, 0))) }
+
+// report makes the Detail of a program of that type.
+func (d *detail) report(typ prog.Type) *Detail {
+	out := &Detail{Instructions: d.insns.histogram(), Nanoseconds: d.ns.histogram()}
+	out.Series = Series{StartNS: d.start, WidthNS: d.width, Rows: []SeriesRow{}}
+	total := map[string]uint64{}
+	for v := range seriesWide {
+		row := SeriesRow{Name: typ.Verdict(uint32(v)), Packets: make([]uint64, d.used)}
+		if v == seriesWide-1 {
+			row.Name = otherVerdicts
+		}
+		for i := range row.Packets {
+			row.Packets[i] = d.columns[i][v]
+			total[row.Name] += row.Packets[i]
+		}
+		if total[row.Name] > 0 {
+			out.Series.Rows = append(out.Series.Rows, row)
+		}
+	}
+	slices.SortStableFunc(out.Series.Rows, func(a, b SeriesRow) int { return cmp.Compare(total[b.Name], total[a.Name]) })
+	return out
+}
