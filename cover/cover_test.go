@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/internal/browsertest"
 	"github.com/skepvm/skep/prog"
 )
 
@@ -103,4 +104,15 @@ func TestCounts(t *testing.T) {
 	for count, want := range map[uint64]int{0: 0, 1: 1, 999: 4, 1000: 4, 4000: 5, 4096: 5} {
 		require.Equal(t, want, heat(count, 4096), count)
 	}
+}
+
+// TestPageInBrowser has a browser draw the page: lines that never ran look different from those that ran, and nothing is wider than the
+// window.
+func TestPageInBrowser(t *testing.T) {
+	var page bytes.Buffer
+	require.NoError(t, sample(t).WriteHTML(&page, "sample.bpf.o"))
+	require.Equal(t, "4 listings, differ: true, fits: true", browsertest.Ask(t, page.Bytes(), `(() => {
+		const colour = c => getComputedStyle(document.querySelector("tr." + c + " td.t")).backgroundColor;
+		return document.querySelectorAll("details[id]").length + " listings, differ: " + (colour("h0") != colour("h5")) +
+			", fits: " + (document.documentElement.scrollWidth <= innerWidth) })()`))
 }

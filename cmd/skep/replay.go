@@ -5,10 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"slices"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -61,6 +60,7 @@ type replayFlags struct {
 	sessionFlags
 	write, split, output string
 	stopOnFault, changed bool
+	detail               bool
 	after                time.Duration
 }
 
@@ -83,7 +83,8 @@ Time is the capture's, random numbers come from --seed: the same input gives the
 	f.add(fl)
 	fl.StringVarP(&f.write, "write", "w", "", "pcapng file for the packets as the program left them, verdict on each")
 	fl.StringVar(&f.split, "split", "", "directory for one capture for each verdict")
-	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
+	fl.StringVarP(&f.output, "output", "o", "text", "text, json, csv, or html: a page with charts")
+	fl.BoolVar(&f.detail, "detail", false, "measure every packet: verdicts over time, histograms of ns and instructions (in json and html)")
 	fl.BoolVar(&f.stopOnFault, "stop-on-fault", false, "end with exit code 3 at the first fault; else faults are counted")
 	fl.DurationVar(&f.after, "time-after", 0, "let time go on so long behind the last packet: timers fire")
 	fl.BoolVar(&f.changed, "changed", true, "count packets whose bytes the program changed")
@@ -91,10 +92,11 @@ Time is the capture's, random numbers come from --seed: the same input gives the
 }
 
 func (a *app) replay(path string, captures []string, f *replayFlags) (err error) {
-	if err := checkOutput(f.output); err != nil {
+	output, err := findReplayOutput(f.output)
+	if err != nil {
 		return err
 	}
-	o := replay.Options{StopOnFault: f.stopOnFault, CountChanged: f.changed, After: uint64(max(f.after, 0))}
+	o := replay.Options{StopOnFault: f.stopOnFault, CountChanged: f.changed, Detail: f.detail || f.output == "html", After: uint64(max(f.after, 0))}
 	if f.write != "" {
 		out, err := os.Create(f.write)
 		if err != nil {
@@ -115,12 +117,19 @@ func (a *app) replay(path string, captures []string, f *replayFlags) (err error)
 		o.Sinks = append(o.Sinks, sink)
 	}
 	var report *replay.Report
-	err = a.session(path, captures, &f.sessionFlags, o, func(_ *skep.VM, r *replay.Report) error { report = r; return nil })
+	page := &replay.Page{Title: filepath.Base(path), Capture: strings.Join(captures, ", ")}
+	err = a.session(path, captures, &f.sessionFlags, o, func(v *skep.VM, r *replay.Report) (err error) {
+		report = r
+		if f.output == "html" {
+			page.Maps, err = pageMaps(v)
+		}
+		return err
+	})
 	for _, sink := range o.Sinks {
 		err = errors.Join(err, sink.Close())
 	}
 	if report != nil {
-		if perr := a.printReport(report, f.output); err == nil {
+		if perr := output.print(a, report, page); err == nil {
 			err = perr
 		}
 	}
@@ -282,67 +291,4 @@ func progressLine(p replay.Progress, took time.Duration) string {
 	full := int(part * width)
 	return fmt.Sprintf("[%s%s] %3.0f %%, %s left, %s", strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*part,
 		left.Round(time.Second), line)
-}
-
-func (a *app) printReport(r *replay.Report, output string) error {
-	if output == "json" {
-		return a.printJSON(r)
-	}
-	printReplay(a.out, r)
-	return nil
-}
-
-func printReplay(w io.Writer, r *replay.Report) {
-	engine := r.Engine
-	if r.Against != "" {
-		engine += " and " + r.Against + ", no difference"
-	}
-	seconds := r.Elapsed.Seconds()
-	fmt.Fprintf(w, "%d packets, %d bytes in %.3f s, %.2f million packets/s (%s)\n", r.Packets, r.Bytes, seconds,
-		float64(r.Packets)/1e6/max(seconds, 1e-9), engine)
-	for _, v := range r.Verdicts {
-		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes\n", v.Name, v.Packets,
-			100*float64(v.Packets)/float64(max(r.Packets, 1)), v.Bytes)
-	}
-	for _, to := range r.Redirects {
-		place := fmt.Sprintf("to interface %d", to.Ifindex)
-		if to.Ifindex == 0 {
-			place = fmt.Sprintf("to %d", to.Value)
-		}
-		if to.Map != "" {
-			place += " of " + to.Map
-		}
-		fmt.Fprintf(w, "  redirected %-20s%12d packets\n", place, to.Packets)
-	}
-	number := func(what string, n uint64) {
-		if n > 0 {
-			fmt.Fprintf(w, "  %s: %d\n", what, n)
-		}
-	}
-	number("packets changed", r.Changed)
-	number("timers fired", r.Timers)
-	number("captured in part", r.Truncated)
-	number("VLAN tags taken out", r.VLAN)
-	number("older than a packet before them", r.ClockBack)
-	printCounts(w, "converted from", r.Converted)
-	printCounts(w, "skipped:", r.Skipped)
-	for _, d := range r.Damage {
-		fmt.Fprintf(w, "  DAMAGED %s\n", d)
-	}
-	number("FAULTS", r.Faults)
-	for _, f := range r.FaultExamples {
-		fmt.Fprintf(w, "    packet %d: %s\n", f.Packet, f.Error)
-	}
-	fmt.Fprintf(w, "  %.1f instructions a packet\n", float64(r.Insns)/float64(max(r.Packets, 1)))
-}
-
-func printCounts(w io.Writer, what string, c replay.Counts) {
-	names := make([]string, 0, len(c))
-	for name := range c {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		fmt.Fprintf(w, "  %s %s: %d\n", what, name, c[name])
-	}
 }
