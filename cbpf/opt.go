@@ -48,6 +48,7 @@ type opt struct {
 	equal []blockID // of blocks: the one that does the same
 	next  []blockID // of blocks: the one with the same hash before
 	stmts []Insn    // of the block that is being rewritten
+	plain []block   // as they were at first
 	first state
 	regs  int // registers that the filter uses
 
@@ -62,13 +63,13 @@ var optPool = sync.Pool{New: func() any { return &opt{table: make([]valueID, 256
 const maxRounds = 64
 
 // optimise makes the filter shorter. It reports whether the filter is found to select no packet by the reasoning that
-// libpcap does too, which refuses such filters; there are others.
+// libpcap does too, which refuses such filters. Other filters that select none are made to say so.
 func (g *graph) optimise() (never bool) {
 	o := optPool.Get().(*opt)
 	defer optPool.Put(o)
+	plain := graph{append(o.plain[:0], g.blocks...), g.entry}
+	o.plain = plain.blocks
 	o.begin(g)
-	o.settle()
-	never = g.rejects(g.entry)
 	o.deep = true
 	o.settle()
 	o.reuse = true
@@ -76,6 +77,13 @@ func (g *graph) optimise() (never bool) {
 	for i := range g.blocks {
 		clearMarks(g.blocks[i].stmts)
 	}
+	if g.rejects(g.entry) {
+		o.begin(&plain)
+		o.settle()
+		never = plain.rejects(plain.entry)
+	}
+	clear(o.plain)
+	o.g = nil
 	return never
 }
 
@@ -187,6 +195,9 @@ func (o *opt) test(b *block, s *state) (op uint16, a, v valueID) {
 // thread returns the first block on the way from to whose outcome is not known in state s, and that can be gone to
 // without what the blocks before it do: their loads are in bounds, and nobody misses what they leave in registers.
 func (o *opt) thread(to blockID, s *state) blockID {
+	if o.g.blocks[to].returns() {
+		return to
+	}
 	at, sim, sure := to, *s, true
 	for !o.g.blocks[at].returns() {
 		b := &o.g.blocks[at]
