@@ -21,17 +21,22 @@ type state struct {
 	seen  bool   // a path leads here
 }
 
-// fact says how a test came out, or that a load from register X was in bounds.
+// fact says how a test came out, or something else about a value.
 type fact struct {
-	op    uint16 // of the jump, JmpEq … JmpSet with SrcK (the operand is a value in either case); or factBytes
-	is    bool
-	a, b  valueID // of a jump; a is X of a load
-	end   uint64  // a load's offset and size: the packet has a + end bytes
-	up    int32   // the fact before
-	depth int32   // how many facts the chain has
+	op        uint16 // of the jump, JmpEq … JmpSet, or one of those below
+	is        bool
+	a, b      valueID // what the jump compared
+	end       uint64  // of factBytes
+	low, high uint32  // of factRange
+	up        int32   // the fact before
+	depth     int32   // how many facts the chain has
 }
 
-const factBytes = 0xffff
+// Facts that are no jump's.
+const (
+	factBytes = 0xfffe // a load from register X, value a, was in bounds: the packet has a + end bytes
+	factRange = 0xffff // low <= a <= high: it equals one of some numbers, according to the path
+)
 
 // opt is the state of an optimisation.
 type opt struct {
@@ -288,9 +293,12 @@ func (o *opt) common(p, q int32) int32 {
 		p = a
 	}
 	depth := o.facts[p].depth
-	for _, i := range slices.Backward(only) {
+	for n, i := range slices.Backward(only) {
 		f := o.facts[i]
-		for at := q; o.facts[at].depth > depth; at = o.facts[at].up {
+		if o.deep && (f.op == factRange || f.op == JmpEq && f.is) {
+			p = o.hull(&f, only[:n], q, depth, p)
+		}
+		for at := q; f.op != factRange && o.facts[at].depth > depth; at = o.facts[at].up {
 			g := o.facts[at]
 			if g.op == f.op && g.a == f.a && g.b == f.b && g.is == f.is {
 				f.up, f.end = p, min(f.end, g.end)
@@ -302,19 +310,32 @@ func (o *opt) common(p, q int32) int32 {
 	return p
 }
 
+// hull adds to chain p the range of a value that is known by fact f on one path, unless later has something newer, and by the chain q deeper than depth on another.
+func (o *opt) hull(f *fact, later []int32, q, depth, p int32) int32 {
+	for _, i := range later {
+		if g := &o.facts[i]; g.a == f.a && (g.op == factRange || g.op == JmpEq && g.is) {
+			return p
+		}
+	}
+	low, high := o.narrow(f, 0, 1<<32-1)
+	for at := q; o.facts[at].depth > depth; at = o.facts[at].up {
+		if g := &o.facts[at]; g.a == f.a && (g.op == factRange || g.op == JmpEq && g.is) {
+			l, h := o.narrow(g, 0, 1<<32-1)
+			return o.fact(fact{op: factRange, a: f.a, low: min(l, low), high: max(h, high), up: p})
+		}
+	}
+	return p
+}
+
 // decide returns the outcome of a test, if it is known.
 func (o *opt) decide(op uint16, a, b valueID, s *state) (is, known bool) {
 	x, left := o.constOf(a)
 	y, right := o.constOf(b)
-	switch {
-	case left && right:
+	if left && right {
 		return compare(op, x, y), true
-	case a == b && op != JmpSet:
+	}
+	if o.deep && a == b && op != JmpSet {
 		return op != JmpGt, true
-	case right && y == 0 && (op == JmpGe || op == JmpSet):
-		return op == JmpGe, true
-	case right && y == 1<<32-1 && op == JmpGt:
-		return false, true
 	}
 	low, high := uint32(0), uint32(1<<32-1)
 	if o.deep {
@@ -322,29 +343,29 @@ func (o *opt) decide(op uint16, a, b valueID, s *state) (is, known bool) {
 	}
 	for i := s.facts; i != 0; i = o.facts[i].up {
 		f := &o.facts[i]
-		if f.a != a || f.op == factBytes {
+		if f.a != a {
 			continue
 		}
 		if f.op == op && f.b == b {
 			return f.is, true
 		}
-		k, ok := o.constOf(f.b)
-		if op == JmpEq && f.op == JmpEq && f.is && right && ok {
-			return false, true // it equals another number
-		}
-		if o.deep && ok {
-			low, high = narrow(f, k, low, high)
+		if o.deep || f.op == JmpEq && f.is {
+			low, high = o.narrow(f, low, high)
 		}
 	}
-	if o.deep && right {
+	if right && (o.deep || op == JmpEq && (y < low || y > high)) {
 		return within(op, y, low, high)
 	}
 	return false, false
 }
 
-// narrow applies what a fact with constant k says to the bounds of the value it is about.
-func narrow(f *fact, k, low, high uint32) (uint32, uint32) {
+// narrow applies what a fact says to the bounds of the value that it is about.
+func (o *opt) narrow(f *fact, low, high uint32) (uint32, uint32) {
+	k, isConst := o.constOf(f.b)
 	switch {
+	case f.op == factRange:
+		low, high = max(low, f.low), min(high, f.high)
+	case !isConst:
 	case f.op == JmpEq && f.is:
 		return k, k
 	case f.op == JmpGt && f.is && k != 1<<32-1:

@@ -133,14 +133,16 @@ func (o *opt) calc(op uint16, a, b valueID) valueID {
 		case keepsLeft:
 			return a
 		case givesZero:
-			return o.constant(0)
+			if o.deep {
+				return o.constant(0)
+			}
 		}
 		// (v op k1) op k2 is v op (k1 op k2) for these.
 		if left := *x; left.op == ClassAlu|op && o.values[left.b].op == valueConst && (op == AluAnd || op == AluOr || op == AluXor || op == AluAdd) {
 			k, _ := fold(op, o.values[left.b].k, y.k)
 			return o.calc(op, left.a, o.constant(k))
 		}
-	} else if a == b {
+	} else if a == b && o.deep {
 		switch op {
 		case AluSub, AluXor:
 			return o.constant(0)
