@@ -20,9 +20,9 @@ type CompileOptions struct {
 	// in its byte order.
 	BigEndian bool
 
-	// LinuxVLAN makes `vlan` look at the tag that Linux takes off a frame, with the kernel's extensions, as libpcap
-	// does for a live capture. Only what knows the extensions can run the program.
-	LinuxVLAN bool
+	// LinuxExt compiles for a live capture on Linux: `vlan` looks at the tag that the kernel has taken off a frame first,
+	// `inbound`, `outbound` and `ifindex` ask the kernel. Only what knows the kernel's extensions can run the program.
+	LinuxExt bool
 
 	// Services names the ports and Hosts the machines; nil Services are the built-in ones, nil Hosts refuses names, so
 	// that a filter doesn't depend on the network.

@@ -66,9 +66,10 @@ type gen struct {
 	nl        uint32      // network layer, from payload, as type fields say what it is
 	nlNoSnap  uint32      // the same behind an 802.2 header without SNAP
 
-	labels   int  // MPLS labels seen
-	inGeneve bool // the innermost link layer is Geneve's payload
-	hasType  bool // the link layer has a field that says what the payload is
+	tagRegs  []int8 // how much further on things are behind a VLAN tag that Linux left in the frame
+	labels   int    // MPLS labels seen
+	inGeneve bool   // the innermost link layer is Geneve's payload
+	hasType  bool   // the link layer has a field that says what the payload is
 }
 
 // newGen returns a generator for packets of a link type, nil when it is not known.

@@ -152,7 +152,7 @@ func (g *gen) etherType(proto uint32) condID {
 		return g.or(g.cmp(fromLinkType, 0, SizeH, proto), g.and(g.is8023(), g.snap(org, proto)))
 	}
 	if proto <= etherMTU {
-		return g.and(g.is8023(), g.cmp(fromLLC, 0, SizeB, proto))
+		return g.and(g.is8023(), g.cmp(fromLinkType, 2, SizeB, proto)) // the 802.2 header follows the length
 	}
 	return g.cmp(fromLinkType, 0, SizeH, proto)
 }

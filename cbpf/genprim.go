@@ -15,6 +15,9 @@ func (g *gen) primitive(n *expr.Primitive) condID {
 		return g.direction(n.Word == expr.Outbound)
 	case expr.IfIndex:
 		if g.link != linkSLL2 {
+			if g.opts.LinuxExt {
+				return g.test(g.stmts(kernelSays(AncIfIndex, SizeW)), JmpEq, n.Num)
+			}
 			g.fail("", "%s no interface number", g.packets())
 		}
 		return g.cmp(fromLink, 4, SizeW, n.Num)
@@ -52,7 +55,7 @@ func (g *gen) byteTest(n *expr.Primitive) condID {
 	return noCond
 }
 
-// direction is inbound or outbound, which only cooked headers know.
+// direction is inbound or outbound, which cooked headers know, and Linux.
 func (g *gen) direction(out bool) condID {
 	const outgoing = 4 // Linux: PACKET_OUTGOING
 	var c condID
@@ -62,7 +65,10 @@ func (g *gen) direction(out bool) condID {
 	case linkSLL2:
 		c = g.cmp(fromLink, 10, SizeB, outgoing)
 	default:
-		g.fail("", "%s no direction", g.packets())
+		if !g.opts.LinuxExt {
+			g.fail("", "%s no direction", g.packets())
+		}
+		c = g.test(g.stmts(kernelSays(AncPktType, SizeH)), JmpEq, outgoing)
 	}
 	if !out {
 		c = g.not(c)
@@ -112,17 +118,68 @@ func (g *gen) vlan(n *expr.Primitive) condID {
 	if n.Num > 0xfff {
 		g.fail("", "%d is not a VLAN, they are 0 to 4095", n.Num)
 	}
-	if g.opts.LinuxVLAN && g.link == linkEthernet {
-		g.fail("", "vlan with Linux's extensions is not supported")
+	if g.opts.LinuxExt && g.atFrame() && !g.payload.variable {
+		return g.takenTag(n)
 	}
-	c := g.or(g.protocolType(etherVLAN), g.protocolType(etherQinQ))
-	c = g.or(c, g.protocolType(etherQinQ91))
+	c := g.tagged()
 	if n.HasNum {
-		c = g.and(c, g.mask(fromNet, 0, SizeH, n.Num, 0x0fff))
+		c = g.and(c, g.mask(fromNet, 0, SizeH, n.Num, tagVLAN))
 	}
 	g.payload.k += 4
 	g.linkType.k += 4
 	return c
+}
+
+// tagVLAN are the bits of a tag that say which VLAN it is.
+const tagVLAN = 0x0fff
+
+// tagged tests for the Ethernet types of a VLAN tag.
+func (g *gen) tagged() condID {
+	c := g.or(g.protocolType(etherVLAN), g.protocolType(etherQinQ))
+	return g.or(c, g.protocolType(etherQinQ91))
+}
+
+// atFrame says if the innermost link layer is the Ethernet header that the packet begins with.
+func (g *gen) atFrame() bool {
+	return g.outerKind == linkEthernet && g.link == linkEthernet && !g.inGeneve
+}
+
+// kernelSays loads what Linux knows of a packet beside its bytes.
+func kernelSays(a Ancillary, size uint16) Insn {
+	return Insn{Op: ClassLd | size | ModeAbs, K: AncillaryOff + uint32(a)}
+}
+
+// takenTag is the first `vlan` of a filter that runs in Linux: the kernel takes the tag off and keeps it beside the
+// packet. Where it hasn't, the tag is in the frame and what follows is 4 bytes further on, which is in memory then.
+func (g *gen) takenTag(n *expr.Primitive) condID {
+	present := func() condID {
+		return g.test(g.stmts(kernelSays(AncVLANPresent, SizeB)), JmpEq, 1)
+	}
+	inFrame := g.tagged()
+	vid := []Insn{{Op: ClassLd | SizeH | ModeAbs, K: g.payload.k + g.nl}}
+	g.payload.reg, g.linkType.reg = g.alloc(), g.alloc()
+	g.payload.variable, g.linkType.variable = true, true
+	g.tagRegs = []int8{g.payload.reg, g.linkType.reg}
+	var further []Insn
+	for _, reg := range g.tagRegs {
+		further = append(further, toA(reg), Insn{Op: ClassAlu | AluAdd | SrcK, K: 4}, fromA(reg))
+	}
+	g.before(inFrame, further)
+	c := g.or(present(), inFrame)
+	if !n.HasNum {
+		return c
+	}
+	tag := g.newCond(condition{kind: condPick, a: present(), b: g.run([]Insn{kernelSays(AncVLANTag, SizeB)}), c: g.run(vid)})
+	is := g.test([]Insn{{Op: ClassAlu | AluAnd | SrcK, K: tagVLAN}}, JmpEq, n.Num)
+	return g.and(c, g.and(tag, is))
+}
+
+// before puts statements at the beginning of a condition.
+func (g *gen) before(head condID, s []Insn) {
+	for g.conds[head].kind != condTest {
+		head = g.conds[head].a
+	}
+	g.conds[head].stmts = append(s, g.conds[head].stmts...)
 }
 
 // noEncapsulation refuses to look inside what has headers of variable length before it: libpcap's code then takes lengths

@@ -142,8 +142,15 @@ const (
 )
 
 // prologue puts code before a filter that finds out how long the radio header and the 802.11 header are, where the
-// filter needs it.
+// filter needs it; in Linux's live captures, it begins with no VLAN tag in the frame.
 func (g *gen) prologue(c condID) condID {
+	if g.tagRegs != nil {
+		s := []Insn{{Op: ClassLd | ModeImm}}
+		for _, reg := range g.tagRegs {
+			s = append(s, fromA(reg))
+		}
+		g.before(c, s)
+	}
 	if g.outerKind != linkWLAN {
 		return c
 	}
@@ -156,11 +163,7 @@ func (g *gen) prologue(c condID) condID {
 	if g.payload.reg != noReg {
 		c = g.and(g.wlanLength(s), c)
 	} else if s != nil {
-		head := c
-		for g.conds[head].kind != condTest {
-			head = g.conds[head].a
-		}
-		g.conds[head].stmts = append(s, g.conds[head].stmts...)
+		g.before(c, s)
 	}
 	c = g.and(choice, c)
 	if g.radio == ppiRadio {
