@@ -213,3 +213,38 @@ bad: ret a`)
 		}
 	}
 }
+
+// FuzzEBPF makes a program of the bytes, or of a number if they are none, and runs it in every form on every engine.
+func FuzzEBPF(f *testing.F) {
+	for _, c := range readCases(f) {
+		for _, pkt := range c.packets {
+			f.Add(uint64(0), c.program.Append(nil, binary.LittleEndian), pkt.Data, pkt.WireLen)
+		}
+	}
+	f.Add(uint64(5), []byte(nil), make([]byte, 60), uint32(60))
+	f.Fuzz(func(t *testing.T, seed uint64, insns, data []byte, wire uint32) {
+		p, err := cbpf.Decode(insns, binary.LittleEndian)
+		mode := []cbpf.Mode{cbpf.Pcap, cbpf.Socket}[seed&1]
+		m := maker{rand.New(rand.NewPCG(seed, 1))}
+		if err != nil || p.Validate(mode) != nil {
+			p = m.program(mode)
+		}
+		if len(p) > 100 || len(data) > 1<<17 {
+			return
+		}
+		if _, err := p.EBPF(cbpf.EBPFOptions{Mode: mode}); err != nil {
+			return // netlink attributes
+		}
+		for _, in := range p {
+			if which, ok := in.Ancillary(); ok && (which == cbpf.AncRandom || which == cbpf.AncCPU) {
+				return // the machine's own
+			}
+		}
+		pkt := m.packet()
+		pkt.Data, pkt.WireLen = data, wire
+		filter, err := cbpf.NewFilter(p, mode)
+		require.NoError(t, err)
+		require.Equal(t, p.Trace(mode, pkt, nil), filter.Run(&pkt), "%s", p)
+		newRig(t).compare(t, p, mode, []cbpf.Packet{pkt, m.packet()})
+	})
+}

@@ -96,3 +96,17 @@ func TestFilterAllocations(t *testing.T) {
 	pkt := cbpf.Packet{Data: make([]byte, 20)}
 	require.Zero(t, testing.AllocsPerRun(100, func() { f.Run(&pkt) }))
 }
+
+func TestUsesMeta(t *testing.T) {
+	for text, want := range map[string][3]bool{
+		"ldh [12]\nldx len\nldb [x + 4]\nret a": {false, true, false},
+		"ld mark\nret a":                        {true, true, false},
+		"ld #1\nld nla\nld [-4056]\nret a":      {false, false, false},
+		"ldb [-0x100000]\nret a":                {false, true, false},
+		"ldxb 4*([-1]&0xf)\nret #0":             {false, true, false},
+	} {
+		for mode, want := range want {
+			require.Equal(t, want, parse(t, text).UsesMeta(cbpf.Mode(mode)), "%s %s", text, cbpf.Mode(mode))
+		}
+	}
+}

@@ -49,6 +49,29 @@ func TestEBPFKernel(t *testing.T) {
 			live.Close()
 		}
 	}
+	for _, c := range readCases(t) {
+		for _, o := range []cbpf.EBPFOptions{{Type: prog.XDP}, {Type: prog.SchedCLS}, {Type: prog.SchedCLS, Direct: true},
+			{Type: prog.SocketFilter}, {Type: prog.XDP, Mode: cbpf.Socket}, {Type: prog.SchedCLS, Mode: cbpf.Socket}} {
+			converted, err := c.program.EBPF(o)
+			if err != nil {
+				continue
+			}
+			live, err := kernel.LoadProgram(converted, none)
+			require.NoError(t, err, c.name)
+			loaded++
+			for _, pkt := range c.packets {
+				if asksMeta(c.program) || o.Type == prog.SocketFilter || !testRuns(o.Type, pkt.Data) ||
+					!sameView(c.program, o.Mode, o.Type, &pkt.Packet) {
+					continue
+				}
+				res, err := live.Run(pkt.Data)
+				require.NoError(t, err, pkt.line)
+				require.Equal(t, pkt.want[o.Mode], res.Ret, "%s as %s: %s", c.name, o.Type, pkt.line)
+				ran++
+			}
+			live.Close()
+		}
+	}
 	t.Logf("%d programs, %d runs", loaded, ran)
 	require.Greater(t, ran, 500)
 }

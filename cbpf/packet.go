@@ -25,6 +25,25 @@ type Meta struct {
 	Random      func() uint32 // nil: always 0
 }
 
+// UsesMeta reports whether the program's answer in a mode can depend on Packet.Meta.
+func (p Program) UsesMeta(mode Mode) bool {
+	for _, in := range p {
+		which, anc := in.Ancillary()
+		arg := in.row().arg
+		switch {
+		case mode == Seccomp:
+			return false
+		case anc:
+			if ancFields[which/4] != nil {
+				return true
+			}
+		case mode == Socket && (arg == opInd || (arg == opAbs || arg == opMsh) && in.K >= NetOff):
+			return true // from the network header, perhaps
+		}
+	}
+	return false
+}
+
 // ancFields maps ancillary loads that just read a field to it.
 var ancFields = [16]func(*Meta) uint32{
 	AncProtocol / 4:    func(m *Meta) uint32 { return m.Protocol },

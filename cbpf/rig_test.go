@@ -92,7 +92,7 @@ func (r *rig) run(t testing.TB, e vm.Engine, typ prog.Type, pkt *cbpf.Packet) ui
 func (r *rig) compare(t testing.TB, p cbpf.Program, mode cbpf.Mode, packets []cbpf.Packet) (forms int) {
 	t.Helper()
 	for _, o := range []cbpf.EBPFOptions{{Type: prog.Classic}, {Type: prog.XDP}, {Type: prog.SchedCLS}, {Type: prog.SchedCLS, Direct: true},
-		{Type: prog.SchedACT}} {
+		{Type: prog.SchedACT}, {Type: prog.SocketFilter}} {
 		o.Mode = mode
 		converted, err := p.EBPF(o)
 		if err != nil {
@@ -284,7 +284,7 @@ func (m maker) packet() cbpf.Packet {
 // asksMeta reports whether a program asks what a test run can't be told.
 func asksMeta(p cbpf.Program) bool {
 	for _, in := range p {
-		if which, ok := in.Ancillary(); ok && which != cbpf.AncXorX {
+		if which, ok := in.Ancillary(); ok && which != cbpf.AncXorX && which != cbpf.AncRandom {
 			return true
 		}
 	}
