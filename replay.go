@@ -17,11 +17,11 @@ func (v *VM) Replay(name string, o replay.Options) (*replay.Report, error) {
 	return replay.Run(o)
 }
 
-// ReplayBoth is Replay on two engines at once: other must be a VM of the same object with another engine. Each packet
-// runs on both, and the first difference in verdict, packet, ctx or instruction count ends the run with a *replay.Mismatch; so does a
-// difference between their maps at the end.
-func (v *VM) ReplayBoth(other *VM, name string, o replay.Options) (*replay.Report, error) {
-	p, err := other.program(name)
+// ReplayBoth is Replay on two VMs at once, of two engines for the same object: each packet runs on both, and the first difference in
+// verdict, packet, ctx or instruction count ends the run with a *replay.Mismatch; so does a difference between their maps at the end. With
+// o.Difference they are of two versions of the object, and otherName is the program of the second.
+func (v *VM) ReplayBoth(other *VM, name, otherName string, o replay.Options) (*replay.Report, error) {
+	p, err := other.program(otherName)
 	if err != nil {
 		return nil, fmt.Errorf("engine to compare with: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/jit"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
@@ -43,6 +44,9 @@ type Options struct {
 	Unverified bool
 	Load       object.Options // how to read the object
 	Machine    vm.Config      // clock, seed, CPUs, sinks for trace and event output
+	// Step is called ahead of every instruction that is executed, with the registers. Machine code cannot do that: the engine is an
+	// interpreter.
+	Step func(l *vm.Linked, pc int, regs *[asm.NumRegs]uint64)
 }
 
 // VM is an object made ready: verified programs, live maps and an engine for each program on one machine.
@@ -93,6 +97,12 @@ func OpenBytes(elf []byte, name string, o Options) (*VM, error) {
 func New(obj *object.Object, o Options) (*VM, error) {
 	if o.Unverified && o.Engine == EngineAuto {
 		o.Engine = EngineChecked
+	}
+	if o.Step != nil && o.Engine == EngineAuto {
+		o.Engine = EngineInterp
+	}
+	if o.Step != nil && o.Engine == EngineJIT {
+		return nil, errors.New("machine code cannot be stepped through: want engine interp or checked")
 	}
 	o.Machine.Space.Shadow = o.Machine.Space.Shadow || o.Engine == EngineChecked
 	machine, err := vm.NewMachine(o.Machine)
@@ -183,7 +193,7 @@ func (v *VM) build(p *program) error {
 	case v.compiler != nil:
 		p.engine, err = v.compiler.Sandbox(cpu, linked)
 	default:
-		p.engine, err = vm.NewInterpreter(cpu, linked, vm.InterpOptions{Checked: v.opts.Engine == EngineChecked})
+		p.engine, err = vm.NewInterpreter(cpu, linked, vm.InterpOptions{Checked: v.opts.Engine == EngineChecked, Trace: v.opts.Step})
 	}
 	return err
 }

@@ -128,7 +128,7 @@ func escape(t prog.Type, text string, seed uint64) (wrong string, ok bool) {
 	if err != nil {
 		return err.Error(), true
 	}
-	x, err := vm.NewInterpreter(m.CPU(0), l, vm.InterpOptions{Trace: func(pc int, regs *[asm.NumRegs]uint64) {
+	x, err := vm.NewInterpreter(m.CPU(0), l, vm.InterpOptions{Trace: func(_ *vm.Linked, pc int, regs *[asm.NumRegs]uint64) {
 		if wrong == "" && !vs.covers(pc, regs) {
 			wrong = fmt.Sprintf("at %d the registers are %#x, and the verifier thinks %v", pc, *regs, vs[pc])
 		}

@@ -47,6 +47,9 @@ type Options struct {
 	// Against runs every packet on a second engine, on a machine of its own made in the same way, too. Any difference
 	// ends the run with a *Mismatch.
 	Against *Target
+	// Difference makes Against another version of the program: it is called with the first difference of each packet on which the two leave
+	// another verdict, packet or ctx, and the replay goes on. Instruction counts and maps may differ. Its error ends the replay.
+	Difference func(*Mismatch) error
 
 	// Files are captures, read as one in the order of time; a directory stands for the files in it, "-" alone for standard
 	// input. Gzip and zstd are recognised.

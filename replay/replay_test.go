@@ -216,6 +216,34 @@ func TestFaults(t *testing.T) {
 	require.Same(t, fault, rep.FaultExamples[0].Err)
 }
 
+// TestVersions: two versions of a program run side by side to the end; each packet that they treat differently is told of once.
+func TestVersions(t *testing.T) {
+	run := func(second string, stop error) (*Report, []string, error) {
+		against := target(t, assemble(t, prog.XDP, second), "interp")
+		var got []string
+		rep, err := Run(Options{Type: prog.XDP, Target: target(t, assemble(t, prog.XDP, "r0 = 2\nexit"), "interp"), Against: &against,
+			Input: bytes.NewReader(traffic.Sample()), Limit: 5, Difference: func(m *Mismatch) error {
+				got = append(got, m.Error())
+				return stop
+			}})
+		return rep, got, err
+	}
+	rep, got, err := run("r1 = 7\nr0 = 2\nexit", nil)
+	require.NoError(t, err)
+	require.Empty(t, got, "another number of instructions is no difference")
+	require.Equal(t, "no difference", rep.Agreement())
+	rep, got, err = run("r2 = *(u32 *)(r1 + 0)\n*(u8 *)(r2 + 1) = 77\nr0 = 2\nexit", nil)
+	require.NoError(t, err)
+	require.Len(t, got, 5)
+	require.Contains(t, got[0], "packet 1: packet from byte 1 on differs")
+	require.EqualValues(t, 5, rep.Differences)
+	require.Equal(t, "different on 5 packets", rep.Agreement())
+	_, got, err = run("r0 = 1\nexit", io.ErrClosedPipe)
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+	require.Len(t, got, 1)
+	require.Contains(t, got[0], "verdict differs: interp XDP_PASS, interp XDP_DROP")
+}
+
 // TestMismatch breaks one engine of two in every way that a comparison should see.
 func TestMismatch(t *testing.T) {
 	data := func(s *mem.Space, ctx uint32) uint32 { return s.Load32(ctx + prog.SKBData) }

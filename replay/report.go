@@ -2,6 +2,7 @@ package replay
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -33,11 +34,21 @@ type Report struct {
 	Format    string `json:"format"`                // of the capture
 	Engine    string `json:"engine"`
 	Against   string `json:"against,omitempty"`
+	// Differences are packets on which two versions of the program differ.
+	Differences uint64 `json:"differences,omitempty"`
 
 	Detail *Detail  `json:"detail,omitempty"` // when asked for
 	Damage []string `json:"damage,omitempty"` // where captures end early, when that was tolerated
 
 	Elapsed time.Duration `json:"elapsed_ns"`
+}
+
+// Agreement says in words how the second engine or version compared.
+func (rep *Report) Agreement() string {
+	if rep.Differences > 0 {
+		return fmt.Sprintf("different on %d packets", rep.Differences)
+	}
+	return "no difference"
 }
 
 // Counts is a number of packets by name.

@@ -26,7 +26,7 @@ func TestFuse(t *testing.T) {
 				fused[in.op] = true
 			}
 			fast := runFused(t, m, l, InterpOptions{})
-			plain := runFused(t, m, l, InterpOptions{Trace: func(int, *[asm.NumRegs]uint64) {}})
+			plain := runFused(t, m, l, InterpOptions{Trace: func(*Linked, int, *[asm.NumRegs]uint64) {}})
 			require.Equal(t, plain, fast, "%v:\n%s", f.op, asm.FormatProgram(p.Insns))
 		}
 	}

@@ -17,8 +17,8 @@ type InterpOptions struct {
 	Checked bool
 	// CtxSize is the size of the ctx for checked mode when the program type doesn't fix it (prog.TypeRow.CtxSize is 0).
 	CtxSize uint32
-	// Trace is called ahead of every instruction with its slot and the registers, valid during the call.
-	Trace func(pc int, regs *[asm.NumRegs]uint64)
+	// Trace is called ahead of every instruction with the program that it is of, its slot and the registers, valid during the call.
+	Trace func(l *Linked, pc int, regs *[asm.NumRegs]uint64)
 }
 
 // Interpreter is the Engine that reads instructions one by one. It takes any linked program: what was not verified
@@ -41,7 +41,7 @@ type Interpreter struct {
 	budget    int64
 	check     *checker // nil unless Checked
 	hookFault *Fault
-	trace     func(pc int, regs *[asm.NumRegs]uint64)
+	trace     func(l *Linked, pc int, regs *[asm.NumRegs]uint64)
 	options   InterpOptions
 }
 
@@ -144,7 +144,7 @@ func (x *Interpreter) resume() *Fault {
 // x.hookFault.
 func (x *Interpreter) before(in *insn, i int) bool {
 	if x.trace != nil {
-		x.trace(int(x.prog.slots[i]), (*[asm.NumRegs]uint64)(x.regs[:asm.NumRegs]))
+		x.trace(x.prog, int(x.prog.slots[i]), (*[asm.NumRegs]uint64)(x.regs[:asm.NumRegs]))
 	}
 	if x.prog.cover != nil {
 		x.count(int(x.prog.slots[i]))

@@ -85,7 +85,7 @@ func TestTrace(t *testing.T) {
 	var pcs []int
 	var r1 uint64
 	x, buf := newRun(t, "r1 = 7\nr2 = 1 ll\ncall f\nexit\nf:\nr1 += 1\nexit", vm.InterpOptions{
-		Trace: func(pc int, regs *[asm.NumRegs]uint64) { pcs, r1 = append(pcs, pc), regs[1] },
+		Trace: func(_ *vm.Linked, pc int, regs *[asm.NumRegs]uint64) { pcs, r1 = append(pcs, pc), regs[1] },
 	})
 	if _, err := x.Run(buf.Ctx()); err != nil {
 		t.Fatal(err)

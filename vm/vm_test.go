@@ -21,7 +21,7 @@ func TestCases(t *testing.T) {
 	for name, o := range map[string]vm.InterpOptions{
 		"interp":  {},
 		"checked": {Checked: true},
-		"trace":   {Trace: func(int, *[asm.NumRegs]uint64) {}},
+		"trace":   {Trace: func(*vm.Linked, int, *[asm.NumRegs]uint64) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			vmtest.Run(t, "testdata", func(cpu *vm.CPU, l *vm.Linked) vm.Engine {

@@ -72,7 +72,7 @@ func (a *app) demoProgram(name string, elf []byte, mapName string, packets [][]b
 	defer fast.Close()
 	printOutcome(a.out, ptr(verifyProgram(name, interp.Object().Programs[0], target{profile: verifier.Newest()}, nil, &verifyFlags{})))
 	change := &firstChange{packets: packets}
-	report, err := interp.ReplayBoth(fast, "", replay.Options{
+	report, err := interp.ReplayBoth(fast, "", "", replay.Options{
 		Input: bytes.NewReader(traffic.Sample()), Loop: demoPasses, CountChanged: true, Sinks: []replay.Sink{change},
 	})
 	if err != nil {

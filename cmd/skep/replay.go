@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -36,6 +37,8 @@ type sessionFlags struct {
 	network         networkFlags
 	load            loadFlags
 	cover           coverFlags
+	diff            diffFlags
+	steps           *stepPrinter // nil when nobody wants to see instructions
 }
 
 func (f *sessionFlags) add(fl *pflag.FlagSet) {
@@ -61,6 +64,7 @@ type replayFlags struct {
 	write, split, output string
 	stopOnFault, changed bool
 	detail               bool
+	trace                uint64
 	after                time.Duration
 }
 
@@ -85,6 +89,8 @@ Time is the capture's, random numbers come from --seed: the same input gives the
 	fl.StringVar(&f.split, "split", "", "directory for one capture for each verdict")
 	fl.StringVarP(&f.output, "output", "o", "text", "text, json, csv, or html: a page with charts")
 	fl.BoolVar(&f.detail, "detail", false, "measure every packet: verdicts over time, histograms of ns and instructions (in json and html)")
+	f.diff.add(fl)
+	fl.Uint64Var(&f.trace, "trace", 0, "print the instructions that are executed for the packet of that number, with the registers they change")
 	fl.BoolVar(&f.stopOnFault, "stop-on-fault", false, "end with exit code 3 at the first fault; else faults are counted")
 	fl.DurationVar(&f.after, "time-after", 0, "let time go on so long behind the last packet: timers fire")
 	fl.BoolVar(&f.changed, "changed", true, "count packets whose bytes the program changed")
@@ -115,6 +121,9 @@ func (a *app) replay(path string, captures []string, f *replayFlags) (err error)
 			return err
 		}
 		o.Sinks = append(o.Sinks, sink)
+	}
+	if f.trace != 0 {
+		f.steps = &stepPrinter{w: a.out, only: f.trace}
 	}
 	var report *replay.Report
 	page := &replay.Page{Title: filepath.Base(path), Capture: strings.Join(captures, ", ")}
@@ -157,16 +166,9 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 	stop, release := a.interrupted()
 	defer release()
 	o.Stop = stop
-	var report *replay.Report
-	if f.engine == "both" {
-		other, err2 := a.open(in, skep.EngineInterp, f)
-		if err2 != nil {
-			return err2
-		}
-		defer other.Close()
-		report, err = v.ReplayBoth(other, f.program, o)
-	} else {
-		report, err = v.Replay(f.program, o)
+	report, err := a.replayOn(v, in, f, o)
+	if f.steps != nil {
+		f.steps.flush()
 	}
 	if report != nil {
 		if derr := errors.Join(done(v, report), f.state.save(v), f.cover.write(a, v)); err == nil {
@@ -177,7 +179,36 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 	if errors.As(err, &mismatch) {
 		return &rejected{"the engines disagree: " + mismatch.Error()}
 	}
+	if report != nil && report.Differences > 0 && err == nil {
+		return &rejected{fmt.Sprintf("the versions differ on %d of %d packets", report.Differences, report.Packets)}
+	}
 	return a.explainFailure(err)
+}
+
+// replayOn replays on v alone, or beside another engine or another version of the object.
+func (a *app) replayOn(v *skep.VM, in *file, f *sessionFlags, o replay.Options) (*replay.Report, error) {
+	switch {
+	case f.diff.object != "" && f.engine == "both":
+		return nil, errors.New("--diff compares versions, --engine both engines: not at once")
+	case f.diff.object == "" && f.engine != "both":
+		return v.Replay(f.program, o)
+	}
+	other, engine, program := in, skep.EngineInterp, f.program
+	if f.diff.object != "" {
+		var err error
+		if other, err = a.read(f.diff.object); err != nil {
+			return nil, err
+		}
+		engine, program, o.Difference = f.engine, cmp.Or(f.diff.program, f.program), f.diff.difference(a)
+	}
+	quiet := *f
+	quiet.steps = nil
+	w, err := a.open(other, engine, &quiet)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	return v.ReplayBoth(w, f.program, program, o)
 }
 
 // engineOne is the engine of the first, or only, VM.
@@ -200,9 +231,16 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 	if err := f.network.machine(&machine); err != nil {
 		return nil, err
 	}
-	v, err := skep.New(obj, skep.Options{Engine: engine, Unverified: f.unverified, Machine: machine})
+	o := skep.Options{Engine: engine, Unverified: f.unverified, Machine: machine}
+	if f.steps != nil {
+		o.Step = f.steps.step
+	}
+	v, err := skep.New(obj, o)
 	if err != nil {
 		return nil, err
+	}
+	if f.steps != nil {
+		f.steps.space = v.Machine().Space()
 	}
 	if err := f.state.load(v); err != nil {
 		v.Close()

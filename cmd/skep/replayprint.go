@@ -94,7 +94,7 @@ func printReplayCSV(w io.Writer, r *replay.Report) error {
 func printReplay(w io.Writer, r *replay.Report) {
 	engine := r.Engine
 	if r.Against != "" {
-		engine += " and " + r.Against + ", no difference"
+		engine += " and " + r.Against + ", " + r.Agreement()
 	}
 	seconds := r.Elapsed.Seconds()
 	fmt.Fprintf(w, "%d packets, %d bytes in %.3f s, %.2f million packets/s (%s)\n", r.Packets, r.Bytes, seconds,

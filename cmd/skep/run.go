@@ -19,7 +19,7 @@ type runFlags struct {
 	program, engine, ctx, output string
 	repeat                       int
 	until                        time.Duration
-	unverified, maps             bool
+	unverified, maps, trace      bool
 	packet                       packetFlags
 	state                        stateFlags
 	network                      networkFlags
@@ -54,6 +54,7 @@ exact instruction and address, and exit code 3. Other engines only keep it insid
 	fl.IntVar(&f.repeat, "repeat", 1, "run so often and print the mean time; the packet is set anew each time")
 	fl.DurationVar(&f.until, "time-after", 0, "let time go on so long behind the program: its timers fire")
 	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
+	fl.BoolVar(&f.trace, "trace", false, "print the instructions as they are executed, with the registers they change")
 	fl.BoolVar(&f.maps, "maps", false, "print the maps afterwards")
 	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
 	f.packet.add(fl)
@@ -137,6 +138,10 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 		return nil, err
 	}
 	opts := skep.Options{Engine: engine, Unverified: f.unverified}
+	steps := &stepPrinter{w: a.out}
+	if f.trace {
+		opts.Step = steps.step
+	}
 	opts.Machine.Trace = func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }
 	if err := f.network.machine(&opts.Machine); err != nil {
 		return nil, err
@@ -160,7 +165,9 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 	start := time.Now()
 	var res skep.Result
 	for range f.repeat {
-		if res, err = v.Run(f.program, packet); err != nil {
+		res, err = v.Run(f.program, packet)
+		steps.flush()
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -46,11 +46,11 @@ func newJIT(cpu *vm.CPU, s *setting, _ func(pc int)) (vm.Engine, func() error, e
 }
 
 // trace makes an interpreter's hook of f, which counts slots from the program's own first.
-func (s *setting) trace(f func(pc int)) func(int, *[asm.NumRegs]uint64) {
+func (s *setting) trace(f func(pc int)) func(*vm.Linked, int, *[asm.NumRegs]uint64) {
 	if f == nil {
 		return nil
 	}
-	return func(pc int, _ *[asm.NumRegs]uint64) {
+	return func(_ *vm.Linked, pc int, _ *[asm.NumRegs]uint64) {
 		if pc >= s.slots {
 			f(pc - s.slots)
 		}
