@@ -143,7 +143,7 @@ func newBench(space *mem.Space, p *program, packets [][]byte) (*bench, error) {
 	if !row.Packet {
 		return nil, fmt.Errorf("program type %s has no packets", p.spec.Type)
 	}
-	b := &bench{space: space, typ: p.spec.Type, packets: packets, stride: prog.FrameStride(row.CtxSize)}
+	b := &bench{space: space, typ: p.spec.Type, packets: packets, stride: prog.FrameStride(row.FrameSize())}
 	frames, err := space.Alloc(b.stride*uint32(len(packets)), 64)
 	if err != nil {
 		return nil, err

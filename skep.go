@@ -14,6 +14,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/jit"
@@ -213,8 +215,8 @@ func (v *VM) Machine() *vm.Machine { return v.machine }
 // Object gives the loaded object.
 func (v *VM) Object() *object.Object { return v.obj }
 
-// Map returns the map of that name, or nil.
-func (v *VM) Map(name string) maps.Map { return v.machine.Maps().ByName(name) }
+// Map returns the map of that name as the host sees it (vm.Machine.Host), or nil.
+func (v *VM) Map(name string) maps.Map { return v.machine.Host(v.machine.Maps().ByName(name)) }
 
 // Engine returns the engine of a program; the name may be "" when the object has just one program.
 func (v *VM) Engine(name string) (vm.Engine, error) {
@@ -282,7 +284,7 @@ func (v *VM) find(name string) (*program, error) {
 type Packet struct {
 	Data []byte // the frame, from the Ethernet header on
 	prog.Input
-	Ctx map[string]any // ctx fields by name, set after Input; numbers or strings such as "0x1f"
+	Ctx map[string]any // ctx fields by name, set after Input; see prog.WriteCtx, and prog.CtxFields for those of a struct
 }
 
 // Result is what a run left.
@@ -292,7 +294,9 @@ type Result struct {
 	Insns   uint64 // instructions executed
 	// Output is the packet afterwards. Its slices are in guest memory: valid until the program's next run.
 	prog.Output
-	Ctx map[string]any // the ctx fields afterwards; nil when Packet.Ctx was nil
+	Ctx map[string]any // the ctx fields afterwards, hidden ones too (prog.TypeRow); nil when Packet.Ctx was nil
+	// CtxChanged are the names of those that are not as they were, sorted.
+	CtxChanged []string
 }
 
 // MaxPacket is the longest packet that Run takes, in bytes.
@@ -302,6 +306,9 @@ const MaxPacket = 1 << 16
 func (p *program) setFrame(space *mem.Space, in *Packet) error {
 	if len(in.Data) > MaxPacket {
 		return fmt.Errorf("packet of %d bytes, at most %d", len(in.Data), MaxPacket)
+	}
+	if t := p.spec.Type; len(in.Data) > 0 && !t.HasData() && t != prog.Syscall {
+		return fmt.Errorf("programs of type %s are given no data, got %d bytes", t, len(in.Data))
 	}
 	if p.frame == nil || p.frame.MaxLen() < len(in.Data) {
 		size := uint32(0)
@@ -364,7 +371,9 @@ func (v *VM) RunCtx(name string, ctx []byte) (Result, error) {
 }
 
 // Run runs a program once; name may be "" when the object has just one program. A fault of the guest is a *vm.Fault.
-// Only programs of packet types can be run; see RunEvent. Timers that are set for the packet's time or before fire first.
+// What has no packet gets a ctx of zeros, and what Packet.Ctx says; Packet.Data is a socket option's value, a message, or the ctx
+// itself for a type that says so in docs/program-types.md. Tracing programs cannot be run so; see RunEvent. Timers that are
+// set for the packet's time or before fire first.
 func (v *VM) Run(name string, in Packet) (Result, error) {
 	p, err := v.program(name)
 	if err != nil {
@@ -378,19 +387,38 @@ func (v *VM) Run(name string, in Packet) (Result, error) {
 		return Result{}, err
 	}
 	ctx := p.frame.Ctx()
+	sockets := v.machine.Sockets()
 	if in.Ctx != nil {
-		if err := prog.WriteCtx(space, ctx, p.spec.Type, in.Ctx); err != nil {
+		if err := prog.WriteCtx(space, ctx, p.spec.Type, in.Ctx, sockets); err != nil {
 			return Result{}, err
 		}
+	}
+	sockets.SetOwn(p.spec.Type, ctx)
+	var before map[string]any
+	if in.Ctx != nil {
+		before = prog.ReadCtx(space, ctx, p.spec.Type, sockets)
 	}
 	out, err := p.engine.Run(ctx)
 	res := Result{Ret: uint32(out.R0), Insns: out.Insns, Verdict: p.spec.Type.Verdict(uint32(out.R0))}
 	if err != nil {
 		return res, err
 	}
+	p.frame.Done()
 	p.frame.Read(&res.Output)
 	if in.Ctx != nil {
-		res.Ctx = prog.ReadCtx(space, ctx, p.spec.Type)
+		res.Ctx = prog.ReadCtx(space, ctx, p.spec.Type, sockets)
+		res.CtxChanged = changed(before, res.Ctx)
 	}
 	return res, nil
+}
+
+// changed are the names of the fields that differ.
+func changed(before, after map[string]any) (names []string) {
+	for name, v := range after {
+		if !reflect.DeepEqual(before[name], v) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

@@ -86,6 +86,6 @@ func TestFramesHoldWhatIsProved(t *testing.T) {
 				require.LessOrEqual(t, f.Off+f.Size, row.CtxSize, "%s.%s", row.Name, f.Name)
 			}
 		}
-		require.GreaterOrEqual(t, int(prog.FrameStride(row.CtxSize)), prog.FrameHeader+row.CtxSize, row.Name)
+		require.GreaterOrEqual(t, int(prog.FrameStride(row.FrameSize())), prog.FrameHeader+row.CtxSize, row.Name)
 	}
 }

@@ -49,7 +49,7 @@ func TestObjectsAreReproducible(t *testing.T) {
 		}
 	}
 	top := t.TempDir()
-	for _, dir := range []string{".", "rejected", "tracing", "tested", "datapath"} {
+	for _, dir := range []string{".", "rejected", "tracing", "tested", "datapath", "hooks"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(top, dir), 0o755))
 		for _, pattern := range []string{"*.c", "*.h", "build.sh"} {
 			files, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -61,7 +61,7 @@ func TestObjectsAreReproducible(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{".", "rejected", "tracing", "tested", "datapath"} {
+	for _, dir := range []string{".", "rejected", "tracing", "tested", "datapath", "hooks"} {
 		out, err := exec.Command("sh", filepath.Join(top, dir, "build.sh")).CombinedOutput()
 		require.NoError(t, err, string(out))
 		objects, err := filepath.Glob(filepath.Join(dir, "*"+suffix))

@@ -31,6 +31,8 @@ var kfuncRows = numbered([]Row{
 	{Name: "bpf_wq_init", Args: [5]Arg{ArgTimer, ArgMapPtr, ArgAny}, Engine: true},
 	{Name: "bpf_wq_set_callback_impl", Args: [5]Arg{ArgTimer, ArgFunc, ArgAny}, Engine: true},
 	{Name: "bpf_wq_start", Args: [5]Arg{ArgTimer, ArgAny}, Engine: true},
+	{Name: "bpf_cast_to_kern_ctx", Args: [5]Arg{ArgCtx}, Fn: castToKernCtx},
+	{Name: "bpf_sock_addr_set_sun_path", Args: [5]Arg{ArgCtx, ArgMem, ArgSize}, Fn: sockAddrSetSunPath},
 	{Name: "bpf_rcu_read_lock", Fn: nothing},
 	{Name: "bpf_rcu_read_unlock", Fn: nothing},
 	{Name: "bpf_preempt_disable", Fn: nothing},
@@ -68,6 +70,9 @@ func Callable(id int32) *Row {
 
 // intRet is a C int that a kernel function returns: unlike a helper's result it is not sign-extended.
 func intRet(errno maps.Errno) uint64 { return uint64(uint32(errno.Ret())) }
+
+// castToKernCtx gives the ctx itself: what the kernel has behind it is not here, so only functions can be given it.
+func castToKernCtx(_ *Env, r1, _, _, _, _ uint64) (uint64, error) { return r1, nil }
 
 // nothing is what locks and critical sections come to: a program runs to its end on its CPU.
 func nothing(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) { return 0, nil }

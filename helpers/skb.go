@@ -425,5 +425,3 @@ func setCE4(ip []byte) uint64 {
 func getRouteRealm(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) { return 0, nil }
 
 func getCgroupClassid(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) { return 0, nil }
-
-func skbCgroupId(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) { return 0, nil }

@@ -41,6 +41,11 @@ type Socket struct {
 	UID      uint32
 	Cgroup   *Group // control group of the process that opened it; nil: not known
 	TCP      TCPInfo
+
+	NetnsCookie uint64 // of its network namespace; 0: the first
+
+	family, typ uint32 // of one that a ctx describes; 0: what Local and Proto say
+	options     map[option][]byte
 }
 
 // TCPInfo is what struct bpf_tcp_sock says of a connection.
@@ -65,19 +70,18 @@ const (
 	typeStream, typeDatagram = 1, 2 // SOCK_STREAM, SOCK_DGRAM
 )
 
-// Sockets is the socket table of a machine. It does not change.
+// Sockets is the socket table of a machine. It does not change, but for what programs do to its sockets' options.
 type Sockets struct {
-	list []Socket
-	base uint32 // guest address of the first
+	list  []Socket
+	own   Socket // see SetOwn
+	space *mem.Space
+	base  uint32 // guest address of the first; own is behind the last
 }
 
 // NewSockets puts sockets into guest memory. It fails when one makes no sense, or when there is no room.
 func NewSockets(space *mem.Space, list []Socket) (*Sockets, error) {
-	t := &Sockets{list: append([]Socket(nil), list...)}
-	if len(list) == 0 {
-		return t, nil
-	}
-	base, err := space.Alloc(uint32(len(list))*sizeofSocket, 8)
+	t := &Sockets{list: append([]Socket(nil), list...), space: space}
+	base, err := space.Alloc(uint32(len(list)+1)*sizeofSocket, 8)
 	if err != nil {
 		return nil, err
 	}
@@ -87,10 +91,16 @@ func NewSockets(space *mem.Space, list []Socket) (*Sockets, error) {
 		if err := s.complete(i); err != nil {
 			return nil, err
 		}
-		b, _ := space.Bytes(t.Addr(i), sizeofSocket)
-		s.store(b)
+		t.store(s, i)
 	}
 	return t, nil
+}
+
+// store writes socket i to guest memory.
+func (t *Sockets) store(s *Socket, i int) {
+	b, _ := t.space.Bytes(t.Addr(i), sizeofSocket)
+	clear(b)
+	s.store(b)
 }
 
 // complete fills in what is left open.
@@ -123,13 +133,7 @@ func (s *Socket) complete(i int) error {
 // store writes the two structures.
 func (s *Socket) store(b []byte) {
 	le := binary.LittleEndian
-	family, typ := uint32(familyIPv4), uint32(typeStream)
-	if s.Local.Addr().Is6() {
-		family = familyIPv6
-	}
-	if s.Proto == ProtoUDP {
-		typ = typeDatagram
-	}
+	family, typ := s.kind()
 	for _, f := range [...]struct{ off, v uint32 }{
 		{sockBoundIf, s.BoundIf}, {sockFamily, family}, {sockType, typ}, {sockProto, uint32(s.Proto)}, {sockMark, s.Mark},
 		{sockPriority, s.Priority}, {sockSrcPort, uint32(s.Local.Port())}, {sockState, uint32(s.State)},
@@ -148,6 +152,24 @@ func (s *Socket) store(b []byte) {
 	if _, err := binary.Encode(b[sizeofSock:], le, &s.TCP); err != nil {
 		panic("helpers: struct bpf_tcp_sock: " + err.Error())
 	}
+}
+
+// kind is the family and the type of a socket.
+func (s *Socket) kind() (family, typ uint32) {
+	family, typ = familyIPv4, typeStream
+	if s.Local.Addr().Is6() {
+		family = familyIPv6
+	}
+	if s.Proto == ProtoUDP {
+		typ = typeDatagram
+	}
+	if s.family != 0 {
+		family = s.family
+	}
+	if s.typ != 0 {
+		typ = s.typ
+	}
+	return family, typ
 }
 
 // localIPv4 stands in src_ip4 of a socket that is bound to an IPv6 address (Linux: LOOPBACK4_IPV6).
@@ -169,6 +191,9 @@ func (t *Sockets) Addr(i int) uint32 { return t.base + uint32(i)*sizeofSocket }
 
 // addrOf is the guest address of a socket of the table.
 func (t *Sockets) addrOf(s *Socket) uint32 {
+	if s == &t.own {
+		return t.Addr(len(t.list))
+	}
 	for i := range t.list {
 		if &t.list[i] == s {
 			return t.Addr(i)
@@ -177,14 +202,36 @@ func (t *Sockets) addrOf(s *Socket) uint32 {
 	return 0
 }
 
+// SocketAddr is the guest address of the socket with a cookie.
+func (t *Sockets) SocketAddr(cookie uint64) (uint32, bool) {
+	for i := range t.list {
+		if t.list[i].Cookie == cookie {
+			return t.Addr(i), true
+		}
+	}
+	return 0, false
+}
+
+// SocketCookie is the cookie of the socket at a guest address; false when there is none.
+func (t *Sockets) SocketCookie(addr uint32) (uint64, bool) {
+	s, _ := t.At(addr)
+	if s == nil {
+		return 0, false
+	}
+	return s.Cookie, true
+}
+
 // At is the socket that a program's pointer is to: to it, or to its bpf_tcp_sock. nil: to none.
 func (t *Sockets) At(addr uint32) (*Socket, int) {
 	if t == nil || addr < t.base {
 		return nil, -1
 	}
 	i := int((addr - t.base) / sizeofSocket)
-	if off := (addr - t.base) % sizeofSocket; i >= len(t.list) || off != 0 && off != sizeofSock {
+	if off := (addr - t.base) % sizeofSocket; i > len(t.list) || off != 0 && off != sizeofSock {
 		return nil, -1
+	}
+	if i == len(t.list) {
+		return &t.own, i
 	}
 	return &t.list[i], i
 }
@@ -301,6 +348,9 @@ func skcLookupTCP(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 
 // socketArg is the socket in an argument.
 func (e *Env) socketArg(arg int, ptr uint64) (*Socket, uint32, error) {
+	if e.Type == prog.CgroupSock && uint32(ptr) == e.Ctx && e.Sockets != nil { // the ctx is the socket
+		return &e.Sockets.own, e.Sockets.addrOf(&e.Sockets.own), nil
+	}
 	if s, i := e.Sockets.At(uint32(ptr)); s != nil {
 		return s, e.Sockets.Addr(i), nil
 	}
@@ -385,6 +435,9 @@ func (e *Env) lookupAssign(ctx uint32, sk, flags uint64) (uint64, error) {
 
 // skOfCtx is the socket of the packet that a ctx is about, nil when it has none.
 func (e *Env) skOfCtx(ctx uint64) *Socket {
+	if e.Type == prog.CgroupSock && e.Sockets != nil {
+		return &e.Sockets.own
+	}
 	for _, f := range e.Type.Row().Fields {
 		if f.Name == "sk" {
 			s, _ := e.Sockets.At(e.Space.Load32(uint32(ctx) + uint32(f.Off)))

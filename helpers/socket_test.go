@@ -3,7 +3,7 @@ package helpers
 import (
 	"errors"
 	"net/netip"
-	"slices"
+	"reflect"
 	"testing"
 
 	"github.com/skepvm/skep/mem"
@@ -92,7 +92,7 @@ func TestParseSockets(t *testing.T) {
 		{Proto: ProtoTCP, Local: addrPort("10.0.0.1:80"), Remote: addrPort("10.0.0.2:99"), State: StateTimeWait, RxQueue: -1, Cookie: 3,
 			TCP: TCPInfo{SndCwnd: 10}},
 	}
-	if !slices.Equal(list, want) {
+	if !reflect.DeepEqual(list, want) {
 		t.Errorf("got  %+v\nwant %+v", list, want)
 	}
 	for text, want := range map[string]string{

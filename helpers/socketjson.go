@@ -44,6 +44,7 @@ type jsonSocket struct {
 	Cgroup   uint64   `json:"cgroup_id"`
 	Above    []uint64 `json:"cgroup_ancestors"`
 	TCP      TCPInfo  `json:"tcp"`
+	Netns    uint64   `json:"netns_cookie"`
 }
 
 var protoNames = map[string]uint8{"tcp": ProtoTCP, "udp": ProtoUDP}
@@ -83,7 +84,7 @@ func ParseSockets(text []byte) ([]Socket, error) {
 
 func (j *jsonSocket) socket() (Socket, *SocketError) {
 	s := Socket{V6Only: j.V6Only, BoundIf: j.BoundIf, Mark: j.Mark, Priority: j.Priority, RxQueue: -1, Cookie: j.Cookie, UID: j.UID,
-		TCP: j.TCP}
+		TCP: j.TCP, NetnsCookie: j.Netns}
 	if j.Cgroup != 0 || j.Above != nil {
 		s.Cgroup = &Group{j.Cgroup, j.Above}
 	}

@@ -170,7 +170,7 @@ func newBenchLinked(t testing.TB, typ prog.Type, src string, link func(*vm.Machi
 
 // xdpFrames makes n frames of 64-byte TCP packets, a third of them to port 22, and returns the first ctx and the stride.
 func xdpFrames(t testing.TB, m *vm.Machine, n int) (first, stride uint32) {
-	stride = prog.FrameStride(prog.XDP.Row().CtxSize)
+	stride = prog.FrameStride(prog.XDP.Row().FrameSize())
 	block, err := m.Space().Alloc(stride*uint32(n)+prog.FrameHeader, 64)
 	require.NoError(t, err)
 	packets, err := m.Space().Alloc(128*uint32(n), 64)

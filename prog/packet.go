@@ -74,7 +74,8 @@ const (
 	classicSize     = 64
 )
 
-// DataOffsets returns where in the ctx of a packet type data, data_end and data_meta are; meta is data where there is none.
+// DataOffsets returns where in the ctx of a type data, data_end and data_meta are. Types without metadata have data twice; those
+// without data, 0 three times: see HasData.
 func (t Type) DataOffsets() (data, end, meta uint32) {
 	switch t {
 	case XDP:
@@ -82,8 +83,39 @@ func (t Type) DataOffsets() (data, end, meta uint32) {
 	case Classic:
 		return ClassicData, ClassicDataEnd, ClassicData
 	}
-	return SKBData, SKBDataEnd, SKBDataMeta
+	if t >= NumTypes {
+		return 0, 0, 0
+	}
+	d := &dataFields[t]
+	return d.data, d.end, d.meta
 }
+
+func (t Type) isSKB() bool { return t < NumTypes && dataFields[t].skb }
+
+// HasData reports whether the ctx of a type points to data.
+func (t Type) HasData() bool { return t < NumTypes && dataFields[t].end != 0 }
+
+// dataFields are the offsets of what DataOffsets returns.
+var dataFields = func() (all [NumTypes]struct {
+	data, end, meta uint32
+	skb             bool // the ctx is a struct __sk_buff
+}) {
+	for t := range all {
+		d := &all[t]
+		for _, f := range append(Types[t].Fields, Types[t].Hidden...) {
+			switch f.Yields {
+			case PktData:
+				d.data, d.meta = uint32(f.Off), uint32(f.Off)
+			case PktEnd:
+				d.end = uint32(f.Off)
+			}
+		}
+		if Types[t].CtxName == "__sk_buff" {
+			d.skb, d.data, d.end, d.meta = true, SKBData, SKBDataEnd, SKBDataMeta // forbidden fields as well
+		}
+	}
+	return all
+}()
 
 // MACLen is the length of the link-layer header in front of the network header, as programs of type t see packets:
 // Ethernet, or none for types that run in the IP layer. A socket filter sees what a packet socket does, Ethernet
@@ -139,13 +171,7 @@ func SetFrame(s *mem.Space, ctx uint32, t Type, head, data, dataEnd, limit uint3
 	if wire == 0 {
 		wire = dataEnd - data
 	}
-	h := (*[FrameHeader]byte)(frameBytes(s, ctx-FrameHeader, FrameHeader))
-	put2(h[FrameHeader+FrameHead:], head, limit)
-	put2(h[FrameHeader+FrameWireLen:], wire, t.MACLen())
-	binary.LittleEndian.PutUint64(h[FrameHeader+FrameTime:], in.Time)
-	binary.LittleEndian.PutUint64(h[FrameHeader+FrameNumber:], in.Number)
-	put2(h[FrameHeader+FrameRedirKind:], 0, 0) // and FrameRedirTo
-	put2(h[FrameHeader+FrameRedirMap:], 0, 0)  // and FrameRedirKey
+	setHeader(s, ctx, t, head, limit, wire, in)
 	switch t {
 	case Classic:
 		setClassic(s, ctx, data, dataEnd, wire, in)
@@ -158,6 +184,20 @@ func SetFrame(s *mem.Space, ctx uint32, t Type, head, data, dataEnd, limit uint3
 		return
 	}
 	setSKB(s, ctx, t, data, dataEnd, wire, in)
+	if t == FlowDissector {
+		beginFlow(s, ctx)
+	}
+}
+
+// setHeader makes the header of a frame.
+func setHeader(s *mem.Space, ctx uint32, t Type, head, limit, wire uint32, in *Input) {
+	h := (*[FrameHeader]byte)(frameBytes(s, ctx-FrameHeader, FrameHeader))
+	put2(h[FrameHeader+FrameHead:], head, limit)
+	put2(h[FrameHeader+FrameWireLen:], wire, t.MACLen())
+	binary.LittleEndian.PutUint64(h[FrameHeader+FrameTime:], in.Time)
+	binary.LittleEndian.PutUint64(h[FrameHeader+FrameNumber:], in.Number)
+	put2(h[FrameHeader+FrameRedirKind:], 0, 0) // and FrameRedirTo
+	put2(h[FrameHeader+FrameRedirMap:], 0, 0)  // and FrameRedirKey
 }
 
 // frameBytes is a part of a frame. One look at the bounds for all its fields: a replay makes millions of frames a second.
@@ -309,15 +349,14 @@ func ReadFrame(s *mem.Space, ctx uint32, t Type, out *Output) bool {
 		Redirect: Redirect{Kind: s.Load32(at(FrameRedirKind)), To: s.Load32(at(FrameRedirTo)),
 			Map: s.Load32(at(FrameRedirMap)), Key: s.Load32(at(FrameRedirKey))},
 	}
-	if t != XDP && t != Classic {
+	if t.isSKB() {
 		out.Mark, out.Priority = s.Load32(ctx+SKBMark), s.Load32(ctx+SKBPriority)
 		out.TCClassid, out.QueueMapping = s.Load32(ctx+SKBTCClassid), s.Load32(ctx+SKBQueueMapping)
 		for i := range out.CB {
 			out.CB[i] = s.Load32(ctx + SKBCB + 4*uint32(i))
 		}
 	}
-	offData, offEnd, offMeta := t.DataOffsets()
-	data, end, meta := s.Load32(ctx+offData), s.Load32(ctx+offEnd), s.Load32(ctx+offMeta)
+	data, end, meta := dataOf(s, ctx, t)
 	if end < data {
 		return false
 	}
@@ -331,54 +370,81 @@ func ReadFrame(s *mem.Space, ctx uint32, t Type, out *Output) bool {
 	return ok
 }
 
-// Buffer is a frame with room for one packet of any length up to its size, used again for packet after packet.
+// dataOf is where all of a ctx's data is: 0 three times when it has none.
+func dataOf(s *mem.Space, ctx uint32, t Type) (data, end, meta uint32) {
+	if p := placements[t]; p != nil {
+		if p.whole == nil && !t.HasData() {
+			return 0, 0, 0
+		}
+		if p.whole != nil {
+			data, end = p.whole(s, ctx)
+			return data, end, data
+		}
+	}
+	offData, offEnd, offMeta := t.DataOffsets()
+	return s.Load32(ctx + offData), s.Load32(ctx + offEnd), s.Load32(ctx + offMeta)
+}
+
+// Buffer is a frame with room for one packet, or what else a ctx points to, of any length up to its size, used again and again.
 type Buffer struct {
 	space *mem.Space
 	typ   Type
+	place *placement // nil for packets
 	ctx   uint32
-	base  uint32 // of the packet buffer
+	base  uint32 // of the packet buffer; 0 when the type has no data
 	size  uint32
 }
 
-// NewBuffer allocates a buffer for programs of packet type t. size is that of the packet buffer with head- and
+// NewBuffer allocates a buffer for programs of type t. size is that of the packet buffer with head- and
 // tailroom; 0 is what the kernel would have, XDPBuffer or SKBBuffer. It fails when guest memory is short.
 func NewBuffer(s *mem.Space, t Type, size uint32) (*Buffer, error) {
 	row := t.Row()
-	if !row.Packet {
-		return nil, fmt.Errorf("program type %s has no packets", t)
+	if !row.Supported {
+		return nil, fmt.Errorf("no context can be made for program type %s", t)
 	}
-	head, tail := roomOf(t)
+	b := &Buffer{space: s, typ: t, place: placements[t], size: size}
+	head, tail := b.room()
 	if size == 0 {
-		size = SKBBuffer
-		switch t {
-		case XDP:
-			size = XDPBuffer
-		case Classic:
-			size = ClassicSize
-		}
+		b.size = b.defaultSize()
 	}
-	if size < head+tail {
+	if b.size < head+tail {
 		return nil, fmt.Errorf("packet buffer of %d bytes: %s needs more than %d", size, t, head+tail)
 	}
-	hdr, err := s.Alloc(FrameStride(row.CtxSize), 64)
+	hdr, err := s.Alloc(FrameStride(row.FrameSize()), 64)
 	if err != nil {
 		return nil, err
 	}
-	base, err := s.Alloc(size, 64)
-	if err != nil {
-		s.Free(hdr)
-		return nil, err
+	if b.size > 0 {
+		if b.base, err = s.Alloc(b.size, 64); err != nil {
+			s.Free(hdr)
+			return nil, err
+		}
 	}
-	b := &Buffer{space: s, typ: t, ctx: hdr + FrameHeader, base: base, size: size}
+	b.ctx = hdr + FrameHeader
 	s.Allow(b.ctx, uint32(row.CtxSize), true)
 	return b, nil
 }
 
-func roomOf(t Type) (head, tail uint32) {
-	switch t {
-	case XDP:
+func (b *Buffer) defaultSize() uint32 {
+	switch {
+	case b.place != nil:
+		return b.place.room + b.place.grow
+	case b.typ == XDP:
+		return XDPBuffer
+	case b.typ == Classic:
+		return ClassicSize
+	}
+	return SKBBuffer
+}
+
+// room is what is kept free before and behind the data, bytes.
+func (b *Buffer) room() (head, tail uint32) {
+	switch {
+	case b.place != nil:
+		return 0, b.place.grow
+	case b.typ == XDP:
 		return XDPHeadroom, XDPTailroom
-	case Classic:
+	case b.typ == Classic:
 		return 0, 0
 	}
 	return SKBHeadroom, 0
@@ -392,16 +458,25 @@ func (b *Buffer) Type() Type { return b.typ }
 
 // MaxLen is the length of the longest packet that fits.
 func (b *Buffer) MaxLen() int {
-	head, tail := roomOf(b.typ)
+	if b.typ == Syscall {
+		return b.typ.Row().FrameSize()
+	}
+	head, tail := b.room()
 	return int(b.size - head - tail)
 }
 
 // Set copies a packet into the buffer and makes the frame. It does not allocate.
 func (b *Buffer) Set(packet []byte, in *Input) error {
 	if len(packet) > b.MaxLen() {
+		if b.MaxLen() == 0 {
+			return fmt.Errorf("programs of type %s are given no data, got %d bytes", b.typ, len(packet))
+		}
 		return fmt.Errorf("packet of %d bytes: the buffer holds %d", len(packet), b.MaxLen())
 	}
-	head, tail := roomOf(b.typ)
+	if b.place != nil {
+		return b.setOther(packet, in)
+	}
+	head, tail := b.room()
 	data, end := b.base+head, b.base+head+uint32(len(packet))
 	dst, ok := b.space.Bytes(data, uint32(len(packet)))
 	if !ok {
@@ -420,11 +495,56 @@ func (b *Buffer) Set(packet []byte, in *Input) error {
 	return nil
 }
 
+// setOther is Set for types that see no packets as XDP and tc programs do.
+func (b *Buffer) setOther(input []byte, in *Input) error {
+	s, n := b.space, uint32(len(input))
+	ctx := frameBytes(s, b.ctx, uint32(b.typ.Row().FrameSize()))
+	clear(ctx)
+	if b.typ == Syscall {
+		setHeader(s, b.ctx, b.typ, 0, 0, 0, in)
+		b.size = uint32(copy(ctx, input))
+		return nil
+	}
+	data, end := b.base, b.base+n
+	if n > 0 {
+		copy(frameBytes(s, data, n), input)
+	}
+	setHeader(s, b.ctx, b.typ, data, b.base+b.size, n, in)
+	if b.typ.HasData() {
+		offData, offEnd, _ := b.typ.DataOffsets()
+		s.Store64(b.ctx+offData, uint64(data))
+		s.Store64(b.ctx+offEnd, uint64(end))
+	}
+	if b.place.begin != nil {
+		b.place.begin(s, b.ctx, data, end, in)
+	}
+	if s.Shadowed() && b.size > 0 {
+		s.Forbid(b.base, b.size)
+		s.Allow(data, n, true)
+	}
+	return nil
+}
+
+// Done does what the kernel does to the ctx when a program has returned: call it before reading the ctx.
+func (b *Buffer) Done() {
+	if b.typ == FlowDissector {
+		doneFlow(b.space, b.ctx)
+	}
+}
+
 // Read is ReadFrame of the buffer's frame.
-func (b *Buffer) Read(out *Output) bool { return ReadFrame(b.space, b.ctx, b.typ, out) }
+func (b *Buffer) Read(out *Output) bool {
+	ok := ReadFrame(b.space, b.ctx, b.typ, out)
+	if b.typ == Syscall {
+		out.Data, ok = b.space.Bytes(b.ctx, b.size)
+	}
+	return ok
+}
 
 // Free gives the memory back.
 func (b *Buffer) Free() {
 	b.space.Free(b.ctx - FrameHeader)
-	b.space.Free(b.base)
+	if b.base != 0 {
+		b.space.Free(b.base)
+	}
 }

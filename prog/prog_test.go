@@ -231,7 +231,7 @@ func TestProtocol(t *testing.T) {
 		if err := b.Set([]byte(tt.packet), &tt.in); err != nil {
 			t.Fatal(err)
 		}
-		if got := ReadCtx(b.space, b.ctx, tt.typ)["protocol"]; got != tt.want {
+		if got := ReadCtx(b.space, b.ctx, tt.typ, nil)["protocol"]; got != tt.want {
 			t.Errorf("%v %x: protocol %#x, want %#x", tt.typ, tt.packet, got, tt.want)
 		}
 	}
@@ -288,10 +288,10 @@ func TestCtxByName(t *testing.T) {
 	if err := json.Unmarshal([]byte(src), &fields); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteCtx(s, b.ctx, SchedCLS, fields); err != nil {
+	if err := WriteCtx(s, b.ctx, SchedCLS, fields, nil); err != nil {
 		t.Fatal(err)
 	}
-	got := ReadCtx(s, b.ctx, SchedCLS)
+	got := ReadCtx(s, b.ctx, SchedCLS, nil)
 	want := map[string]any{"mark": uint64(7), "priority": uint64(0xffffffff), "cb": []uint64{1, 2, 3, 0, 0},
 		"tstamp": uint64(1700000000000000001), "queue_mapping": uint64(0xffffffff), "len": uint64(60)}
 	for name, v := range want {
@@ -319,7 +319,7 @@ func TestCtxErrors(t *testing.T) {
 		"nope": {1.0, "no such field"}, "data": {1.0, "pointer"}, "mark": {4294967296.0, "32 bits"}, "cb": {[]any{1.0, 1.0, 1.0, 1.0, 1.0, 1.0}, "6 values for 5"},
 		"priority": {"x", "no number"}, "tc_index": {1.5, "no integer"}, "hash": {nil, "no number"}, "tc_classid": {[]any{1.0}, "1 values"},
 	} {
-		err := WriteCtx(s, b.ctx, SchedCLS, map[string]any{name: tt.v})
+		err := WriteCtx(s, b.ctx, SchedCLS, map[string]any{name: tt.v}, nil)
 		var ce *CtxError
 		if !errors.As(err, &ce) || ce.Field != name || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s = %v: %v", name, tt.v, err)

@@ -146,6 +146,10 @@ var (
 	lwtVerdicts  = []Verdict{{0, "BPF_OK"}, {2, "BPF_DROP"}, {7, "BPF_REDIRECT"}, {128, "BPF_LWT_REROUTE"}}
 	skVerdicts   = []Verdict{{0, "SK_DROP"}, {1, "SK_PASS"}}
 	allowVerdict = []Verdict{{0, "DENY"}, {1, "ALLOW"}}
+	// Of the second bit bind hooks make that no privilege is needed for a low port (BPF_RET_BIND_NO_CAP_NET_BIND_SERVICE).
+	addrVerdicts = []Verdict{{0, "DENY"}, {1, "ALLOW"}, {2, "DENY_NO_CAP"}, {3, "ALLOW_NO_CAP"}}
+	// With 1 the reply counts, else it is -1 (tcp_call_bpf).
+	opsVerdicts = []Verdict{{0, "NO_REPLY"}, {1, "REPLY"}}
 )
 
 // What loaders of most types need (kernel: is_net_admin_prog_type, is_perfmon_prog_type).
@@ -175,7 +179,7 @@ var Types = [NumTypes]TypeRow{
 		Fields:   cgroupSKBFields,
 		Verdicts: []Verdict{{0, "DROP"}, {1, "PASS"}, {2, "DROP_CN"}, {3, "PASS_CN"}}, Ret: ret01, Since: kver.V(4, 10)},
 	{Type: CgroupSock, Name: "cgroup_sock", CtxName: "bpf_sock", CtxSize: 80, Fields: cgroupSockFields,
-		Verdicts: allowVerdict, Ret: ret01, Since: kver.V(4, 10), Needs: netCaps},
+		Verdicts: allowVerdict, Ret: ret01, Since: kver.V(4, 10), Needs: netCaps, Supported: true, Hidden: hide("retval 80")},
 	{Type: LWTIn, Name: "lwt_in", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,
 		Fields: lwtFields, Verdicts: lwtVerdicts, Since: kver.V(4, 10), Needs: netCaps},
 	{Type: LWTOut, Name: "lwt_out", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,
@@ -183,40 +187,40 @@ var Types = [NumTypes]TypeRow{
 	{Type: LWTXmit, Name: "lwt_xmit", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,
 		PktWrite: true, Fields: lwtFields, Verdicts: lwtVerdicts, Since: kver.V(4, 10), Needs: netCaps},
 	{Type: SockOps, Name: "sock_ops", CtxName: "bpf_sock_ops", CtxSize: 224, Fields: sockOpsFields, PktRead: true,
-		Ret: ret01, Since: kver.V(4, 13), Needs: netCaps},
+		Verdicts: opsVerdicts, Ret: ret01, Since: kver.V(4, 13), Needs: netCaps, Supported: true, Hidden: sockOpsHidden},
 	{Type: SkSKB, Name: "sk_skb", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,
 		PktWrite: true, Fields: skb("tc_classid data_meta tstamp wire_len hwtstamp mark", "tc_index priority"),
 		Verdicts: skVerdicts, Since: kver.V(4, 14), Needs: netCaps},
 	{Type: CgroupDevice, Name: "cgroup_device", CtxName: "bpf_cgroup_dev_ctx", CtxSize: 12, Fields: cgroupDevFields,
-		Verdicts: allowVerdict, Ret: ret01, Since: kver.V(4, 15), Needs: netCaps},
+		Verdicts: allowVerdict, Ret: ret01, Since: kver.V(4, 15), Needs: netCaps, Supported: true, Hidden: hide("retval 16")},
 	{Type: SkMsg, Name: "sk_msg", CtxName: "sk_msg_md", CtxSize: 80, Fields: skMsgFields, Verdicts: skVerdicts,
-		PktRead: true, PktWrite: true, Since: kver.V(4, 17), Needs: netCaps},
+		PktRead: true, PktWrite: true, Since: kver.V(4, 17), Needs: netCaps, Supported: true, Hidden: msgHidden},
 	{Type: RawTracepoint, Name: "raw_tracepoint", CtxName: "bpf_raw_tracepoint_args",
 		Fields: raw("args", 0, 8*maxFuncArgs), Since: kver.V(4, 17), Needs: perfCaps},
 	{Type: CgroupSockAddr, Name: "cgroup_sock_addr", CtxName: "bpf_sock_addr", CtxSize: 72, Fields: sockAddrFields,
-		Verdicts: allowVerdict, Ret: ret01, Since: kver.V(4, 17), Needs: netCaps},
+		Verdicts: addrVerdicts, Ret: ret01, Since: kver.V(4, 17), Needs: netCaps, Supported: true, Hidden: sockAddrHidden},
 	{Type: LWTSeg6Local, Name: "lwt_seg6local", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true,
 		PktRead: true, Fields: lwtFields, Verdicts: lwtVerdicts, Since: kver.V(4, 18), Needs: netCaps},
 	{Type: LircMode2, Name: "lirc_mode2", CtxName: "u32", CtxSize: 4, Since: kver.V(4, 18), Needs: netCaps},
 	{Type: SkReuseport, Name: "sk_reuseport", CtxName: "sk_reuseport_md", CtxSize: 56, Fields: skReuseportFields,
-		Verdicts: skVerdicts, PktRead: true, Since: kver.V(4, 19), Needs: CapBPF},
+		Verdicts: skVerdicts, PktRead: true, Since: kver.V(4, 19), Needs: CapBPF, Supported: true, Hidden: reuseportHidden},
 	{Type: FlowDissector, Name: "flow_dissector", CtxName: "__sk_buff", CtxSize: 192, Packet: true, PktRead: true,
 		Fields:   only(skbFields, "data data_end flow_keys", Read),
 		Verdicts: []Verdict{{0, "BPF_OK"}, {2, "BPF_DROP"}, {129, "BPF_FLOW_DISSECTOR_CONTINUE"}}, Since: kver.V(4, 20),
-		Needs: netCaps},
+		Needs: netCaps, Supported: true, Hidden: flowKeysHidden},
 	{Type: CgroupSysctl, Name: "cgroup_sysctl", CtxName: "bpf_sysctl", CtxSize: 8, Fields: sysctlFields,
-		Verdicts: allowVerdict, Ret: ret01, Since: kver.V(5, 2), Needs: netCaps},
+		Verdicts: allowVerdict, Ret: ret01, Since: kver.V(5, 2), Needs: netCaps, Supported: true, Hidden: sysctlHidden},
 	{Type: RawTracepointWritable, Name: "raw_tracepoint_writable", CtxName: "bpf_raw_tracepoint_args",
 		Fields: writableTPFields, Since: kver.V(5, 2), Needs: perfCaps},
 	{Type: CgroupSockopt, Name: "cgroup_sockopt", CtxName: "bpf_sockopt", CtxSize: 40, Fields: sockoptFields, PktRead: true,
-		PktWrite: true, Verdicts: allowVerdict, Ret: ret01, Since: kver.V(5, 3), Needs: netCaps},
+		PktWrite: true, Verdicts: allowVerdict, Ret: ret01, Since: kver.V(5, 3), Needs: netCaps, Supported: true},
 	{Type: Tracing, Name: "tracing", Since: kver.V(5, 5), Needs: perfCaps},
 	{Type: StructOps, Name: "struct_ops", Since: kver.V(5, 6), Needs: perfCaps},
 	{Type: Ext, Name: "ext", Since: kver.V(5, 6), Needs: netCaps | perfCaps},
 	{Type: LSM, Name: "lsm", Since: kver.V(5, 7), Needs: perfCaps},
 	{Type: SkLookup, Name: "sk_lookup", CtxName: "bpf_sk_lookup", CtxSize: 72, Fields: skLookupFields,
-		Verdicts: skVerdicts, Ret: ret01, Since: kver.V(5, 9), Needs: CapBPF},
-	{Type: Syscall, Name: "syscall", Fields: syscallFields, Since: kver.V(5, 14), Needs: CapBPF},
+		Verdicts: skVerdicts, Ret: ret01, Since: kver.V(5, 9), Needs: CapBPF, Supported: true},
+	{Type: Syscall, Name: "syscall", Fields: syscallFields, Since: kver.V(5, 14), Needs: CapBPF, Supported: true},
 	{Type: Netfilter, Name: "netfilter", CtxName: "bpf_nf_ctx", CtxSize: 16, Fields: netfilterFields,
 		Verdicts: []Verdict{{0, "NF_DROP"}, {1, "NF_ACCEPT"}}, Ret: ret01, Since: kver.V(6, 4), Needs: netCaps},
 }

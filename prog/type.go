@@ -59,18 +59,21 @@ const (
 
 // TypeRow is all that the project knows about a program type.
 type TypeRow struct {
-	Type     Type
-	Name     string // "sched_cls": the kernel's constant without BPF_PROG_TYPE_, in lower case
-	CtxName  string // C type of the ctx: "__sk_buff"; "" when it is raw memory
-	CtxSize  int    // bytes of ctx; 0 when it depends on the attach point
-	Fields   []CtxField
+	Type    Type
+	Name    string // "sched_cls": the kernel's constant without BPF_PROG_TYPE_, in lower case
+	CtxName string // C type of the ctx: "__sk_buff"; "" when it is raw memory
+	CtxSize int    // bytes of ctx; 0 when it depends on the attach point
+	Fields  []CtxField
+	// Hidden are fields behind the ctx that programs cannot reach: what the kernel knows besides, and what helpers leave. They
+	// are set and read by name as the others are.
+	Hidden   []CtxField
 	Verdicts []Verdict
 	// Ret is the range that the verifier demands of R0 at exit; nil when any value will do. Attach points that
 	// demand something else are in Section.Ret.
 	Ret       *Range
 	Since     kver.Version
 	Packet    bool // the ctx describes a packet, and a frame (see SetFrame) carries it
-	Supported bool // this project can run it; the others can only be verified
+	Supported bool // Buffer makes contexts of it, so it can run; the others can only be verified, or run on events
 	// PktRead and PktWrite say whether the packet may be read and written through pointers.
 	PktRead, PktWrite bool
 	Needs             Caps // to load programs of the type
@@ -136,6 +139,8 @@ type CtxField struct {
 	OnlyWrite []Attach
 	// NeedsBPF are the accesses that only loaders with CAP_BPF may have.
 	NeedsBPF Access
+	// Text says that the bytes are shown as a string, up to the first 0.
+	Text bool
 }
 
 // end is one past the field's last byte.
@@ -184,14 +189,27 @@ func (r *TypeRow) FieldAt(off, size int) (*CtxField, bool) {
 
 func (f *CtxField) covers(off, size int) bool { return off >= f.Off && off+size <= f.end() }
 
-// Field returns the field of a name.
+// Field returns the field of a name, hidden ones included.
 func (r *TypeRow) Field(name string) (*CtxField, bool) {
-	for i := range r.Fields {
-		if r.Fields[i].Name == name {
-			return &r.Fields[i], true
+	for _, list := range [][]CtxField{r.Fields, r.Hidden} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i], true
+			}
 		}
 	}
 	return nil, false
+}
+
+// FrameSize is how many bytes the ctx takes in a frame, its hidden fields included.
+func (r *TypeRow) FrameSize() int {
+	size := r.CtxSize
+	for _, list := range [][]CtxField{r.Fields, r.Hidden} {
+		for i := range list {
+			size = max(size, list[i].end())
+		}
+	}
+	return size
 }
 
 // Access returns the field that an access of size bytes (1, 2, 4 or 8) at off uses, and whether it is legal for a

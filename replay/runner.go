@@ -143,7 +143,7 @@ func redirectVerdict(t prog.Type) uint32 {
 }
 
 func newSide(t Target, typ prog.Type, frames int, move bool, slot uint32) (s *side, err error) {
-	s = &side{engine: t.Engine, space: t.Machine.Space(), maps: t.Machine.Maps(), stride: prog.FrameStride(typ.Row().CtxSize)}
+	s = &side{engine: t.Engine, space: t.Machine.Space(), maps: t.Machine.Maps(), stride: prog.FrameStride(typ.Row().FrameSize())}
 	s.failed = make([]error, frames)
 	defer func() {
 		if err != nil {

@@ -60,7 +60,7 @@ func (t *Table) run(obj *object.Object, c *Case, o Options) (r Result) {
 		r.Status, r.Message = Error, err.Error()
 		return r
 	}
-	opts := o.Machine
+	opts := t.machine(o)
 	opts.Machine.Trace = func(line string) { r.Log = append(r.Log, strings.TrimRight(line, "\n")) }
 	v, err := skep.New(obj, opts)
 	if err != nil {
@@ -83,6 +83,9 @@ func (t *Table) run(obj *object.Object, c *Case, o Options) (r Result) {
 	if ctx == nil {
 		ctx = map[string]any{}
 	}
+	if err := c.needsPacket(obj, name); err != nil {
+		return broken(err)
+	}
 	var res skep.Result
 	for range c.Repeat {
 		if res, err = v.Run(name, skep.Packet{Data: c.Packet, Ctx: ctx}); err != nil {
@@ -93,7 +96,7 @@ func (t *Table) run(obj *object.Object, c *Case, o Options) (r Result) {
 			return broken(err)
 		}
 	}
-	wrong, err := c.compare(v, &res, r.Log)
+	wrong, err := c.compare(v, typeOf(obj, name), &res, r.Log)
 	if err != nil {
 		return broken(err)
 	}
@@ -104,12 +107,20 @@ func (t *Table) run(obj *object.Object, c *Case, o Options) (r Result) {
 	return r
 }
 
+// machine is what the cases run on.
+func (t *Table) machine(o Options) skep.Options {
+	if t.Sockets != nil {
+		o.Machine.Machine.Sockets = t.Sockets
+	}
+	return o.Machine
+}
+
 // checkState finds out whether the state fits the object, before any case. What else is wrong with the object is for the cases.
 func (t *Table) checkState(obj *object.Object, o Options) error {
 	if t.State == "" {
 		return nil
 	}
-	v, err := skep.New(obj, o.Machine)
+	v, err := skep.New(obj, t.machine(o))
 	if err != nil {
 		return nil
 	}
@@ -135,6 +146,24 @@ func (t *Table) loadState(v *skep.VM) error {
 	defer f.Close()
 	if err := maps.LoadJSON(f, v.Map); err != nil {
 		return errorAt(t.stateAt, "%s: %v", t.State, err)
+	}
+	return nil
+}
+
+// typeOf is the type of a program of an object; name may be "" when there is just one.
+func typeOf(obj *object.Object, name string) prog.Type {
+	for _, p := range obj.Programs {
+		if p.Name == name || name == "" {
+			return p.Type
+		}
+	}
+	return prog.Unspec
+}
+
+// needsPacket says that a case has no packet and its program wants one.
+func (c *Case) needsPacket(obj *object.Object, name string) error {
+	if c.Packet == nil && typeOf(obj, name).Row().Packet {
+		return &CaseError{Line: c.Line, Col: c.col, Reason: "no packet: give layers, {hex: …} or {pcap: FILE#NUMBER}"}
 	}
 	return nil
 }
@@ -202,7 +231,7 @@ func elementsOf(v *skep.VM, name string, n yaml.Node) (maps.Map, []element, erro
 }
 
 // compare lists what is not as the case wants it.
-func (c *Case) compare(v *skep.VM, res *skep.Result, log []string) (wrong []string, err error) {
+func (c *Case) compare(v *skep.VM, typ prog.Type, res *skep.Result, log []string) (wrong []string, err error) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	if w := c.Want.Verdict; w != "" && w != res.Verdict && w != strconv.Itoa(int(int32(res.Ret))) && w != strconv.FormatUint(uint64(res.Ret), 10) {
 		say("verdict %s (%d), want %s", res.Verdict, int32(res.Ret), w)
@@ -219,7 +248,11 @@ func (c *Case) compare(v *skep.VM, res *skep.Result, log []string) (wrong []stri
 		if !ok {
 			return nil, errorAt(c.Want.ctxAt(name), "there is no ctx field %q that can be read", name)
 		}
-		if fmt.Sprint(got) != fmt.Sprint(c.Want.Ctx[name]) {
+		same, err := typ.SameField(name, got, c.Want.Ctx[name])
+		if err != nil {
+			return nil, fmt.Errorf("want.ctx: %w", err)
+		}
+		if !same {
 			say("ctx %s is %v, want %v", name, got, c.Want.Ctx[name])
 		}
 	}

@@ -70,6 +70,8 @@ tests:
 - name: a frame of a capture
   packet: {pcap: datapath/edges.pcap#3}
   want: {verdict: XDP_PASS, packet: {pcap: "datapath/edges.pcap#3"}, maps: {packets: [{key: {src: 0x60200c0, dst: 0x37100cb}, value: 1}]}}
+- name: without a packet
+  want: {verdict: "2"}
 `)
 	want := []string{
 		"pass counts:",
@@ -87,6 +89,7 @@ tests:
 		"error an element with a wrong field: ../examples/table.yaml:33:36: unknown field \"val\" of an element",
 		"error a value that is too large: ../examples/table.yaml:37:22: map packets: value: 1.8446744073709552e+19 is no integer; write big ones as strings",
 		"pass a frame of a capture:",
+		"error without a packet: ../examples/table.yaml:41:3: no packet: give layers, {hex: …} or {pcap: FILE#NUMBER}",
 	}
 	for i := range max(len(got), len(want)) {
 		g, w := "", ""
@@ -104,12 +107,13 @@ tests:
 
 func TestBadTables(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                  "t.yaml: EOF",
-		"tests: []":         "t.yaml:1:1: no object: say which file is tested",
-		"object: x.o":       "t.yaml:1:1: no tests",
-		"object: x\nfoo: 1": "t.yaml:2:1: field foo not found in type suite.tableYAML",
+		"":                                 "t.yaml: EOF",
+		"tests: []":                        "t.yaml:1:1: no object: say which file is tested",
+		"object: x.o":                      "t.yaml:1:1: no tests",
+		"object: x\nsockets: 5":            "t.yaml:2:10: want a list of sockets: {proto: tcp, local: \"0.0.0.0:80\"}",
+		"object: x\nsockets: [{proto: x}]": `t.yaml:2:10: socket 0: proto: "x": want tcp or udp`,
+		"object: x\nfoo: 1":                "t.yaml:2:1: field foo not found in type suite.tableYAML",
 		"object: x\ntests:\n- name: a\n  packet: {hex: 00}":                                                     `t.yaml:3:3: test "a" wants nothing: it could not fail`,
-		"object: x\ntests:\n- name: a\n  want: {verdict: XDP_PASS}":                                             "t.yaml:3:3: no packet: give layers, {hex: …} or {pcap: FILE#NUMBER}",
 		"object: x\ntests:\n- packet: {hex: 00}\n  want: {verdict: A}":                                          "t.yaml:3:3: a test without a name",
 		"object: x\ntests:\n- {name: a, packet: {hex: 00}, wants: 1}":                                           `t.yaml:3:32: unknown field "wants" of a test`,
 		"object: x\ntests:\n- {name: a, packet: {hex: 00}, want: {verdct: 1}}":                                  `t.yaml:3:39: unknown field "verdct" of want`,

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/skepvm/skep/helpers"
 )
 
 // Table is a file of cases for one object.
@@ -18,6 +21,7 @@ type Table struct {
 	State   string // path of a JSON file with what maps hold before every case, beside the table; "" is none
 	Program string // "" when the object has just one
 	Maps    map[string]yaml.Node
+	Sockets []helpers.Socket // of every case's machine
 	Cases   []Case
 
 	stateAt *yaml.Node // where State is said
@@ -28,12 +32,13 @@ type Case struct {
 	Name    string
 	Line    int
 	Program string // "" is the table's
-	Packet  []byte
+	Packet  []byte // nil for programs that get none
 	Ctx     map[string]any
 	Maps    map[string]yaml.Node // elements to set before, by map
 	Repeat  int                  // how often it runs; the last time counts
 	Want    Want
 
+	col int       // of Line
 	ctx yaml.Node // where Ctx is said
 }
 
@@ -68,6 +73,7 @@ type tableYAML struct {
 	Program string
 	State   yaml.Node
 	Maps    map[string]yaml.Node
+	Sockets yaml.Node
 	Tests   []yaml.Node
 }
 
@@ -93,9 +99,11 @@ type caseYAML struct {
 //	program: filter                     # when there are several
 //	state: filter.maps.json             # maps as --map-out writes them
 //	maps: {limits: [{key: 0, value: 100}]}
+//	sockets: [{proto: tcp, local: "0.0.0.0:80"}]                        # as helpers.ParseSockets has them
 //	tests:
 //	- name: ssh is dropped
-//	  packet: [{eth: {}}, {ip: {src: 10.0.0.1}}, {tcp: {dport: 22}}]      # or {hex: 0102…}, or {pcap: file.pcap#3}
+//	  packet: [{eth: {}}, {ip: {src: 10.0.0.1}}, {tcp: {dport: 22}}]      # or {hex: 0102…}, or {pcap: file.pcap#3}; programs without
+//	                                                                    # a packet have none
 //	  ctx: {ingress_ifindex: 2}
 //	  want:
 //	    verdict: XDP_DROP
@@ -150,6 +158,9 @@ func (p *parser) parse(text []byte) (*Table, error) {
 		}
 		t.State, t.stateAt = p.path(in.State.Value), &in.State
 	}
+	if err := t.readSockets(&in.Sockets); err != nil {
+		return nil, err
+	}
 	for i := range in.Tests {
 		c, err := p.parseCase(&in.Tests[i])
 		if err != nil {
@@ -161,6 +172,25 @@ func (p *parser) parse(text []byte) (*Table, error) {
 		return nil, &CaseError{Line: 1, Col: 1, Reason: "no tests"}
 	}
 	return t, nil
+}
+
+// readSockets reads the sockets of a table.
+func (t *Table) readSockets(n *yaml.Node) error {
+	if n.Kind == 0 {
+		return nil
+	}
+	var list []map[string]any
+	if err := n.Decode(&list); err != nil {
+		return errorAt(n, "want a list of sockets: {proto: tcp, local: \"0.0.0.0:80\"}")
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return errorAt(n, "%v", err)
+	}
+	if t.Sockets, err = helpers.ParseSockets(text); err != nil {
+		return errorAt(n, "%v", err)
+	}
+	return nil
 }
 
 // yamlError puts the line that yaml names where it belongs.
@@ -182,16 +212,15 @@ func (p *parser) parseCase(n *yaml.Node) (*Case, error) {
 	if err := decodeNode(n, &in); err != nil {
 		return nil, err
 	}
-	c := &Case{Name: in.Name, Line: n.Line, Program: in.Program, ctx: in.Ctx, Maps: in.Maps, Repeat: max(in.Repeat, 1)}
+	c := &Case{Name: in.Name, Line: n.Line, col: n.Column, Program: in.Program, ctx: in.Ctx, Maps: in.Maps, Repeat: max(in.Repeat, 1)}
 	if c.Name == "" {
 		return nil, errorAt(n, "a test without a name")
 	}
-	if in.Packet.Kind == 0 {
-		return nil, errorAt(n, "no packet: give layers, {hex: …} or {pcap: FILE#NUMBER}")
-	}
 	var err error
-	if c.Packet, err = p.parsePacket(&in.Packet); err != nil {
-		return nil, err
+	if in.Packet.Kind != 0 {
+		if c.Packet, err = p.parsePacket(&in.Packet); err != nil {
+			return nil, err
+		}
 	}
 	w := &c.Want
 	w.Verdict, w.ctx, w.Maps, w.Trace = in.Want.Verdict, in.Want.Ctx, in.Want.Maps, in.Want.Trace

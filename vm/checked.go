@@ -1,8 +1,10 @@
 package vm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/helpers"
@@ -72,7 +74,16 @@ func newChecker(space *mem.Space, row *prog.TypeRow, ctxSize uint32) *checker {
 	for i := range row.Fields {
 		c.addField(&row.Fields[i])
 	}
+	// Where fields overlap, what one of them lets be written can be.
+	slices.SortStableFunc(c.ctx, func(a, b span) int { return cmp.Compare(toInt(a.write), toInt(b.write)) })
 	return c
+}
+
+func toInt(set bool) int {
+	if set {
+		return 1
+	}
+	return 0
 }
 
 func (c *checker) addField(f *prog.CtxField) {
@@ -157,7 +168,7 @@ func (c *checker) allowData(l *Linked) {
 func (c *checker) allowPacket(ctx uint32) {
 	c.space.Forbid(c.packets.addr, c.packets.size)
 	c.packets = span{}
-	if !c.row.Packet {
+	if !c.row.Packet && !c.row.Type.HasData() {
 		return
 	}
 	offData, offEnd, offMeta := c.row.DataOffsets()

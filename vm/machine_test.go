@@ -110,7 +110,7 @@ func TestRunBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stride := prog.FrameStride(prog.XDP.Row().CtxSize)
+	stride := prog.FrameStride(prog.XDP.Row().FrameSize())
 	base, err := s.Alloc(n*stride, 64)
 	if err != nil {
 		t.Fatal(err)

@@ -192,6 +192,8 @@ func typeFeatures() featureSet {
 		switch {
 		case r.Packet && r.Supported:
 			runs = "on packets"
+		case r.Supported:
+			runs = "on a ctx"
 		case eventTypes.Has(t):
 			runs = "on events"
 		}

@@ -40,3 +40,22 @@ func TestFeaturesAreTrue(t *testing.T) {
 	require.Contains(t, fib[0].Types, "xdp (4.16)")
 	require.Contains(t, fib[0].Types, "sched_cls")
 }
+
+// TestProgramTypesDoc: the page names every type that runs on a ctx, and every field that Linux's ctx has not.
+func TestProgramTypesDoc(t *testing.T) {
+	page, err := os.ReadFile("../../docs/program-types.md")
+	require.NoError(t, err)
+	for _, row := range prog.Types {
+		if !row.Supported {
+			continue
+		}
+		if !row.Packet {
+			require.Contains(t, string(page), "\n| "+row.Name+" |")
+		}
+		for _, f := range row.Hidden {
+			if f.Access != 0 {
+				require.Contains(t, string(page), "`"+f.Name+"`", row.Name)
+			}
+		}
+	}
+}

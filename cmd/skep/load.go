@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -121,6 +122,9 @@ func (f *packetFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.hex, "hex", "", "the packet's bytes in hex; spaces and colons are ignored")
 }
 
+var errNoPacket = errors.New("no packet: give --data FILE or --hex BYTES")
+
+// read is the packet, errNoPacket when none is given.
 func (f *packetFlags) read(in io.Reader) ([]byte, error) {
 	switch {
 	case f.file != "" && f.hex != "":
@@ -132,7 +136,7 @@ func (f *packetFlags) read(in io.Reader) ([]byte, error) {
 	case f.hex != "":
 		return parseHex(f.hex)
 	}
-	return nil, fmt.Errorf("no packet: give --data FILE or --hex BYTES")
+	return nil, errNoPacket
 }
 
 // parseHex reads hex digits, ignoring white space and colons. An error says at which character.

@@ -42,7 +42,7 @@ func dumpMaps(w io.Writer, v *skep.VM, name string) error {
 		spec := m.Spec()
 		if name == spec.Name || name == "" && !spec.DataSection {
 			found = true
-			if err := maps.DumpJSON(w, m); err != nil {
+			if err := maps.DumpJSON(w, v.Machine().Host(m)); err != nil {
 				return err
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/object"
 )
 
 type runFlags struct {
@@ -30,9 +31,13 @@ type runFlags struct {
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "run OBJECT (--data FILE | --hex BYTES | --regs … | --events FILE)",
-		Short: "Run a program on one packet, or on events",
+		Use:   "run OBJECT (--data FILE | --hex BYTES | --ctx JSON | --regs … | --events FILE)",
+		Short: "Run a program on one packet, on another ctx, or on events",
 		Long: `Run verifies a program, runs it on one packet and prints its verdict, the packet afterwards and what it traced.
+
+Programs of cgroups, sockets and the like have no packet: --ctx describes what they are called for, by the names of the ctx's fields and of
+what the kernel knows besides (docs/program-types.md). What the program changed is printed. --data is a message (sk_msg), the value of
+an option (cgroup_sockopt), TCP headers (sock_ops).
 
 Tracing programs run on events instead: --regs gives a kprobe's registers, --events a file with a JSON object a line:
   {"ns": 1000, "regs": {"arg1": "@path"}, "task": {"pid": 7, "comm": "bash"}}      kprobe, uprobe, perf_event
@@ -50,7 +55,7 @@ exact instruction and address, and exit code 3. Other engines only keep it insid
 	fl := cmd.Flags()
 	fl.StringVar(&f.program, "prog", "", "program to run, when the object has several")
 	fl.StringVar(&f.engine, "engine", "", "interp, checked, jit, or both; default: the fastest")
-	fl.StringVar(&f.ctx, "ctx", "", "ctx fields as JSON, or @FILE")
+	fl.StringVar(&f.ctx, "ctx", "", "ctx fields as JSON, or @FILE; a socket is its cookie in --sockets, \"htons(80)\" a port in network order")
 	fl.IntVar(&f.repeat, "repeat", 1, "run so often and print the mean time; the packet is set anew each time")
 	fl.DurationVar(&f.until, "time-after", 0, "let time go on so long behind the program: its timers fire")
 	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
@@ -75,7 +80,9 @@ type runReport struct {
 	Data    string         `json:"data"`
 	Changed bool           `json:"changed"`
 	Ctx     map[string]any `json:"ctx"`
-	MeanNS  float64        `json:"mean_ns,omitempty"`
+
+	CtxChanged []string `json:"ctx_changed,omitempty"`
+	MeanNS     float64  `json:"mean_ns,omitempty"`
 }
 
 func (a *app) run(path string, f *runFlags) error {
@@ -97,6 +104,9 @@ func (a *app) run(path string, f *runFlags) error {
 		return a.runEvents(in, engines, f)
 	}
 	data, err := f.packet.read(a.in)
+	if errors.Is(err, errNoPacket) && f.ctx != "" {
+		err = nil // if the program's type has packets, running it says so
+	}
 	if err != nil {
 		return err
 	}
@@ -151,6 +161,9 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 		return nil, err
 	}
 	defer v.Close()
+	if data == nil && hasPackets(obj, f.program) {
+		return nil, errNoPacket
+	}
 	packet := skep.Packet{Data: data}
 	if packet.Ctx, err = ctxFields(f.ctx); err != nil {
 		return nil, err
@@ -177,7 +190,8 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 		}
 	}
 	r := &runReport{Program: f.program, Engine: eng.Name(), Ret: res.Ret, Verdict: res.Verdict, Insns: res.Insns,
-		Data: hex.EncodeToString(res.Data), Changed: string(res.Data) != string(data), Ctx: res.Ctx}
+		Data: hex.EncodeToString(res.Data), Changed: string(res.Data) != string(data), Ctx: res.Ctx,
+		CtxChanged: res.CtxChanged}
 	if f.repeat > 1 {
 		r.MeanNS = float64(time.Since(start).Nanoseconds()) / float64(f.repeat)
 	}
@@ -224,6 +238,9 @@ func (a *app) printRun(v *skep.VM, r *runReport, data []byte, f *runFlags) error
 		fmt.Fprintf(a.out, ", %.1f ns a run", r.MeanNS)
 	}
 	fmt.Fprintln(a.out)
+	for _, name := range r.CtxChanged {
+		fmt.Fprintf(a.out, "%s: %v\n", name, r.Ctx[name])
+	}
 	if r.Changed {
 		fmt.Fprintf(a.out, "packet changed, %d bytes:\n%s", len(data), hex.Dump(data))
 	}
@@ -231,4 +248,14 @@ func (a *app) printRun(v *skep.VM, r *runReport, data []byte, f *runFlags) error
 		return dumpMaps(a.out, v, "")
 	}
 	return nil
+}
+
+// hasPackets reports whether a program of obj is of a type that sees packets; name may be "" when there is just one.
+func hasPackets(obj *object.Object, name string) bool {
+	for _, p := range obj.Programs {
+		if p.Name == name || name == "" {
+			return p.Type.Row().Packet
+		}
+	}
+	return false
 }
