@@ -393,6 +393,9 @@ func (v *VM) Run(name string, in Packet) (Result, error) {
 			return Result{}, err
 		}
 	}
+	if err := p.frame.Ready(); err != nil {
+		return Result{}, err
+	}
 	sockets.SetOwn(p.spec.Type, ctx)
 	var before map[string]any
 	if in.Ctx != nil {
@@ -403,7 +406,7 @@ func (v *VM) Run(name string, in Packet) (Result, error) {
 	if err != nil {
 		return res, err
 	}
-	p.frame.Done()
+	p.frame.Done(res.Ret)
 	p.frame.Read(&res.Output)
 	if in.Ctx != nil {
 		res.Ctx = prog.ReadCtx(space, ctx, p.spec.Type, sockets)

@@ -400,14 +400,13 @@ func skAssign(e *Env, r1, r2, r3, _, _ uint64) (uint64, error) {
 }
 
 // Offsets in struct bpf_sk_lookup.
-const lookupSk, lookupProto = 0, 12
+const lookupSk, lookupFamily, lookupProto = 0, 8, 12
 
 // lookupAssign: see Linux bpf_sk_lookup_assign.
 func (e *Env) lookupAssign(ctx uint32, sk, flags uint64) (uint64, error) {
 	const (
 		replace       = 1 << 0 // BPF_SK_LOOKUP_F_REPLACE
 		noReuseport   = 1 << 1 // BPF_SK_LOOKUP_F_NO_REUSEPORT
-		errProtoType  = 91     // EPROTOTYPE
 		errSocketType = 94     // ESOCKTNOSUPPORT
 	)
 	if flags&^(replace|noReuseport) != 0 {
@@ -422,7 +421,9 @@ func (e *Env) lookupAssign(ctx uint32, sk, flags uint64) (uint64, error) {
 		case s.Proto == ProtoTCP && s.State != StateListen, s.Proto == ProtoUDP && s.State != StateClose:
 			return negative(errSocketType), nil
 		case uint32(s.Proto) != e.Space.Load32(ctx+lookupProto):
-			return negative(errProtoType), nil
+			return errProtoType.Ret(), nil
+		case !s.takesFamily(e.Space.Load32(ctx + lookupFamily)):
+			return errAFNoSupport.Ret(), nil
 		}
 		addr = at
 	}
@@ -431,6 +432,12 @@ func (e *Env) lookupAssign(ctx uint32, sk, flags uint64) (uint64, error) {
 	}
 	e.Space.Store64(ctx+lookupSk, uint64(addr))
 	return 0, nil
+}
+
+// takesFamily reports whether s gets packets of an address family: its own, and an IPv6 socket those of IPv4.
+func (s *Socket) takesFamily(family uint32) bool {
+	own, _ := s.kind()
+	return own == family || own == familyIPv6 && !s.V6Only
 }
 
 // skOfCtx is the socket of the packet that a ctx is about, nil when it has none.

@@ -2,6 +2,7 @@ package prog
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/skepvm/skep/mem"
 )
@@ -139,6 +140,25 @@ func beginSkLookup(s *mem.Space, ctx, _, _ uint32, in *Input) {
 	s.Store32(ctx+8, inet)
 	s.Store32(ctx+12, tcp)
 	s.Store32(ctx+64, in.Ifindex)
+}
+
+// readySkLookup shows the addresses of the ctx's family alone, and refuses what bpf_prog_test_run_sk_lookup of Linux refuses.
+func readySkLookup(s *mem.Space, ctx uint32) error {
+	const family, port, inet6, ip6 = 8, 60, 10, 16
+	if p := s.Load32(ctx + port); p > 1<<16-1 {
+		return &CtxError{SkLookup, "local_port", fmt.Sprintf("%d is no port", p)}
+	}
+	switch f := s.Load32(ctx + family); f {
+	case inet:
+		clear(frameBytes(s, ctx+20, ip6))
+		clear(frameBytes(s, ctx+44, ip6))
+	case inet6:
+		s.Store32(ctx+16, 0)
+		s.Store32(ctx+40, 0)
+	default:
+		return &CtxError{SkLookup, "family", fmt.Sprintf("%d: want 2 (AF_INET) or 10 (AF_INET6)", f)}
+	}
+	return nil
 }
 
 func beginSockOps(s *mem.Space, ctx, data, end uint32, _ *Input) {

@@ -525,10 +525,22 @@ func (b *Buffer) setOther(input []byte, in *Input) error {
 	return nil
 }
 
-// Done does what the kernel does to the ctx when a program has returned: call it before reading the ctx.
-func (b *Buffer) Done() {
-	if b.typ == FlowDissector {
+// Ready does what the kernel does to the ctx before a program runs: call it when the ctx's fields are set. The error is a *CtxError: a
+// ctx that there cannot be.
+func (b *Buffer) Ready() error {
+	if b.typ == SkLookup {
+		return readySkLookup(b.space, b.ctx)
+	}
+	return nil
+}
+
+// Done does what the kernel does to the ctx when a program has returned ret: call it before reading the ctx.
+func (b *Buffer) Done(ret uint32) {
+	switch {
+	case b.typ == FlowDissector:
 		doneFlow(b.space, b.ctx)
+	case b.typ == SkLookup && ret == 0: // SK_DROP: the socket that was chosen does not count (BPF_PROG_SK_LOOKUP_RUN_ARRAY)
+		b.space.Store64(b.ctx, 0)
 	}
 }
 

@@ -52,6 +52,7 @@ type checker struct {
 type ctxObject struct {
 	off, size uint32
 	write     bool
+	addr      uint32 // of the object that is granted; 0: none
 }
 
 // Sizes of the objects that ctx fields and helpers give pointers to (Linux: struct bpf_sock, bpf_tcp_sock, bpf_flow_keys).
@@ -90,9 +91,9 @@ func (c *checker) addField(f *prog.CtxField) {
 	off := uint32(f.Off)
 	switch f.Yields {
 	case prog.Sock, prog.SockOrNull, prog.SockCommonOrNull:
-		c.objects = append(c.objects, ctxObject{off, sizeofSock, false})
+		c.objects = append(c.objects, ctxObject{off: off, size: sizeofSock})
 	case prog.FlowKeys:
-		c.objects = append(c.objects, ctxObject{off, sizeofFlowKeys, true})
+		c.objects = append(c.objects, ctxObject{off: off, size: sizeofFlowKeys, write: true})
 	}
 	if f.Access == 0 {
 		return
@@ -121,11 +122,10 @@ func (c *checker) begin(x *Interpreter) {
 	for _, s := range c.ctx {
 		c.grant(span{ctx + s.addr, s.size, s.write})
 	}
-	for _, o := range c.objects {
-		if addr := c.space.Load32(ctx + o.off); addr != 0 {
-			c.grant(span{addr, o.size, o.write})
-		}
+	for i := range c.objects {
+		c.objects[i].addr = 0
 	}
+	c.allowObjects(ctx)
 	c.allowPacket(ctx)
 	c.allowFrame(x.cpu, 0)
 	c.allowData(x.entry)
@@ -147,6 +147,17 @@ func (c *checker) end(cpu *CPU) {
 	c.packets = span{}
 	c.space.Forbid(cpu.StackTop-stackSize, stackSize)
 	clear(c.ringMem)
+}
+
+// allowObjects grants what fields of the ctx point to. Helpers may make them point elsewhere (bpf_sk_assign).
+func (c *checker) allowObjects(ctx uint32) {
+	for i := range c.objects {
+		o := &c.objects[i]
+		if addr := c.space.Load32(ctx + o.off); addr != 0 && addr != o.addr {
+			c.grant(span{addr, o.size, o.write})
+			o.addr = addr
+		}
+	}
 }
 
 func (c *checker) allowFrame(cpu *CPU, depth int) {
@@ -313,6 +324,7 @@ func (c *checker) afterHelper(x *Interpreter, row *helpers.Row, args [5]uint64) 
 	if row.ChangesPacket {
 		c.allowPacket(x.env.Ctx)
 	}
+	c.allowObjects(x.env.Ctx)
 	for n, arg := range row.Args {
 		if arg.Base() == helpers.ArgRingMem && arg.Has(helpers.ArgRelease) {
 			addr := uint32(args[n])

@@ -2,7 +2,7 @@
 /* Clients of a socket in the file system are sent to another one. */
 #include "hook.h"
 
-struct bpf_sock_addr_kern;
+struct bpf_sock_addr_kern {}; /* its members are the kernel's business */
 
 void *bpf_cast_to_kern_ctx(void *ctx) __attribute__((section(".ksyms")));
 int bpf_sock_addr_set_sun_path(struct bpf_sock_addr_kern *ctx, const u8 *path, u32 size) __attribute__((section(".ksyms")));

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/* Programs of types that the kernel can test-run without a packet of their own; see hooks_linux_test.go. */
+#include "hooks/hook.h"
+
+/* What a program saw, and what helpers said. */
+struct {
+	UINT(type, MAP_ARRAY);
+	UINT(max_entries, 32);
+	TYPE(key, u32);
+	TYPE(value, u64);
+} seen SEC(".maps");
+
+struct {
+	UINT(type, MAP_SOCKMAP);
+	UINT(max_entries, 8);
+	TYPE(key, u32);
+	TYPE(value, u64);
+} sockets SEC(".maps");
+
+static long (*const bpf_skb_load)(void *ctx, u32 off, void *to, u32 len) = (void *)26;
+
+INLINE void see(u32 i, u64 v)
+{
+	bpf_map_update_elem(&seen, &i, &v, MAP_ANY);
+}
+
+/* Every field of the ctx, whole and in parts. */
+SEC("sk_lookup")
+int lookup_fields(struct bpf_sk_lookup *ctx)
+{
+	see(0, ctx->family);
+	see(1, ctx->protocol);
+	see(2, ctx->remote_ip4);
+	see(3, (u64)ctx->remote_ip6[0] << 32 | ctx->remote_ip6[3]);
+	see(4, ctx->remote_port);
+	see(5, ctx->local_ip4);
+	see(6, (u64)ctx->local_ip6[1] << 32 | ctx->local_ip6[2]);
+	see(7, ctx->local_port);
+	see(8, ctx->ingress_ifindex);
+	see(9, ctx->sk != NULL);
+	see(10, *((volatile u8 *)&ctx->local_port + 1));
+	see(11, *((volatile u16 *)&ctx->remote_ip4 + 1));
+	see(12, *((volatile u8 *)&ctx->family));
+	return ctx->local_port & 1;
+}
+
+INLINE void assign(struct bpf_sk_lookup *ctx, u32 i)
+{
+	struct bpf_sock *sk = bpf_map_lookup_elem(&sockets, &i);
+
+	if (!sk)
+		return;
+	see(4 * i, bpf_sk_assign(ctx, sk, 0));
+	see(4 * i + 1, bpf_sk_assign(ctx, sk, 1));
+	see(4 * i + 2, bpf_sk_assign(ctx, sk, 3));
+	see(4 * i + 3, bpf_sk_assign(ctx, sk, 4));
+	bpf_sk_release(sk);
+}
+
+INLINE void assign_once(struct bpf_sk_lookup *ctx, u32 i)
+{
+	struct bpf_sock *sk = bpf_map_lookup_elem(&sockets, &i);
+
+	if (!sk)
+		return;
+	see(24 + i, bpf_sk_assign(ctx, sk, 0));
+	bpf_sk_release(sk);
+}
+
+/* bpf_sk_assign of each socket, with flags 0, replace, no-reuseport and one that there is not. */
+SEC("sk_lookup")
+int lookup_assign(struct bpf_sk_lookup *ctx)
+{
+	struct bpf_sock *chosen;
+
+	assign(ctx, 0);
+	assign(ctx, 1);
+	assign(ctx, 2);
+	assign(ctx, 3);
+	chosen = ctx->sk;
+	if (chosen) {
+		see(16, chosen->family);
+		see(17, chosen->protocol);
+		see(18, chosen->type);
+		see(19, chosen->state);
+		see(20, chosen->src_ip4);
+	}
+	see(21, bpf_sk_assign(ctx, NULL, 1));
+	see(22, ctx->sk == NULL);
+	if (ctx->remote_port)
+		return 0; /* with nothing chosen */
+	assign_once(ctx, 0);
+	assign_once(ctx, 1);
+	assign_once(ctx, 2);
+	assign_once(ctx, 3);
+	if (ctx->local_port & 2)
+		bpf_sk_assign(ctx, NULL, 1);
+	assign_once(ctx, 4);
+	assign_once(ctx, 5);
+	return ctx->protocol == PROTO_TCP; /* without, the choice does not count */
+}
+
+/* What the kernel gives in, and how it corrects what comes out: the packet's first bytes are the offsets. */
+SEC("flow_dissector")
+int flow_offsets(struct flow_skb *skb)
+{
+	struct bpf_flow_keys *keys = skb->flow_keys;
+	u8 *data = pointer(skb->data), *end = pointer(skb->data_end);
+
+	see(0, keys->nhoff);
+	see(1, keys->thoff);
+	see(2, keys->n_proto);
+	see(3, keys->flags);
+	see(4, end - data);
+	if (data + 4 > end)
+		return 2;
+	keys->nhoff = data[0] << 8 | data[1];
+	keys->thoff = data[2] << 8 | data[3];
+	keys->flow_label = 0x12345678;
+	keys->ipv6_dst[3] = 5;
+	return 129;
+}
+
+/* Loads behind a program's back. */
+SEC("flow_dissector")
+int flow_load(struct flow_skb *skb)
+{
+	u32 buf = 0x55555555;
+
+	see(0, bpf_skb_load(skb, 0, &buf, 4));
+	see(1, buf);
+	see(2, bpf_skb_load(skb, 1 << 16, &buf, 4));
+	return 0;
+}
+
+struct call {
+	u64 a, b;
+	u32 op, result;
+	u8 bytes[8];
+};
+
+SEC("syscall")
+int call(struct call *ctx)
+{
+	ctx->result = ctx->op == 1 ? ctx->a + ctx->b : ctx->a - ctx->b;
+	see(0, ctx->a);
+	for (int i = 0; i < 4; i++) {
+		u8 b = ctx->bytes[i];
+
+		ctx->bytes[i] = ctx->bytes[7 - i];
+		ctx->bytes[7 - i] = b;
+	}
+	return ctx->op;
+}
+
+LICENSE("GPL");
