@@ -62,7 +62,22 @@ func (h Host) admit(op string, need access, flags uint64, onlyLock bool) error {
 	return nil
 }
 
-func (h Host) core() *core { return h.m.(interface{ shared() *core }).shared() }
+// Wrapper is a Map that shows another one in its way.
+type Wrapper interface {
+	Map
+	Inner() Map
+}
+
+func (h Host) core() *core {
+	m := h.m
+	for {
+		w, ok := m.(Wrapper)
+		if !ok {
+			return m.(interface{ shared() *core }).shared()
+		}
+		m = w.Inner()
+	}
+}
 
 // checkKey checks a key's size; no key at all is right for maps without keys.
 func (h Host) checkKey(op string, key []byte) error {

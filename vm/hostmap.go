@@ -25,6 +25,9 @@ type socketMap struct {
 	keys    bool
 }
 
+// Inner is the map as programs see it.
+func (s *socketMap) Inner() maps.Map { return s.Map }
+
 // inward is a cookie made an address.
 func (s *socketMap) inward(b []byte) ([]byte, error) {
 	addr, ok := s.sockets.SocketAddr(word(b))
