@@ -26,8 +26,11 @@ type hash struct {
 	refs      []byte   // one an element: used since the victim search came by; nil without LRU
 	refsAddr  uint32
 	keySize   int
-	numCPUs   uint    // as in core, nearer
-	moves     *uint32 // in guest memory: odd while a deletion moves slots
+	numCPUs   uint // as in core, nearer
+
+	// In guest memory: elements in the map; the free list's head, element+1; elements that were ever used; where the search for a victim
+	// goes on; and a counter that is odd while a deletion moves slots.
+	count, free, used, hand, moves *uint32
 }
 
 const (
@@ -74,7 +77,8 @@ func makeHash(c *core) (*hash, error) {
 	m.index, m.indexAddr = c.words64(indexAddr, slots), indexAddr
 	m.elems = c.view(m.data, elem*uint64(m.max))
 	m.meta = c.words32(metaAddr, uint64(m.max))
-	m.moves = c.state(stateMoves)
+	m.count, m.free, m.used = c.state(stateCount), c.state(stateFree), c.state(stateUsed)
+	m.hand, m.moves = c.state(stateHand), c.state(stateMoves)
 	c.setHeader(OffData, m.data)
 	c.setHeader(OffCPUStride, m.cpuStride)
 	c.setHeader(OffIndex, indexAddr)
@@ -286,9 +290,12 @@ func (m *hash) update(key []byte, flags uint64, write func(elem uint32, fresh bo
 		return m.fail("update", ENOENT)
 	}
 	elem, ok = m.take()
-	if !ok && m.refs != nil && m.evict() {
-		slot, _, _ = m.probe(hash, key) // eviction moved slots
-		elem, ok = m.take()
+	if !ok && m.refs != nil {
+		var hole uint32
+		elem, hole, ok = m.evict()
+		if home := hash & m.mask; ok && (hole-home)&m.mask < (slot-home)&m.mask { // it is empty now, and before the one that was
+			slot = hole
+		}
 	}
 	if !ok {
 		return m.fail("update", E2BIG)
@@ -309,7 +316,7 @@ func (m *hash) update(key []byte, flags uint64, write func(elem uint32, fresh bo
 // take gives a free element: the one that was freed last, else the next fresh one. The guest may have written over
 // the state; then elements get lost or shared, but only those of the pool.
 func (m *hash) take() (uint32, bool) {
-	count, free, used := m.state(stateCount), m.state(stateFree), m.state(stateUsed)
+	count, free, used := m.count, m.free, m.used
 	if *count >= m.max {
 		return 0, false
 	}
@@ -333,7 +340,7 @@ func (m *hash) take() (uint32, bool) {
 
 // give puts an element on the free list.
 func (m *hash) give(elem uint32) {
-	count, free := m.state(stateCount), m.state(stateFree)
+	count, free := m.count, m.free
 	m.clearSpecials(elem)
 	m.meta[elem] = *free
 	*free = elem + 1
@@ -399,10 +406,11 @@ func (m *hash) takeOut(key []byte) ([]byte, error) {
 	return value, nil
 }
 
-// unlink empties a slot and moves back those after it that would not be found any more.
-func (m *hash) unlink(slot uint32) {
-	atomic.AddUint32(m.moves, 1)
-	hole := slot
+// unlink empties a slot and moves back those after it that would not be found any more. hole is the slot that is empty now. When
+// none moves, nobody else can miss anything meanwhile.
+func (m *hash) unlink(slot uint32) (hole uint32) {
+	hole = slot
+	moving := false
 	for i := range m.mask { // one round at most, whatever the guest wrote
 		at := (slot + i + 1) & m.mask
 		s := m.load(at)
@@ -410,12 +418,19 @@ func (m *hash) unlink(slot uint32) {
 			break
 		}
 		if home := slotHash(s) & m.mask; (at-home)&m.mask >= (at-hole)&m.mask {
+			if !moving {
+				atomic.AddUint32(m.moves, 1)
+				moving = true
+			}
 			atomic.StoreUint64(&m.index[hole], s)
 			hole = at
 		}
 	}
 	atomic.StoreUint64(&m.index[hole], 0)
-	atomic.AddUint32(m.moves, 1)
+	if moving {
+		atomic.AddUint32(m.moves, 1)
+	}
+	return hole
 }
 
 func (m *hash) Next(key []byte) ([]byte, bool) {
@@ -436,7 +451,7 @@ func (m *hash) Next(key []byte) ([]byte, bool) {
 
 // nextLive returns the first element in use from that one on.
 func (m *hash) nextLive(from uint32) (uint32, bool) {
-	for elem, end := from, min(*m.state(stateUsed), m.max); elem < end; elem++ {
+	for elem, end := from, min(*m.used, m.max); elem < end; elem++ {
 		if m.meta[elem] == metaLive {
 			return elem, true
 		}
@@ -445,7 +460,7 @@ func (m *hash) nextLive(from uint32) (uint32, bool) {
 }
 
 func (m *hash) Len() int {
-	return int(min(atomic.LoadUint32(m.state(stateCount)), m.max))
+	return int(min(atomic.LoadUint32(m.count), m.max))
 }
 
 func (m *hash) Clear() {
@@ -456,12 +471,12 @@ func (m *hash) Clear() {
 		atomic.StoreUint64(&m.index[i], 0)
 	}
 	atomic.AddUint32(m.moves, 1)
-	for elem := range min(*m.state(stateUsed), m.max) {
+	for elem := range min(*m.used, m.max) {
 		m.clearSpecials(elem)
 	}
 	clear(m.meta)
 	clear(m.refs)
-	*m.state(stateCount), *m.state(stateFree), *m.state(stateUsed), *m.state(stateHand) = 0, 0, 0, 0
+	*m.count, *m.free, *m.used, *m.hand = 0, 0, 0, 0
 }
 
 func (m *hash) HostLookup(key []byte) ([]byte, error) {

@@ -1,22 +1,24 @@
 package maps
 
 import (
-	"encoding/binary"
 	"iter"
 	"math/bits"
 	"slices"
+	"sync/atomic"
 )
 
-// lpm is LPMTrie. A key is {u32 prefix length, data}. It is a hash of the prefixes, their data cut to the length, and
-// a set of the lengths in use: a lookup tries those from the longest on. (The kernel's is a trie. Real tables have
-// few different lengths, and each costs one hash lookup.)
+// lpm is LPMTrie. A key is {u32 prefix length, data}. It is a hash of the prefixes, their data cut to the length, and a table that
+// says where which lengths are in use: a lookup tries those near the address from the longest on. (The kernel's is a trie, in which
+// each step may be a cache miss.)
 type lpm struct {
 	*hash
 	counts []uint32 // prefixes of each length, guest memory
 	given  []byte   // the data of each element's key as it was given, guest memory
 	order  lpmOrder
-	words  []uint64 // a bit for each length that counts has
-	most   uint32   // longest prefix in bits
+
+	buckets lpmBuckets
+	words   []uint64 // a bit for each length that counts has
+	most    uint32   // longest prefix in bits
 }
 
 func newLPM(c *core) (Map, error) {
@@ -40,6 +42,9 @@ func newLPM(c *core) (Map, error) {
 		return nil, err
 	}
 	m.given = c.view(given, size)
+	if err := m.newBuckets(); err != nil {
+		return nil, err
+	}
 	m.counts, m.words = c.words32(counts, uint64(m.most+1)), c.words64(set, words)
 	return m, nil
 }
@@ -81,63 +86,15 @@ func (m *lpm) LookupAddr(_ int, key []byte) uint32 {
 	return m.data + elem*m.stride + m.valueOff
 }
 
-// longest finds the most specific prefix that covers the key.
-func (m *lpm) longest(key []byte) (uint32, bool) {
-	if len(key) == 8 {
-		if elem, ok, sure := m.longestWord(le32(key), binary.BigEndian.Uint32(key[4:])); ok || sure {
-			return elem, ok
-		}
-	}
-	var p prefix
-	n, ok := m.canonical(&p, key)
-	if !ok {
-		return 0, false
-	}
-	for from := n; ; {
-		length, ok := m.lengthBelow(from)
-		if !ok {
-			return 0, false
-		}
-		p.cut(length, n)
-		n = length
-		if elem, ok := m.locate(p[:m.keySize]); ok {
-			return elem, true
-		}
-		if length == 0 {
-			return 0, false
-		}
-		from = length - 1
-	}
-}
-
-// longestWord is longest for 4 bytes of data, as in IPv4 tables, with the key in a register. sure is false when a
-// deletion was under way and a miss proves nothing.
-func (m *lpm) longestWord(n, data uint32) (elem uint32, ok, sure bool) {
-	if n > m.most {
-		return 0, false, true
-	}
-	for {
-		if n, ok = m.lengthBelow(n); !ok {
-			return 0, false, true
-		}
-		data &= ^uint32(0) << (32 - n) // all bits go when n is 0
-		elem, ok, sure = m.findWord(uint64(n) | uint64(bits.ReverseBytes32(data))<<32)
-		if ok || !sure || n == 0 {
-			return elem, ok, sure
-		}
-		n--
-	}
-}
-
 // lengthBelow returns the greatest length in use that is at most n.
 func (m *lpm) lengthBelow(n uint32) (uint32, bool) {
 	w := int(n / 64)
-	word := m.words[w] & (^uint64(0) >> (63 - n%64))
+	word := atomic.LoadUint64(&m.words[w]) & (^uint64(0) >> (63 - n%64))
 	for word == 0 {
 		if w--; w < 0 {
 			return 0, false
 		}
-		word = m.words[w]
+		word = atomic.LoadUint64(&m.words[w])
 	}
 	return uint32(w*64 + bits.Len64(word) - 1), true
 }
@@ -154,13 +111,14 @@ func (m *lpm) HostUpdate(key, value []byte, flags uint64) error {
 		return m.fail("update", EINVAL)
 	}
 	err := m.update(p[:m.keySize], flags, func(elem uint32, fresh bool) {
-		if fresh {
-			m.counts[n]++
-			m.words[n/64] |= 1 << (n % 64)
-			m.change(elem, 1)
-		}
 		m.setGiven(elem, key)
 		copy(m.value(0, elem), value)
+		if fresh {
+			m.counts[n]++
+			m.setLength(n, true)
+			m.change(elem, 1)
+			m.enter(elem, p[:m.keySize], n)
+		}
 	})
 	if ErrnoOf(err) == E2BIG {
 		return m.fail("update", ENOSPC)
@@ -181,12 +139,23 @@ func (m *lpm) Delete(key []byte) error {
 		return m.fail("delete", ENOENT)
 	}
 	m.change(elem, -1)
+	m.leave(elem, &p, n)
 	m.unlink(slot)
 	m.give(elem)
 	if m.counts[n]--; m.counts[n] == 0 {
-		m.words[n/64] &^= 1 << (n % 64)
+		m.setLength(n, false)
 	}
 	return nil
+}
+
+// setLength says whether a length is in use.
+func (m *lpm) setLength(n uint32, used bool) {
+	word, bit := &m.words[n/64], uint64(1)<<(n%64)
+	if used {
+		atomic.StoreUint64(word, *word|bit)
+	} else {
+		atomic.StoreUint64(word, *word&^bit)
+	}
 }
 
 // HostLookup finds the longest prefix too.
@@ -228,6 +197,7 @@ func (m *lpm) Clear() {
 	defer m.mu.Unlock()
 	clear(m.counts)
 	clear(m.words)
+	clear(m.buckets.words)
 	m.order.chunks = nil
 	m.order.last++
 	*m.state64(stateStamp) = m.order.last

@@ -20,16 +20,16 @@ func newLRU(c *core) (Map, error) {
 	return m, nil
 }
 
-// evict makes room by removing the first element, from where the last search ended, that was not used since then:
-// approximate LRU with one reference bit (the kernel has two lists with the same bit). False when there is nothing to remove.
-func (m *hash) evict() bool {
-	hand := m.state(stateHand)
+// evict takes the first element out of the map, from where the last search ended, that was not used since then: approximate
+// LRU with one reference bit (the kernel has two lists with the same bit). It is for the caller to use. hole is the slot of the
+// index table that got empty. False when there is nothing to take.
+func (m *hash) evict() (elem, hole uint32, ok bool) {
 	for range 2 * uint64(m.max) {
-		elem := *hand
+		elem = *m.hand
 		if elem >= m.max {
 			elem = 0
 		}
-		*hand = elem + 1
+		*m.hand = elem + 1
 		if m.meta[elem] != metaLive {
 			continue
 		}
@@ -37,12 +37,12 @@ func (m *hash) evict() bool {
 			m.refs[elem] = 0
 			continue
 		}
-		slot, found, ok := m.probe(HashKey(m.key(elem)), m.key(elem))
+		key := m.key(elem)
+		hole, found, ok := m.probe(HashKey(key), key)
 		if ok && found == elem {
-			m.unlink(slot)
+			hole = m.unlink(hole)
 		}
-		m.give(elem)
-		return true
+		return elem, hole, true
 	}
-	return false
+	return 0, 0, false
 }
