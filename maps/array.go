@@ -29,7 +29,7 @@ func makeArray(c *core) (*array, error) {
 	size := uint64(m.max) * uint64(m.stride)
 	if c.row.PerCPU {
 		if size >= 1<<32 {
-			return nil, c.fail("create", ENOMEM)
+			return nil, c.tooLarge(size * uint64(c.cpus))
 		}
 		size = (size + 63) &^ 63 // CPUs do not share cache lines
 		m.cpuStride = uint32(size)

@@ -2,6 +2,7 @@ package maps
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -67,8 +68,8 @@ func (c *core) setHeader(off, v uint32) { c.space.Store32(c.handle+off, v) }
 
 // alloc gets guest memory that belongs to the map.
 func (c *core) alloc(size uint64, align uint32) (uint32, error) {
-	if size >= mem.MaxSize {
-		return 0, c.fail("create", ENOMEM)
+	if size >= mem.MaxSize || size > c.space.Size() {
+		return 0, c.tooLarge(size)
 	}
 	addr, err := c.space.Alloc(uint32(size), align)
 	if err != nil {
@@ -76,6 +77,12 @@ func (c *core) alloc(size uint64, align uint32) (uint32, error) {
 	}
 	c.owned = append(c.owned, addr)
 	return addr, nil
+}
+
+// tooLarge says that a map takes more bytes than there can be.
+func (c *core) tooLarge(size uint64) error {
+	return &Error{Op: "create", Map: c.spec.Name, Errno: ENOMEM,
+		Reason: fmt.Sprintf("it takes %d bytes, all of guest memory has %d", size, c.space.Size())}
 }
 
 // view is guest memory that alloc gave.

@@ -59,8 +59,8 @@ func makeHash(c *core) (*hash, error) {
 	for slots < 2*uint64(m.max) {
 		slots *= 2
 	}
-	if elem >= 1<<32 || slots > 1<<29 {
-		return nil, c.fail("create", ENOMEM)
+	if all := slots*8 + uint64(m.max)*4; elem >= 1<<32 || all+elem*uint64(m.max) > c.space.Size() {
+		return nil, c.tooLarge(all + elem*uint64(m.max))
 	}
 	m.stride, m.mask = uint32(elem), uint32(slots-1)
 	indexAddr, err := c.alloc(slots*8, 64)

@@ -2,6 +2,7 @@ package maps
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -61,6 +62,14 @@ type sample struct {
 	Big     [16]byte
 }
 
+// image is the struct as it lies in memory.
+func image(v sample) (b [80]byte) {
+	if _, err := binary.Encode(b[:], binary.LittleEndian, v); err != nil {
+		panic(err)
+	}
+	return b
+}
+
 func TestDumpJSON(t *testing.T) {
 	s := newSpace(t)
 	var out bytes.Buffer
@@ -75,11 +84,11 @@ func TestDumpJSON(t *testing.T) {
 	m := newMap(t, s, &Spec{Name: "samples", Type: Hash, KeySize: 4, ValueSize: 80, MaxEntries: 4, Key: u32, Value: sampleLayout, LockOff: -1, TimerOff: -1}, 1)
 	v := sample{Count: math.MaxUint64, Delta: -5, On: true, Bits: [3]byte{0b10101101, 0xff, 0}, Name: [8]byte{'e', 't', 'h', '0'},
 		NotText: [4]byte{0xff, 0, 1, 0}, Action: 2, Odd: -1, Other: -7, Ptr: 0xdead, Rate: 1.5, IP: [4]byte{10, 0, 0, 1}, Port: 53, Big: [16]byte{1}}
-	if err := Put(m, uint32(7), v); err != nil {
+	if err := Put(m, uint32(7), image(v)); err != nil {
 		t.Fatal(err)
 	}
 	v.Action, v.Rate = 99, math.NaN()
-	if err := Put(m, uint32(3), v); err != nil {
+	if err := Put(m, uint32(3), image(v)); err != nil {
 		t.Fatal(err)
 	}
 	dump(m)
