@@ -46,10 +46,11 @@ type Env struct {
 	// TailCall is set by bpf_tail_call when it succeeds: the engine continues at that program. 0 is none, else id+1.
 	TailCall uint32
 
-	scratch [16]byte // keys of helpers that take them in a register
-	event   []byte   // a sample being put together
-	line    []byte   // text being put together
-	tunnel  tunnel   // what bpf_skb_set_tunnel_key said of the packet
+	scratch [16]byte          // keys of helpers that take them in a register
+	event   []byte            // a sample being put together
+	line    []byte            // text being put together
+	bits    map[uint32][]byte // of iterators over several words, see iterBitsNew
+	tunnel  tunnel            // what bpf_skb_set_tunnel_key said of the packet
 }
 
 // Func is a helper's implementation: r1..r5 in, R0 out. Guest addresses in them are not to be trusted: access goes

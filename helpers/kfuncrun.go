@@ -1,6 +1,8 @@
 package helpers
 
 import (
+	"slices"
+
 	"github.com/skepvm/skep/maps"
 )
 
@@ -11,7 +13,10 @@ import (
 const firstKfunc = 1 << 20
 
 // kfuncRows are the kernel functions that are implemented.
-var kfuncRows = numbered([]Row{
+var kfuncRows = numbered(dynptrRows, stringRows, memoryRows)
+
+// dynptrRows are those for iterators of numbers, dynptrs, work queues and sections.
+var dynptrRows = []Row{
 	{Name: "bpf_iter_num_new", Args: [5]Arg{ArgFixedMem | ArgWrite, ArgAny, ArgAny}, FixedSize: [5]uint32{8}, Fn: iterNumNew},
 	{Name: "bpf_iter_num_next", Args: [5]Arg{ArgFixedMem | ArgWrite}, FixedSize: [5]uint32{8}, Fn: iterNumNext},
 	{Name: "bpf_iter_num_destroy", Args: [5]Arg{ArgFixedMem | ArgWrite}, FixedSize: [5]uint32{8}, Fn: iterNumDestroy},
@@ -37,9 +42,10 @@ var kfuncRows = numbered([]Row{
 	{Name: "bpf_rcu_read_unlock", Fn: nothing},
 	{Name: "bpf_preempt_disable", Fn: nothing},
 	{Name: "bpf_preempt_enable", Fn: nothing},
-})
+}
 
-func numbered(rows []Row) []Row {
+func numbered(lists ...[]Row) []Row {
+	rows := slices.Concat(lists...)
 	for i := range rows {
 		rows[i].ID = firstKfunc + int32(i)
 	}
