@@ -320,6 +320,9 @@ func (p *program) setFrame(space *mem.Space, in *Packet) error {
 		if err != nil {
 			return err
 		}
+		if s, ok := prog.SectionOf(p.spec.Section); ok && s.Frags {
+			buffer.TakeFrags()
+		}
 		if p.frame = buffer; buffer.MaxLen() < len(in.Data) {
 			return p.setFrame(space, in)
 		}

@@ -74,37 +74,65 @@ func dynptrFromMem(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
 	return 0, nil
 }
 
-// dynptrRange is the guest address of a part that the dynptr holds; of a packet the part must still be there.
-func (e *Env) dynptrRange(d *dynptr, off, n uint32) (addr uint32, errno maps.Errno, err error) {
+// dynptrRange is the guest address of a part that the dynptr holds; of a packet the part must still be there. Of a packet in several
+// buffers it may not be in one: then the address is 0, and packet has the part.
+func (e *Env) dynptrRange(d *dynptr, off, n uint32) (addr uint32, packet *pieces, errno maps.Errno, err error) {
 	if d.typ != dynptrSKB && d.typ != dynptrXDP {
-		return d.data + d.off + off, 0, nil
+		return d.data + d.off + off, nil, 0, nil
 	}
 	f, err := e.frameOf(uint64(d.data))
 	if err != nil {
-		return 0, 0, err
+		return 0, nil, 0, err
 	}
 	from := uint64(d.off) + uint64(off)
-	if from+uint64(n) > uint64(f.len()) {
-		errno = errFault
-		if d.typ == dynptrXDP {
-			errno = maps.EINVAL
+	if d.typ == dynptrXDP {
+		p := e.piecesOf(&f)
+		if errno = p.holds(uint32(min(from, intMax)), n); errno != 0 {
+			return 0, nil, errno, nil
 		}
-		return 0, errno, nil
+		return p.in(uint32(from), n), &p, 0, nil
 	}
-	return f.data + uint32(from), 0, nil
+	if from+uint64(n) > uint64(f.len()) {
+		return 0, nil, errFault, nil
+	}
+	return f.data + uint32(from), nil, 0, nil
 }
 
-// dynptrView is the host's view of a part of a dynptr's memory; E2BIG when the dynptr does not hold it.
+// dynptrView is the host's view of a part of a dynptr's memory, to be read; E2BIG when the dynptr does not hold it.
 func (e *Env) dynptrView(d *dynptr, off, n uint32) ([]byte, maps.Errno, error) {
+	return e.dynptrPart(d, off, n, nil)
+}
+
+// dynptrFill writes n bytes that fill makes to a dynptr's memory.
+func (e *Env) dynptrFill(d *dynptr, off, n uint32, fill func(part []byte)) (maps.Errno, error) {
+	b, errno, err := e.dynptrPart(d, off, n, fill)
+	if errno == 0 && err == nil && b != nil {
+		fill(b)
+	}
+	return errno, err
+}
+
+// dynptrPart is the view, or a copy where the memory is in several pieces. With fill, those are filled from the copy, and there is no view.
+func (e *Env) dynptrPart(d *dynptr, off, n uint32, fill func(part []byte)) ([]byte, maps.Errno, error) {
 	if !d.holds(off, n) {
 		return nil, maps.E2BIG, nil
 	}
-	addr, errno, err := e.dynptrRange(d, off, n)
+	addr, packet, errno, err := e.dynptrRange(d, off, n)
 	if errno != 0 || err != nil {
 		return nil, errno, err
 	}
-	b, err := e.mem(1, uint64(addr), uint64(n))
-	return b, 0, err
+	if addr != 0 || packet == nil {
+		b, err := e.mem(1, uint64(addr), uint64(n))
+		return b, 0, err
+	}
+	b := make([]byte, n)
+	if fill == nil {
+		e.load(packet, d.off+off, b)
+		return b, 0, nil
+	}
+	fill(b)
+	e.store(packet, d.off+off, b)
+	return nil, 0, nil
 }
 
 // dynptrRead: see Linux bpf_dynptr_read.
@@ -135,13 +163,12 @@ func dynptrWrite(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 	case r5 != 0:
 		return maps.EINVAL.Ret(), nil
 	}
-	dst, errno, err := e.dynptrView(&d, off, n)
-	if errno != 0 || err != nil {
-		return errno.Ret(), err
-	}
 	src, err := e.mem(3, r3, uint64(n))
-	copy(dst, src)
-	return 0, err
+	if err != nil {
+		return 0, err
+	}
+	errno, err := e.dynptrFill(&d, off, n, func(part []byte) { copy(part, src) })
+	return errno.Ret(), err
 }
 
 // dynptrSlice: see Linux bpf_dynptr_data.

@@ -25,13 +25,14 @@ func perfEventOutput(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 	if r3&^allowed != 0 {
 		return maps.EINVAL.Ret(), nil
 	}
-	var f frame
+	var packet pieces
 	fromPacket := uint32(r3 >> eventLenShift)
 	if hasPacket && fromPacket > 0 {
-		if f, err = e.frameOf(r1); err != nil {
+		f, err := e.frameOf(r1)
+		if err != nil {
 			return 0, err
 		}
-		if fromPacket > f.len() {
+		if packet = e.piecesOf(&f); uint64(fromPacket) > packet.total {
 			return errFault.Ret(), nil
 		}
 	}
@@ -47,7 +48,8 @@ func perfEventOutput(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 		return 0, err
 	}
 	if fromPacket > 0 {
-		e.event = append(append(e.event[:0], data...), e.bytes(f.data, fromPacket)...)
+		e.event = append(e.event[:0], data...)
+		e.each(&packet, 0, fromPacket, func(part []byte) { e.event = append(e.event, part...) })
 		data = e.event
 	}
 	e.Event(m, int(index), data)

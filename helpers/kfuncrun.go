@@ -144,7 +144,7 @@ func (e *Env) packetDynptr(typ uint32, ctx, flags, ptr uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	e.setDynptr(ptr, uint32(ctx), f.len(), typ)
+	e.setDynptr(ptr, uint32(ctx), uint32(e.piecesOf(&f).total), typ)
 	if row := e.Type.Row(); typ == dynptrSKB && !row.PktWrite {
 		at := uint32(ptr) + dynptrSize
 		e.Space.Store32(at, e.Space.Load32(at)|dynptrReadOnly)
@@ -152,28 +152,36 @@ func (e *Env) packetDynptr(typ uint32, ctx, flags, ptr uint64) (uint64, error) {
 	return 0, nil
 }
 
-func dynptrSliceRead(e *Env, r1, r2, _, r4, _ uint64) (uint64, error) {
+func dynptrSliceRead(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
 	d := e.dynptrAt(r1)
-	return e.sliceOf(&d, uint32(r2), uint32(r4))
+	return e.sliceOf(&d, uint32(r2), r3, uint32(r4))
 }
 
-func dynptrSliceWrite(e *Env, r1, r2, _, r4, _ uint64) (uint64, error) {
+func dynptrSliceWrite(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
 	d := e.dynptrAt(r1)
 	if d.only {
 		return 0, nil
 	}
-	return e.sliceOf(&d, uint32(r2), uint32(r4))
+	return e.sliceOf(&d, uint32(r2), r3, uint32(r4))
 }
 
-// sliceOf is the address of a part of a dynptr's memory, 0 when it is not there. Packets are in one piece, so the buffer that the
-// caller gives is not needed.
-func (e *Env) sliceOf(d *dynptr, off, n uint32) (uint64, error) {
+// sliceOf is the address of a part of a dynptr's memory, 0 when it is not there. What is in several buffers is copied to the one that
+// the caller gives, if it gives one (Linux: bpf_dynptr_slice).
+func (e *Env) sliceOf(d *dynptr, off uint32, buffer uint64, n uint32) (uint64, error) {
 	if d.data == 0 || !d.holds(off, n) {
 		return 0, nil
 	}
-	base, errno, err := e.dynptrRange(d, off, n)
+	base, packet, errno, err := e.dynptrRange(d, off, n)
 	if errno != 0 || err != nil {
 		return 0, err
+	}
+	if base == 0 && packet != nil && buffer != 0 {
+		to, err := e.mem(3, buffer, uint64(n))
+		if err != nil {
+			return 0, err
+		}
+		e.load(packet, d.off+off, to)
+		return buffer, nil
 	}
 	return uint64(base), nil
 }
@@ -233,16 +241,15 @@ func dynptrCopy(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 	if dst.data == 0 || src.data == 0 || dst.only {
 		return intRet(maps.EINVAL), nil
 	}
-	to, errno, err := e.dynptrView(&dst, uint32(r2), n)
-	if errno != 0 || err != nil {
+	if _, errno, err := e.dynptrView(&dst, uint32(r2), n); errno != 0 || err != nil {
 		return intRet(errno), err
 	}
 	from, errno, err := e.dynptrView(&src, uint32(r4), n)
 	if errno != 0 || err != nil {
 		return intRet(errno), err
 	}
-	copy(to, from)
-	return 0, nil
+	errno, err = e.dynptrFill(&dst, uint32(r2), n, func(part []byte) { copy(part, from) })
+	return intRet(errno), err
 }
 
 // dynptrMemset: see Linux bpf_dynptr_memset.
@@ -251,12 +258,10 @@ func dynptrMemset(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
 	if d.data == 0 || d.only {
 		return intRet(maps.EINVAL), nil
 	}
-	b, errno, err := e.dynptrView(&d, uint32(r2), uint32(r3))
-	if errno != 0 || err != nil {
-		return intRet(errno), err
-	}
-	for i := range b {
-		b[i] = byte(r4)
-	}
-	return 0, nil
+	errno, err := e.dynptrFill(&d, uint32(r2), uint32(r3), func(part []byte) {
+		for i := range part {
+			part[i] = byte(r4)
+		}
+	})
+	return intRet(errno), err
 }

@@ -39,6 +39,9 @@ func xdpAdjustTail(e *Env, r1, r2, _, _, _ uint64) (uint64, error) {
 		return 0, err
 	}
 	by := int64(int32(r2))
+	if p := e.piecesOf(&f); p.frags() > 0 {
+		return e.adjustFragTail(&f, &p, by).Ret(), nil
+	}
 	to := int64(f.end) + by
 	if to > int64(f.limit) || to < int64(f.data)+ethHLen || by > maxGrow {
 		return maps.EINVAL.Ret(), nil
@@ -71,41 +74,41 @@ func xdpAdjustMeta(e *Env, r1, r2, _, _, _ uint64) (uint64, error) {
 
 func xdpGetBuffLen(e *Env, r1, _, _, _, _ uint64) (uint64, error) {
 	f, err := e.frameOf(r1)
-	return uint64(f.len()), err
+	if err != nil {
+		return 0, err
+	}
+	return e.piecesOf(&f).total, nil
 }
 
-// xdpRange is what xdp_load_bytes and xdp_store_bytes copy from and to (Linux: bpf_xdp_pointer).
-func (e *Env) xdpRange(r1, r2, r3, r4 uint64) (packet, buf []byte, errno maps.Errno, err error) {
-	off, n := uint32(r2), uint32(r4)
+// xdpRange is what xdp_load_bytes and xdp_store_bytes copy from and to.
+func (e *Env) xdpRange(r1, r2, r3, r4 uint64) (p pieces, buf []byte, errno maps.Errno, err error) {
 	f, err := e.frameOf(r1)
 	if err != nil {
-		return nil, nil, 0, err
+		return p, nil, 0, err
 	}
-	if off > 0xffff || n > 0xffff {
-		return nil, nil, errFault, nil
+	p = e.piecesOf(&f)
+	if errno = p.holds(uint32(r2), uint32(r4)); errno != 0 {
+		return p, nil, errno, nil
 	}
-	if off+n > f.len() {
-		return nil, nil, maps.EINVAL, nil
-	}
-	buf, err = e.mem(3, r3, uint64(n))
-	return e.bytes(f.data+off, n), buf, 0, err
+	buf, err = e.mem(3, r3, uint64(uint32(r4)))
+	return p, buf, 0, err
 }
 
 func xdpLoadBytes(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
-	packet, buf, errno, err := e.xdpRange(r1, r2, r3, r4)
+	p, buf, errno, err := e.xdpRange(r1, r2, r3, r4)
 	if err != nil || errno != 0 {
 		return errno.Ret(), err
 	}
-	copy(buf, packet)
+	e.load(&p, uint32(r2), buf)
 	return 0, nil
 }
 
 func xdpStoreBytes(e *Env, r1, r2, r3, r4, _ uint64) (uint64, error) {
-	packet, buf, errno, err := e.xdpRange(r1, r2, r3, r4)
+	p, buf, errno, err := e.xdpRange(r1, r2, r3, r4)
 	if err != nil || errno != 0 {
 		return errno.Ret(), err
 	}
-	copy(packet, buf)
+	e.store(&p, uint32(r2), buf)
 	return 0, nil
 }
 

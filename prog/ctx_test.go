@@ -55,7 +55,7 @@ func TestHiddenFields(t *testing.T) {
 		name string
 		off  int
 	}{
-		{SkReuseport, "selected", ReuseportSelected}, {SkReuseport, "packet", ReuseportPacket}, {SkReuseport, "packet_end", ReuseportEnd},
+		{XDP, "linear", XDPLinear}, {XDP, "frag_count", XDPFragCount}, {XDP, "frag_table", XDPFragTable}, {SkReuseport, "selected", ReuseportSelected}, {SkReuseport, "packet", ReuseportPacket}, {SkReuseport, "packet_end", ReuseportEnd},
 		{SkReuseport, "net", ReuseportNet}, {SkMsg, "apply_bytes", MsgApply}, {SkMsg, "cork_bytes", MsgCork}, {SkMsg, "begin", MsgBegin},
 		{SkMsg, "end", MsgEnd}, {SkMsg, "sg", MsgSG}, {SockOps, "remaining_opt_len", SockOpsOptLen},
 		{SockOps, "reserved_opt_len", SockOpsReserved}, {SockOps, "syn_len", SockOpsSynLen}, {SockOps, "syn", SockOpsSyn},

@@ -52,6 +52,12 @@ const (
 	flowProto     = FlowKeysOff + 10
 	maxFlowOffset = 1<<16 - 1
 
+	XDPLinear    = 24   // u32 bytes of the packet that are before its fragments; 0: as the kernel's test run divides it
+	XDPFragCount = 28   // u32 number of fragments
+	XDPFragTable = 32   // u32 where their places and sizes are, two u32 each
+	MaxFrags     = 17   // MAX_SKB_FRAGS
+	FragSize     = 4096 // the largest fragment: a page
+
 	sockoptMax = 4096 // the longest option value that a program sees: PAGE_SIZE
 )
 
@@ -69,6 +75,7 @@ func inner(name string, off int, y Yield) CtxField {
 }
 
 var (
+	xdpHidden       = append(hide("linear 24"), inner("frag_count", XDPFragCount, Scalar), inner("frag_table", XDPFragTable, Scalar))
 	reuseportHidden = []CtxField{{Name: "selected", Off: ReuseportSelected, Size: 8, Unit: 8, Access: Read, Yields: SockOrNull},
 		inner("packet", ReuseportPacket, Scalar), inner("packet_end", ReuseportEnd, Scalar), inner("net", ReuseportNet, Scalar)}
 	msgHidden = append(hide("apply_bytes 80", "cork_bytes 84"), inner("begin", MsgBegin, Scalar), inner("end", MsgEnd, Scalar),

@@ -393,7 +393,14 @@ type Buffer struct {
 	ctx   uint32
 	base  uint32 // of the packet buffer; 0 when the type has no data
 	size  uint32
+
+	takesFrags bool
+	frags      uint32 // fragments' pages, their table behind them; 0 before the first packet that has some
+	joined     []byte // the packet put together
 }
+
+// TakeFrags says that the program handles packets in several buffers (Section.Frags): Ready divides those that the kernel would.
+func (b *Buffer) TakeFrags() { b.takesFrags = true }
 
 // NewBuffer allocates a buffer for programs of type t. size is that of the packet buffer with head- and
 // tailroom; 0 is what the kernel would have, XDPBuffer or SKBBuffer. It fails when guest memory is short.
@@ -488,6 +495,10 @@ func (b *Buffer) Set(packet []byte, in *Input) error {
 		lowest += XDPFrameSize
 	}
 	SetFrame(b.space, b.ctx, b.typ, lowest, data, end, b.base+b.size-tail, in)
+	if b.typ == XDP {
+		b.space.Store32(b.ctx+XDPLinear, 0)
+		b.space.Store32(b.ctx+XDPFragCount, 0)
+	}
 	if b.space.Shadowed() {
 		b.space.Forbid(b.base, b.size)
 		b.space.Allow(data, uint32(len(packet)), true)
@@ -528,8 +539,11 @@ func (b *Buffer) setOther(input []byte, in *Input) error {
 // Ready does what the kernel does to the ctx before a program runs: call it when the ctx's fields are set. The error is a *CtxError: a
 // ctx that there cannot be.
 func (b *Buffer) Ready() error {
-	if b.typ == SkLookup {
+	switch b.typ {
+	case SkLookup:
 		return readySkLookup(b.space, b.ctx)
+	case XDP:
+		return b.divide()
 	}
 	return nil
 }
@@ -537,6 +551,8 @@ func (b *Buffer) Ready() error {
 // Done does what the kernel does to the ctx when a program has returned ret: call it before reading the ctx.
 func (b *Buffer) Done(ret uint32) {
 	switch {
+	case b.typ == XDP && b.frags != 0:
+		b.space.Store32(b.ctx+XDPLinear, b.space.Load32(b.ctx+XDPDataEnd)-b.space.Load32(b.ctx+XDPData))
 	case b.typ == FlowDissector:
 		doneFlow(b.space, b.ctx)
 	case b.typ == SkLookup && ret == 0: // SK_DROP: the socket that was chosen does not count (BPF_PROG_SK_LOOKUP_RUN_ARRAY)
@@ -550,6 +566,9 @@ func (b *Buffer) Read(out *Output) bool {
 	if b.typ == Syscall {
 		out.Data, ok = b.space.Bytes(b.ctx, b.size)
 	}
+	if b.frags != 0 && ok {
+		b.join(out)
+	}
 	return ok
 }
 
@@ -558,5 +577,8 @@ func (b *Buffer) Free() {
 	b.space.Free(b.ctx - FrameHeader)
 	if b.base != 0 {
 		b.space.Free(b.base)
+	}
+	if b.frags != 0 {
+		b.space.Free(b.frags)
 	}
 }

@@ -172,7 +172,7 @@ var Types = [NumTypes]TypeRow{
 		PktRead: true, PktWrite: true, Fields: tcFields, Verdicts: tcVerdicts, Since: kver.V(4, 1), Needs: netCaps},
 	{Type: Tracepoint, Name: "tracepoint", Fields: raw("args", 8, perfMaxTraceSize), Since: kver.V(4, 7), Needs: perfCaps},
 	{Type: XDP, Name: "xdp", CtxName: "xdp_md", CtxSize: 24, Packet: true, Supported: true, PktRead: true, PktWrite: true,
-		Fields: derive(xdpFields, "", ""), Verdicts: xdpVerdicts, Since: kver.V(4, 8), Needs: netCaps},
+		Fields: derive(xdpFields, "", ""), Hidden: xdpHidden, Verdicts: xdpVerdicts, Since: kver.V(4, 8), Needs: netCaps},
 	{Type: PerfEvent, Name: "perf_event", CtxName: "bpf_perf_event_data",
 		CtxSize: ptRegsSize + 16, Fields: perfEventFields, Since: kver.V(4, 9), Needs: perfCaps},
 	{Type: CgroupSKB, Name: "cgroup_skb", CtxName: "__sk_buff", CtxSize: 192, Packet: true, Supported: true, PktRead: true,

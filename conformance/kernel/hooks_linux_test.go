@@ -333,3 +333,64 @@ func TestSyscallPrograms(t *testing.T) {
 		}
 	}
 }
+
+// xdpMD is struct xdp_md.
+type xdpMD struct{ Data, DataEnd, DataMeta, Ingress, RxQueue, Egress uint32 }
+
+// TestFrags runs XDP programs on packets in several buffers: bytes across them, longer and shorter ends.
+func TestFrags(t *testing.T) {
+	c := loadKernel(t, hooksObject)
+	machines := everyEngine(t, hooksObject, nil)
+	cases := 0
+	for _, size := range []int{60, 3520, 3521, 4000, 7616, 7700, 9000, 15000} {
+		packet := make([]byte, size)
+		for i := range packet {
+			packet[i] = byte(i*7 + i>>8)
+		}
+		for _, linear := range []int{0, 14, 64, 2000} {
+			if linear > size {
+				continue
+			}
+			cut := min(size, 3520)
+			if linear != 0 {
+				cut = linear
+			}
+			for _, at := range []int{0, cut - 9, cut - 4, cut, cut + 4092, cut + 4096, size - 8, size - 7} {
+				for _, by := range []int32{0, 1, 100, 5000, -1, -100, -4096, -int32(size - cut), -int32(size-cut) - 1, -int32(size - 14), -int32(size - 13)} {
+					if at < 0 {
+						continue
+					}
+					what := fmt.Sprintf("%d bytes, %d linear, at %d, end by %d", size, linear, at, by)
+					require.NoError(t, c.Variables["at"].Set(uint32(at)))
+					require.NoError(t, c.Variables["by"].Set(by))
+					for _, name := range []string{"frags", "frags_dynptr"} {
+						runFrags(t, c, machines, name, what, packet, linear, at, by)
+						cases++
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d runs", cases)
+}
+
+func runFrags(t *testing.T, c *ebpf.Collection, machines []*skep.VM, name, what string, packet []byte, linear, at int, by int32) {
+	t.Helper()
+	opts := ebpf.RunOptions{Data: packet, DataOut: make([]byte, len(packet)+8192)}
+	if linear != 0 {
+		opts.Context = xdpMD{DataEnd: uint32(linear)}
+	}
+	ret, err := c.Programs[name].Run(&opts)
+	require.NoError(t, err, what)
+	wantSeen := seenByKernel(t, c)
+	for _, v := range machines {
+		state := binary.LittleEndian.AppendUint32(nil, uint32(at))
+		state = binary.LittleEndian.AppendUint32(state, uint32(by))
+		require.NoError(t, v.Map(".bss").HostUpdate(make([]byte, 4), state, 0))
+		res, err := v.Run(name, skep.Packet{Data: packet, Ctx: map[string]any{"linear": linear}})
+		require.NoError(t, err, what)
+		require.Equal(t, wantSeen, seenByUs(t, v), "%s: %s", name, what)
+		require.Equal(t, ret, res.Ret, what)
+		require.True(t, bytes.Equal(opts.DataOut, res.Data), "%s: %s: %d bytes, want %d", name, what, len(res.Data), len(opts.DataOut))
+	}
+}

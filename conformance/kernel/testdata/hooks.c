@@ -133,6 +133,71 @@ int flow_load(struct flow_skb *skb)
 	return 0;
 }
 
+static u64 (*const bpf_xdp_get_buff_len)(struct xdp_md *xdp) = (void *)188;
+static long (*const bpf_xdp_load_bytes)(struct xdp_md *xdp, u32 off, void *to, u32 len) = (void *)189;
+static long (*const bpf_xdp_store_bytes)(struct xdp_md *xdp, u32 off, void *from, u32 len) = (void *)190;
+static long (*const bpf_xdp_adjust_tail)(struct xdp_md *xdp, int by) = (void *)65;
+
+struct bpf_dynptr {
+	u64 opaque[2];
+} __attribute__((aligned(8)));
+
+static long (*const bpf_dynptr_read)(void *to, u32 len, struct bpf_dynptr *from, u32 off, u64 flags) = (void *)201;
+static long (*const bpf_dynptr_write)(struct bpf_dynptr *to, u32 off, void *from, u32 len, u64 flags) = (void *)202;
+
+int bpf_dynptr_from_xdp(struct xdp_md *xdp, u64 flags, struct bpf_dynptr *ptr) __attribute__((section(".ksyms")));
+void *bpf_dynptr_slice(struct bpf_dynptr *ptr, u32 off, void *buf, u32 size) __attribute__((section(".ksyms")));
+u32 bpf_dynptr_size(struct bpf_dynptr *ptr) __attribute__((section(".ksyms")));
+
+/* Where frags programs look, and by how much they change the end. Set from outside. */
+volatile u32 at;
+volatile int by;
+
+/* Bytes across the pieces, then a new end, then the same again. */
+SEC("xdp.frags")
+int frags(struct xdp_md *xdp)
+{
+	u64 buf = 0x1122334455667788;
+
+	see(0, bpf_xdp_get_buff_len(xdp));
+	see(1, xdp->data_end - xdp->data);
+	see(2, bpf_xdp_load_bytes(xdp, at, &buf, sizeof(buf)));
+	see(3, buf);
+	buf = ~buf;
+	see(4, bpf_xdp_store_bytes(xdp, at, &buf, sizeof(buf)));
+	see(5, bpf_xdp_adjust_tail(xdp, by));
+	see(6, bpf_xdp_get_buff_len(xdp));
+	see(7, xdp->data_end - xdp->data);
+	buf = 0;
+	see(8, bpf_xdp_load_bytes(xdp, at, &buf, sizeof(buf)));
+	see(9, buf);
+	see(10, bpf_xdp_load_bytes(xdp, 0x10000, &buf, sizeof(buf)));
+	see(11, bpf_xdp_adjust_tail(xdp, 1));
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int frags_dynptr(struct xdp_md *xdp)
+{
+	u8 buf[16] = "0123456789abcdef";
+	struct bpf_dynptr ptr;
+	u64 *p;
+
+	bpf_dynptr_from_xdp(xdp, 0, &ptr);
+	see(0, bpf_dynptr_size(&ptr));
+	see(1, bpf_dynptr_write(&ptr, at, buf, 8, 0));
+	see(2, bpf_dynptr_read(buf + 8, 8, &ptr, at + 2, 0));
+	see(3, *(u64 *)(buf + 8));
+	p = bpf_dynptr_slice(&ptr, at + 1, buf, 8);
+	see(4, p != NULL);
+	if (p)
+		see(5, *p);
+	see(6, p == (void *)buf);
+	p = bpf_dynptr_slice(&ptr, at + 3, NULL, 8);
+	see(7, p != NULL);
+	return XDP_TX;
+}
+
 struct call {
 	u64 a, b;
 	u32 op, result;
