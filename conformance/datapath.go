@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/skepvm/skep"
 	"github.com/skepvm/skep/examples"
@@ -25,6 +26,8 @@ type Datapath struct {
 	// level makes answers of two machines alike that may differ: it blanks what comes from secrets and clocks. It reports
 	// whether what it blanked was in order. nil when there is nothing like that.
 	level func(s Step, out []byte) bool
+
+	referee bool // an object of conformance/referee
 }
 
 // Step is one run: a program over a packet.
@@ -58,10 +61,18 @@ func Datapaths() []*Datapath {
 }
 
 // Object is the compiled object.
-func (d *Datapath) Object() ([]byte, error) { return examples.Datapath(d.Name + ".bpf.o") }
+func (d *Datapath) Object() ([]byte, error) {
+	if d.referee {
+		return referee.ReadFile("referee/" + d.Name + ".bpf.o")
+	}
+	return examples.Datapath(d.Name + ".bpf.o")
+}
 
 // Fill sets the maps.
 func (d *Datapath) Fill(find func(name string) maps.Map) error {
+	if d.referee {
+		return nil
+	}
 	text, err := examples.Datapath(d.Name + ".maps.json")
 	if err != nil {
 		return err
@@ -112,7 +123,7 @@ func framesOf(capture []byte) (all [][]byte, err error) {
 // Play runs the traffic through machines side by side and shows see what every step left on each of them. Answers are made for each
 // machine of what it sent itself. A step that a machine refuses is left out.
 func (d *Datapath) Play(machines []Player, see func(s Step, left []Moment) error) error {
-	packets, err := DatapathPackets()
+	packets, err := d.packets()
 	if err != nil {
 		return err
 	}
@@ -190,6 +201,7 @@ func OpenDatapath(d *Datapath, o skep.Options) (*Ours, error) {
 // Run runs a step on skep.
 func (o *Ours) Run(s Step) (m Moment, refused bool, err error) {
 	p := skep.Packet{Data: s.Data}
+	p.Ifindex = 1 // the loopback: what the kernel's test run has
 	skb := o.typeOf(s.Program) != prog.XDP
 	if skb {
 		p.Mark, p.Priority = SKBMark, SKBPriority
@@ -198,7 +210,7 @@ func (o *Ours) Run(s Step) (m Moment, refused bool, err error) {
 	if err != nil {
 		return m, false, fmt.Errorf("%s over\n%x: %w", s.Program, s.Data, err)
 	}
-	m = Moment{Ret: res.Ret, Data: bytes.Clone(res.Data)}
+	m = Moment{Ret: res.Ret, Data: slices.Concat(res.Meta, res.Data)} // as the kernel gives an XDP packet back
 	if skb {
 		m.SKB = [7]uint32{res.Mark, res.Priority}
 		copy(m.SKB[2:], res.CB[:])

@@ -69,8 +69,21 @@ func TestEdges(t *testing.T) {
 func TestDatapaths(t *testing.T) {
 	require.Equal(t, len(examples.Datapaths()), len(conformance.Datapaths()))
 	for _, d := range conformance.Datapaths() {
+		require.Contains(t, examples.Datapaths(), d.Name)
+	}
+	play(t, conformance.Datapaths(), "datapath")
+}
+
+// TestReferees is TestDatapaths for the programs of the referee.
+func TestReferees(t *testing.T) {
+	all, err := conformance.Referees()
+	require.NoError(t, err)
+	play(t, all, "referee")
+}
+
+func play(t *testing.T, all []*conformance.Datapath, dir string) {
+	for _, d := range all {
 		t.Run(d.Name, func(t *testing.T) {
-			require.Contains(t, examples.Datapaths(), d.Name)
 			var ours []*conformance.Ours
 			var players []conformance.Player
 			for _, engine := range engines() {
@@ -105,7 +118,7 @@ func TestDatapaths(t *testing.T) {
 				require.Equal(t, first, stateOf(t, o.VM), engines()[i+1])
 			}
 			out.WriteString(first)
-			golden(t, filepath.Join("testdata", "datapath", d.Name+".txt"), []byte(out.String()))
+			golden(t, filepath.Join("testdata", dir, d.Name+".txt"), []byte(out.String()))
 		})
 	}
 }

@@ -11,7 +11,8 @@ const (
 )
 
 // perfEventOutput: see Linux bpf_perf_event_output and, for programs with a packet, bpf_skb_event_output and
-// bpf_xdp_event_output, which can append the packet's first bytes. Every index within the map counts as open.
+// bpf_xdp_event_output, which can append the packet's first bytes. Every index within the map counts as open, each for
+// the CPU of that number, on which alone it can be written to.
 func perfEventOutput(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 	m, err := e.mapArg(2, r2)
 	if err != nil {
@@ -40,8 +41,11 @@ func perfEventOutput(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 	if index == eventCurrentCPU {
 		index = uint64(e.CPU)
 	}
-	if index >= uint64(m.Spec().MaxEntries) {
+	switch {
+	case index >= uint64(m.Spec().MaxEntries):
 		return maps.E2BIG.Ret(), nil
+	case index != uint64(e.CPU):
+		return maps.EOPNOTSUPP.Ret(), nil
 	}
 	data, err := e.mem(4, r4, r5)
 	if err != nil || e.Event == nil {

@@ -286,7 +286,8 @@ func TestPerfEventOutput(t *testing.T) {
 	}{
 		{eventCurrentCPU, 0, "1 meta"},
 		{eventCurrentCPU | 4<<32, 0, "1 meta0123"},
-		{0 | 16<<32, 0, "0 meta0123456789abcdef"},
+		{1 | 16<<32, 0, "1 meta0123456789abcdef"},
+		{0, -95, ""}, // EOPNOTSUPP: the event of another CPU
 		{17 << 32, -int64(errFault), ""},
 		{2, e2BIG, ""},
 		{1 << 52, eINVAL, ""},

@@ -99,10 +99,22 @@ func (e *Env) probeRead(r1, r2, r3 uint64, whose memorySpace) (uint64, error) {
 	src := e.raw(r3, n, whose)
 	if n > 0 && len(src) < int(n) {
 		clear(dst)
-		return errFault.Ret(), nil
+		return missing(r3, whose).Ret(), nil
 	}
 	copy(dst, src)
 	return 0, nil
+}
+
+// userEnd is where addresses begin that are the kernel's alone (Linux: TASK_SIZE_MAX and a page, on x86-64).
+const userEnd = 1 << 47
+
+// missing is the error for an address where nothing is: reads of the kernel's memory do not even try user space (Linux:
+// copy_from_kernel_nofault_allowed).
+func missing(at uint64, whose memorySpace) maps.Errno {
+	if whose == kernelSpace && at < userEnd {
+		return errRange
+	}
+	return errFault
 }
 
 // probeReadStr is bpf_probe_read_str and its kin: it returns the length with the zero at the end (Linux:
@@ -121,7 +133,7 @@ func (e *Env) probeReadStr(r1, r2, r3 uint64, whose memorySpace) (uint64, error)
 		return uint64(end) + 1, nil
 	case len(src) < int(n):
 		clear(dst)
-		return errFault.Ret(), nil
+		return missing(r3, whose).Ret(), nil
 	}
 	copy(dst, src)
 	dst[n-1] = 0

@@ -1,6 +1,7 @@
 package helpers
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/skepvm/skep/maps"
@@ -128,39 +129,48 @@ func (e *Env) cString(ptr uint64) []byte {
 // of its extensions, flags 0 + - and space, a width. The text is left in e.line. EINVAL: no final zero, a conversion
 // that is not allowed, more conversions than arguments.
 func (e *Env) format(format []byte, args []uint64) (n int, errno maps.Errno) {
-	end := -1
-	for i, c := range format[:min(len(format), maxFormat)] {
-		if c == 0 {
-			end = i
-			break
-		}
-	}
-	if end < 0 {
+	e.line = e.line[:0]
+	ok := scanFormat(format, len(args), func(c byte) { e.line = append(e.line, c) }, func(v verb, i int) { e.print(v, args[i]) })
+	if !ok {
 		return 0, maps.EINVAL
 	}
-	e.line = e.line[:0]
+	return len(e.line), 0
+}
+
+// FormatOK reports whether the kernel takes a format with so many arguments (bpf_bprintf_prepare).
+func FormatOK(format []byte, args int) bool {
+	return scanFormat(format, args, func(byte) {}, func(verb, int) {})
+}
+
+// scanFormat gives the characters and the conversions of a format in turn, and reports whether all of it is allowed.
+func scanFormat(format []byte, args int, char func(c byte), conversion func(v verb, arg int)) bool {
+	end := bytes.IndexByte(format[:min(len(format), maxFormat)], 0)
+	if end < 0 {
+		return false
+	}
+	arg := 0
 	for i := 0; i < end; {
 		c := format[i]
 		switch {
 		case c < ' ' && !isSpace(c), c == 0x7f:
-			return 0, maps.EINVAL
+			return false
 		case c != '%':
-			e.line = append(e.line, c)
+			char(c)
 			i++
 		case format[i+1] == '%':
-			e.line = append(e.line, '%')
+			char('%')
 			i += 2
 		default:
 			v, used, ok := parseVerb(format[i+1:])
-			if !ok || len(args) == 0 {
-				return 0, maps.EINVAL
+			if !ok || arg == args {
+				return false
 			}
-			e.print(v, args[0])
-			args = args[1:]
+			conversion(v, arg)
+			arg++
 			i += 1 + used
 		}
 	}
-	return len(e.line), 0
+	return true
 }
 
 // verb is a conversion: its letter ('p' with an extension is that: 'x', 's', '4', '6'), flags and width.

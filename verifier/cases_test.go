@@ -105,7 +105,7 @@ func caseMaps() []*maps.Spec {
 	by["locked"].LockOff = 4
 	by["locked"].Value = &maps.Layout{Kind: maps.Struct, Size: 8}
 	by["rodata"].Flags, by["rodata"].Frozen, by["rodata"].DataSection = maps.ReadOnlyProg, true, true
-	by["rodata"].Contents = []maps.Entry{{Key: make([]byte, 4), Value: []byte{7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 'h', 'i', 0, 0, 0, 0, 0, 1}}}
+	by["rodata"].Contents = []maps.Entry{{Key: make([]byte, 4), Value: []byte{7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 'h', 'i', 0, 0, '%', 'd', 0, 1}}}
 	by["data"].DataSection = true
 	by["outer"].Inner = m("inner", maps.Hash, 4, 8, 16)
 	return list

@@ -31,6 +31,7 @@ const (
 	helperGetTaskStack       = 141
 	helperGetCurrentTaskBTF  = 158
 	helperForEach            = 164
+	helperSnprintf           = 165
 	helperTimerSetCallback   = 170
 	helperLoop               = 181
 	helperKptrXchg           = 194
@@ -227,12 +228,33 @@ func (v *verifier) special(id int32) *Error {
 		if regs[1].typ != ptrMapValue {
 			return v.fail(ArgType, "Unsupported reg type %s for bpf_dynptr_from_mem data", regs[1].typeString())
 		}
+	case helperSnprintf:
+		return v.checkFormat()
 	case helperGetFuncIP:
 		return v.checkFuncIP()
 	case helperSpinLock, helperSpinUnlock:
 		return v.spinLock(id == helperSpinLock, &regs[1])
 	}
 	return nil
+}
+
+// checkFormat refuses what bpf_snprintf cannot print: a format that is wrong, or that wants more arguments than there are
+// (kernel: check_bpf_snprintf_call).
+func (v *verifier) checkFormat() *Error {
+	format, size := &v.regs()[3], v.regs()[5].tn.Value
+	text := v.mapOf(format).Contents[0].Value[int64(format.off)+int64(format.tn.Value):]
+	reason := ""
+	switch {
+	case size%8 != 0: // the kernel says nothing at all
+		reason = fmt.Sprintf("the arguments are %d bytes, no array of u64", size)
+	case !helpers.FormatOK(text, int(size/8)):
+		reason = fmt.Sprintf("bpf_snprintf cannot print %q with %d arguments", text[:strings.IndexByte(string(text), 0)], size/8)
+	default:
+		return nil
+	}
+	e := v.fail(HelperArg, "Invalid format string")
+	e.Reason = reason
+	return e
 }
 
 // checkFuncIP refuses bpf_get_func_ip where there is no function (kernel: check_get_func_ip).

@@ -69,8 +69,8 @@ func (c *CPU) loop(args [5]uint64, e Callbacks) (uint64, error) {
 		return 0, errNoFunction
 	case flags != 0:
 		return negative(errnoEINVAL), nil
-	case nr > MaxLoops:
-		return negative(errnoE2BIG), nil
+	case nr > MaxLoops: // 32 bits of it: the kernel has no call here any more but instructions (inline_bpf_loop)
+		return uint64(uint32(negative(errnoE2BIG))), nil
 	}
 	for i := range nr {
 		r0, f := e.CallBack(fn, [5]uint64{uint64(i), ctx})

@@ -4,9 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	mapkeys "maps"
+	"slices"
 	"syscall"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -56,11 +59,23 @@ func (k *theirs) Run(s conformance.Step) (m conformance.Moment, refused bool, er
 // TestDatapaths: the larger programs do on each engine what they do in the kernel, packet by packet, and leave the same in all maps.
 func TestDatapaths(t *testing.T) {
 	requireKernel(t)
+	playDatapaths(t, conformance.Datapaths())
+}
+
+// TestReferees: the referee's programs of every helper and map type do on each engine what they do in the kernel.
+func TestReferees(t *testing.T) {
+	requireKernel(t)
+	all, err := conformance.Referees()
+	require.NoError(t, err)
+	playDatapaths(t, all)
+}
+
+func playDatapaths(t *testing.T, all []*conformance.Datapath) {
 	engines := []string{skep.EngineInterp, skep.EngineChecked}
 	if jit.Available() {
 		engines = append(engines, skep.EngineJIT)
 	}
-	for _, d := range conformance.Datapaths() {
+	for _, d := range all {
 		for _, engine := range engines {
 			t.Run(d.Name+"/"+engine, func(t *testing.T) { compareDatapath(t, d, engine) })
 		}
@@ -69,7 +84,11 @@ func TestDatapaths(t *testing.T) {
 
 func compareDatapath(t *testing.T, d *conformance.Datapath, engine string) {
 	pinCPU(t)
-	ours, err := conformance.OpenDatapath(d, skep.Options{Engine: engine, Machine: vm.Config{Clock: bootNS}})
+	events := map[string][][]byte{}
+	note := func(m maps.Map, _ int, data []byte) {
+		events[m.Spec().Name] = append(events[m.Spec().Name], slices.Clone(data))
+	}
+	ours, err := conformance.OpenDatapath(d, skep.Options{Engine: engine, Machine: vm.Config{Clock: bootNS, Event: note}})
 	require.NoError(t, err)
 	defer ours.VM.Close()
 	elf, err := d.Object()
@@ -81,16 +100,27 @@ func compareDatapath(t *testing.T, d *conformance.Datapath, engine string) {
 	for _, p := range ours.VM.Object().Programs {
 		them.types[p.Name] = p.Type
 	}
+	readers := map[string]*kernel.Events{}
 	for _, spec := range ours.VM.Object().Maps {
+		if spec.Type == maps.PerfEventArray {
+			r, err := k.Events(spec.Name)
+			require.NoError(t, err)
+			defer r.Close()
+			readers[spec.Name] = r
+			continue
+		}
 		copyMap(t, k, ours.VM.Map(spec.Name))
 	}
 	verdicts, changed := map[string]int{}, 0
+	wrong := newDifferences(k, ours)
 	// The kernel first: what it refuses is not run here either.
 	err = d.Play([]conformance.Player{them, ours}, func(s conformance.Step, left []conformance.Moment) error {
 		want, got := left[0], left[1]
 		if want.Ret != got.Ret || string(want.Data) != string(got.Data) || want.SKB != got.SKB {
-			return fmt.Errorf("%s over %x\nkernel %d %x\n%x\n  skep %d %x\n%x", s.Program, s.Data, want.Ret, want.SKB, want.Data, got.Ret, got.SKB, got.Data)
+			wrong.add(s.Program+" leaves something else", fmt.Sprintf("over %x\nkernel %d %x\n%x\n  skep %d %x\n%x", s.Data, want.Ret,
+				want.SKB, want.Data, got.Ret, got.SKB, got.Data))
 		}
+		wrong.results(s)
 		verdicts[fmt.Sprintf("%s %d", s.Program, want.Ret)]++
 		if string(want.Data) != string(s.Data) {
 			changed++
@@ -98,10 +128,67 @@ func compareDatapath(t *testing.T, d *conformance.Datapath, engine string) {
 		return nil
 	})
 	require.NoError(t, err)
+	if wrong.report(t) {
+		return
+	}
 	for _, spec := range ours.VM.Object().Maps {
 		compareMap(t, k, ours.VM.Map(spec.Name))
 	}
+	for name, r := range readers {
+		want, err := r.Take()
+		require.NoError(t, err)
+		require.NotEmpty(t, want, name)
+		for i := range want {
+			require.Less(t, i, len(events[name]), name)
+			// The kernel fills records up to a multiple of 8.
+			require.Equal(t, want[i][:len(events[name][i])], events[name][i], "%s: record %d", name, i)
+			require.Less(t, len(want[i])-len(events[name][i]), 8)
+		}
+	}
 	t.Logf("%d packets changed, verdicts %v", changed, verdicts)
+}
+
+// differences are what was not as in the kernel, the first of each sort.
+type differences struct {
+	k     *kernel.Collection
+	ours  maps.Map // the referee's results; nil for other programs
+	first map[string]string
+}
+
+func newDifferences(k *kernel.Collection, ours *conformance.Ours) *differences {
+	return &differences{k, ours.VM.Map("results"), map[string]string{}}
+}
+
+func (d *differences) add(what, how string) {
+	if _, ok := d.first[what]; !ok {
+		d.first[what] = how
+	}
+}
+
+// results compares what a step put into the map of results, and says what the calls of helpers gave. Ours becomes what the
+// kernel's is, so that each difference is seen once.
+func (d *differences) results(s conformance.Step) {
+	if d.ours == nil {
+		return
+	}
+	for key, ours := range d.ours.All() {
+		theirs, err := d.k.Lookup("results", key)
+		if err != nil || string(theirs) == string(ours) {
+			continue
+		}
+		d.add(fmt.Sprintf("%s: result %d", s.Program, binary.LittleEndian.Uint32(key)),
+			fmt.Sprintf("off by %d over %x", int64(binary.LittleEndian.Uint64(ours)-binary.LittleEndian.Uint64(theirs)), s.Data))
+		if err := d.ours.HostUpdate(key, theirs, maps.Any); err != nil {
+			panic(err) // the key is of the map itself
+		}
+	}
+}
+
+func (d *differences) report(t *testing.T) bool {
+	for _, what := range slices.Sorted(mapkeys.Keys(d.first)) {
+		t.Errorf("%s %s", what, d.first[what])
+	}
+	return len(d.first) > 0
 }
 
 // bootNS is the clock of bpf_ktime_get_ns.
@@ -143,11 +230,18 @@ func compareMap(t *testing.T, k *kernel.Collection, m maps.Map) {
 		t.Logf("%s: %d records", name, len(got))
 		return
 	}
-	if refers(m) {
+	if refers(m) || m.Spec().Type == maps.PerfEventArray {
+		return
+	}
+	if m.Spec().Type.Row().ByPop {
+		comparePops(t, k, m.(maps.Pusher))
 		return
 	}
 	want, err := k.Contents(name, thisCPU(t))
-	require.NoError(t, err)
+	if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, syscall.EOPNOTSUPP) {
+		return // its elements cannot be listed
+	}
+	require.NoError(t, err, name)
 	got := map[string]string{}
 	for key, value := range m.All() {
 		got[string(key)] = string(value[:m.Spec().ValueSize])
@@ -157,6 +251,17 @@ func compareMap(t *testing.T, k *kernel.Collection, m maps.Map) {
 		require.Equal(t, []byte(value)[:m.Spec().ValueSize], []byte(got[key]), "%s: key %x", name, key)
 	}
 	t.Logf("%s: %d elements", name, len(got))
+}
+
+func comparePops(t *testing.T, k *kernel.Collection, m maps.Pusher) {
+	want, err := k.Pops(m.Spec().Name)
+	require.NoError(t, err)
+	require.Equal(t, len(want), m.Len(), m.Spec().Name)
+	for i := range want {
+		value := make([]byte, m.Spec().ValueSize)
+		require.NoError(t, m.Pop(value))
+		require.Equal(t, want[i], value, "%s: element %d", m.Spec().Name, i)
+	}
 }
 
 // thisCPU is the CPU that the test was pinned to.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/perf"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 )
@@ -77,6 +78,9 @@ var ErrNoProgram = errors.New("no such program in the kernel's collection")
 // headroom for what a program may add to a packet, in bytes.
 const headroom = 512
 
+// tailroom is for what a program may add to a packet by CtxRun, in bytes: as much as there can be.
+const tailroom = 1 << 16
+
 // Runs says whether the kernel's test run takes a packet of that length and shows all of it to a program: a whole
 // Ethernet header, and at most what fits into one page.
 func Runs(packet []byte) bool { return len(packet) >= 14 && len(packet) < 3000 }
@@ -129,7 +133,7 @@ func (c *Collection) CtxRun(name string, data, ctx []byte) (res Result, after []
 		return Result{}, nil, fmt.Errorf("%w: %s", ErrNoProgram, name)
 	}
 	after = make([]byte, len(ctx))
-	opts := ebpf.RunOptions{Data: data, DataOut: make([]byte, len(data)+headroom), Context: ctx, ContextOut: after}
+	opts := ebpf.RunOptions{Data: data, DataOut: make([]byte, len(data)+tailroom), Context: ctx, ContextOut: after}
 	ret, err := prog.Run(&opts)
 	return Result{Ret: ret, Data: opts.DataOut}, after, err
 }
@@ -155,6 +159,58 @@ func (c *Collection) Contents(name string, cpu int) (map[string]string, error) {
 		}
 	}
 	return out, it.Err()
+}
+
+// Pops empties a queue or a stack.
+func (c *Collection) Pops(name string) (all [][]byte, err error) {
+	m := c.coll.Maps[name]
+	if m == nil {
+		return nil, fmt.Errorf("no map %s", name)
+	}
+	for {
+		value := make([]byte, m.ValueSize())
+		if err := m.LookupAndDelete(nil, value); err != nil {
+			return all, ignore(err, ebpf.ErrKeyNotExist)
+		}
+		all = append(all, value)
+	}
+}
+
+// Events reads what programs write to a perf event array.
+type Events struct{ r *perf.Reader }
+
+// Events opens the events of a map for all CPUs. Close them.
+func (c *Collection) Events(name string) (*Events, error) {
+	m := c.coll.Maps[name]
+	if m == nil {
+		return nil, fmt.Errorf("no map %s", name)
+	}
+	r, err := perf.NewReader(m, 1<<18)
+	if err != nil {
+		return nil, err
+	}
+	return &Events{r}, nil
+}
+
+// Close closes the events.
+func (e *Events) Close() error { return e.r.Close() }
+
+// Take takes what was written since.
+func (e *Events) Take() (all [][]byte, err error) {
+	for {
+		e.r.SetDeadline(time.Now().Add(time.Millisecond))
+		record, err := e.r.Read()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if record.LostSamples > 0 {
+			return nil, fmt.Errorf("%d events were lost", record.LostSamples)
+		}
+		all = append(all, record.RawSample)
+	}
 }
 
 // Records takes what programs put into a ring buffer.
