@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 
 	"github.com/skepvm/skep"
 	"github.com/skepvm/skep/examples"
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
@@ -28,6 +30,9 @@ type Datapath struct {
 	level func(s Step, out []byte) bool
 
 	referee bool // an object of conformance/referee
+
+	// Listener is an address of IPv4 on which a socket of TCP listens; programs that have a map "target" look for it.
+	Listener netip.AddrPort
 }
 
 // Step is one run: a program over a packet.
@@ -71,7 +76,7 @@ func (d *Datapath) Object() ([]byte, error) {
 // Fill sets the maps.
 func (d *Datapath) Fill(find func(name string) maps.Map) error {
 	if d.referee {
-		return nil
+		return d.fillTarget(find("target"))
 	}
 	text, err := examples.Datapath(d.Name + ".maps.json")
 	if err != nil {
@@ -188,6 +193,9 @@ func OpenDatapath(d *Datapath, o skep.Options) (*Ours, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.Listener.IsValid() {
+		o.Machine.Sockets = append(o.Machine.Sockets, helpers.Socket{Proto: helpers.ProtoTCP, Local: d.Listener})
+	}
 	v, err := skep.OpenBytes(elf, d.Name, o)
 	if err != nil {
 		return nil, err
@@ -202,7 +210,11 @@ func OpenDatapath(d *Datapath, o skep.Options) (*Ours, error) {
 func (o *Ours) Run(s Step) (m Moment, refused bool, err error) {
 	p := skep.Packet{Data: s.Data}
 	p.Ifindex = 1 // the loopback: what the kernel's test run has
-	skb := o.typeOf(s.Program) != prog.XDP
+	typ := o.typeOf(s.Program)
+	skb := typ != prog.XDP
+	if typ == prog.CgroupSKB { // runs in the IP layer
+		p.Protocol, p.Data = etherType(s.Data), s.Data[offIP:]
+	}
 	if skb {
 		p.Mark, p.Priority = SKBMark, SKBPriority
 	}

@@ -3,9 +3,12 @@ package conformance
 import (
 	"bytes"
 	"embed"
+	"encoding/binary"
 	"io/fs"
+	"net/netip"
 	"strings"
 
+	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/object"
 )
 
@@ -21,7 +24,8 @@ func Referees() ([]*Datapath, error) {
 	}
 	var all []*Datapath
 	for _, file := range files {
-		d := &Datapath{Name: strings.TrimSuffix(strings.TrimPrefix(file, "referee/"), ".bpf.o"), referee: true}
+		d := &Datapath{Name: strings.TrimSuffix(strings.TrimPrefix(file, "referee/"), ".bpf.o"), referee: true,
+			Listener: netip.MustParseAddrPort("127.0.0.1:7000")}
 		elf, err := d.Object()
 		if err != nil {
 			return nil, err
@@ -49,4 +53,14 @@ func (d *Datapath) packets() ([][]byte, error) {
 	seal(ect)
 	return [][]byte{four[0], four[12], four[15], four[18], four[27], vlan, tagged(vlan, 0x88a8), ect, changed(ect, 15, 3), six[0], six[5],
 		changed(six[5], offIP, 0x60, 0x20), six[9], six[18], six[25], append(bytes.Clone(four[1]), data(9)...)}, nil
+}
+
+// fillTarget puts the listener into the map of its address, if there is one: a tuple of which only the destination counts.
+func (d *Datapath) fillTarget(m maps.Map) error {
+	if m == nil {
+		return nil
+	}
+	addr := d.Listener.Addr().As4()
+	tuple := append(append([]byte{127, 0, 0, 1}, addr[:]...), 0, 1)
+	return m.HostUpdate(make([]byte, 4), binary.BigEndian.AppendUint16(tuple, d.Listener.Port()), maps.Any)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	mapkeys "maps"
+	"net"
+	"net/netip"
 	"slices"
 	"syscall"
 	"testing"
@@ -48,6 +50,9 @@ func (k *theirs) Run(s conformance.Step) (m conformance.Moment, refused bool, er
 	if errors.Is(err, syscall.EINVAL) && tooShort(prog.SchedCLS, s.Data) {
 		return m, true, nil
 	}
+	if k.types[s.Program] == prog.CgroupSKB && err == nil {
+		res.Data = res.Data[14:] // in front of the IP packet are zeros
+	}
 	m = conformance.Moment{Ret: res.Ret, Data: res.Data}
 	m.SKB[0], m.SKB[1] = binary.LittleEndian.Uint32(ctx[8:]), binary.LittleEndian.Uint32(ctx[32:])
 	for i := range 5 {
@@ -67,6 +72,12 @@ func TestReferees(t *testing.T) {
 	requireKernel(t)
 	all, err := conformance.Referees()
 	require.NoError(t, err)
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	for _, d := range all {
+		d.Listener = netip.MustParseAddrPort(listener.Addr().String())
+	}
 	playDatapaths(t, all)
 }
 
@@ -230,15 +241,18 @@ func compareMap(t *testing.T, k *kernel.Collection, m maps.Map) {
 		t.Logf("%s: %d records", name, len(got))
 		return
 	}
-	if refers(m) || m.Spec().Type == maps.PerfEventArray {
+	switch {
+	case refers(m) || m.Spec().Type == maps.PerfEventArray:
 		return
+	case m.Spec().Type == maps.CgroupStorage || m.Spec().Type == maps.PerCPUCgroupStorage:
+		return // the kernel's goes with the test run
 	}
 	if m.Spec().Type.Row().ByPop {
 		comparePops(t, k, m.(maps.Pusher))
 		return
 	}
 	want, err := k.Contents(name, thisCPU(t))
-	if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, syscall.EOPNOTSUPP) {
+	if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSPC) {
 		return // its elements cannot be listed
 	}
 	require.NoError(t, err, name)
