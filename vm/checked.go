@@ -244,7 +244,7 @@ func (x *Interpreter) checkArgs(row *helpers.Row) *Fault {
 			}
 			continue
 		case helpers.ArgCtx:
-			if v != uint64(x.env.Ctx) {
+			if v != uint64(x.env.Ctx) && (v != 0 || !arg.Has(helpers.ArgMaybeNull)) {
 				return x.badArg(row, n, "is not the ctx")
 			}
 			continue

@@ -20,6 +20,11 @@ static void *(*const bpf_sk_storage_get)(void *map, void *sk, void *value, u64 f
 static long (*const bpf_sk_storage_delete)(void *map, void *sk) = (void *)108;
 static long (*const bpf_tcp_check_syncookie)(void *sk, void *ip, u32 ip_len, struct tcp_hdr *tcp, u32 tcp_len) = (void *)100;
 static s64 (*const bpf_tcp_gen_syncookie)(void *sk, void *ip, u32 ip_len, struct tcp_hdr *tcp, u32 tcp_len) = (void *)110;
+static u64 (*const bpf_skb_ancestor_cgroup_id)(struct __sk_buff *skb, int level) = (void *)83;
+static u64 (*const bpf_get_netns_cookie)(void *ctx) = (void *)122;
+static u64 (*const bpf_get_current_ancestor_cgroup_id)(int level) = (void *)123;
+static u64 (*const bpf_sk_cgroup_id)(void *sk) = (void *)128;
+static u64 (*const bpf_sk_ancestor_cgroup_id)(void *sk, int level) = (void *)129;
 static long (*const bpf_check_mtu)(void *ctx, u32 ifindex, u32 *len, s32 diff, u64 flags) = (void *)163;
 
 #define MAP(name, kind, k, v)          \
@@ -165,6 +170,12 @@ int cgroups(struct __sk_buff *skb)
 	PUT(bpf_current_task_under_cgroup(&groups, 1));
 	PUT(bpf_current_task_under_cgroup(&groups, 3));
 	PUT(!bpf_skb_cgroup_id(skb) - !bpf_skb_cgroup_id(skb));
+	PUT(bpf_skb_ancestor_cgroup_id(skb, 1000)); /* deeper than any is */
+	PUT(bpf_skb_ancestor_cgroup_id(skb, -1));
+	PUT(bpf_get_current_ancestor_cgroup_id(1000));
+	PUT(bpf_get_current_ancestor_cgroup_id(-1));
+	PUT(bpf_get_netns_cookie(skb) == bpf_get_netns_cookie(skb));
+	PUT(!bpf_get_netns_cookie(NULL));
 	return 0;
 }
 
@@ -179,6 +190,23 @@ int cgroup_storage(struct __sk_buff *skb)
 	*p += 1;
 	PUT(*v + *p);
 	*v = *p = 0; /* a test run of the kernel has new storage each time */
+	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int cgroup_socket(struct __sk_buff *skb)
+{
+	u32 zero = 0;
+	struct tuple *t = bpf_map_lookup_elem(&target, &zero);
+	void *sk = t ? bpf_sk_lookup_tcp(skb, t, sizeof(*t), (u64)-1, 0) : NULL;
+
+	PUT(!sk);
+	if (!sk)
+		return 0;
+	PUT(bpf_sk_cgroup_id(sk) == bpf_sk_cgroup_id(sk));
+	PUT(bpf_sk_ancestor_cgroup_id(sk, 1000));
+	PUT(bpf_sk_ancestor_cgroup_id(sk, -1));
+	bpf_sk_release(sk);
 	return 1;
 }
 
