@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/skepvm/skep/cbpf"
 )
@@ -120,7 +119,7 @@ func TestAlwaysAllow(t *testing.T) {
 	}
 	for _, s := range []Stack{{computes}, {withData}, {other, computes}} {
 		for nr, always := range s.AlwaysAllow(X8664) {
-			require.Equal(t, nr == unix.SYS_URETPROBE || nr == 336, always, "call %d", nr)
+			require.Equal(t, nr == 335 || nr == 336, always, "call %d", nr)
 		}
 	}
 }
@@ -148,12 +147,8 @@ func TestTable(t *testing.T) {
 }
 
 // TestSyscallTables holds the generated tables against the numbers of another source: the kernel's headers, where there are
-// some, and the module that this test is built with.
+// some.
 func TestSyscallTables(t *testing.T) {
-	for name, want := range map[string]uint32{"read": unix.SYS_READ, "openat": unix.SYS_OPENAT, "bpf": unix.SYS_BPF, "clone3": unix.SYS_CLONE3} {
-		nr, ok := hostArch(t).Number(name)
-		require.True(t, ok && uint32(nr) == want, name)
-	}
 	for _, c := range []struct {
 		arch string
 		name string

@@ -193,6 +193,15 @@ func (q *question) kills(d *Data) bool {
 	return false
 }
 
+// TestHostNumbers compares the table of this machine's architecture with the module that the test is built with.
+func TestHostNumbers(t *testing.T) {
+	a := hostArch(t)
+	for name, want := range map[string]int32{"read": unix.SYS_READ, "openat": unix.SYS_OPENAT, "bpf": unix.SYS_BPF, "clone3": unix.SYS_CLONE3} {
+		nr, ok := a.Number(name)
+		require.True(t, ok && nr == want, name)
+	}
+}
+
 // TestKernelRuns compares random filters, one or several at once, with the kernel.
 func TestKernelRuns(t *testing.T) {
 	arch := hostArch(t)
@@ -228,65 +237,6 @@ func TestKernelRuns(t *testing.T) {
 		}
 	}
 	require.Greater(t, len(errnos), 500)
-}
-
-func smallOrLarge(r *rand.Rand) uint64 {
-	if r.IntN(2) == 0 {
-		return uint64(r.IntN(4))
-	}
-	return r.Uint64()
-}
-
-// randomFilter makes a filter that computes, of all instructions that seccomp has, a value of which an error number shows
-// 12 bits, or that answers with another action.
-func randomFilter(r *rand.Rand) cbpf.Program {
-	n := 1 + r.IntN(30)
-	p := cbpf.Program{}
-	for m := range uint32(cbpf.MemWords) {
-		p = append(p, cbpf.Insn{Op: cbpf.ClassSt, K: m})
-	}
-	for i := range n {
-		p = append(p, randomInsn(r, n-i))
-	}
-	if r.IntN(4) == 0 {
-		action := []Action{Allow, Log, Trace, UserNotif, Errno, 0x7ffd0000, 0x7ff80000}[r.IntN(5)]
-		p = append(p, cbpf.Insn{Op: opJset, Jt: 0, Jf: 1, K: 1 << r.IntN(32)}, cbpf.Insn{Op: opRet, K: uint32(action) | r.Uint32()&0xffff})
-	}
-	return append(p, cbpf.Insn{Op: cbpf.ClassAlu | cbpf.AluRsh, K: uint32(r.IntN(21))}, cbpf.Insn{Op: opAnd, K: 0xfff},
-		cbpf.Insn{Op: cbpf.ClassAlu | cbpf.AluOr, K: uint32(Errno)}, cbpf.Insn{Op: cbpf.ClassRet | cbpf.RetA})
-}
-
-// randomInsn makes an instruction after which left more come.
-func randomInsn(r *rand.Rand, left int) cbpf.Insn {
-	k := r.Uint32() >> r.IntN(32)
-	switch r.IntN(6) {
-	case 0, 1:
-		return cbpf.Insn{Op: opLoad, K: []uint32{0, 4, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60}[r.IntN(14)]} // not the instruction pointer
-	case 2:
-		ops := []uint16{cbpf.AluAdd, cbpf.AluSub, cbpf.AluMul, cbpf.AluDiv, cbpf.AluOr, cbpf.AluAnd, cbpf.AluXor, cbpf.AluNeg}
-		op := ops[r.IntN(len(ops))]
-		if op != cbpf.AluNeg {
-			op |= cbpf.SrcX * uint16(r.IntN(2))
-		}
-		return cbpf.Insn{Op: cbpf.ClassAlu | op, K: k | 1}
-	case 3:
-		ops := []uint16{cbpf.AluLsh, cbpf.AluRsh, cbpf.AluLsh | cbpf.SrcX, cbpf.AluRsh | cbpf.SrcX}
-		return cbpf.Insn{Op: cbpf.ClassAlu | ops[r.IntN(len(ops))], K: k % 32}
-	case 4:
-		skip := func() uint8 { return uint8(r.IntN(left)) }
-		ops := []uint16{cbpf.JmpEq, cbpf.JmpGt, cbpf.JmpGe, cbpf.JmpSet}
-		if r.IntN(8) == 0 {
-			return cbpf.Insn{Op: opJa, K: uint32(skip())}
-		}
-		return cbpf.Insn{Op: cbpf.ClassJmp | ops[r.IntN(len(ops))] | cbpf.SrcX*uint16(r.IntN(2)), Jt: skip(), Jf: skip(), K: k}
-	}
-	ops := []uint16{cbpf.ClassLd | cbpf.ModeImm, cbpf.ClassLdx | cbpf.ModeImm, cbpf.ClassLd | cbpf.ModeMem, cbpf.ClassLdx | cbpf.ModeMem,
-		cbpf.ClassSt, cbpf.ClassStx, cbpf.ClassMisc | cbpf.MiscTax, cbpf.ClassMisc | cbpf.MiscTxa, cbpf.ClassLd | cbpf.ModeLen, cbpf.ClassLdx | cbpf.ModeLen}
-	in := cbpf.Insn{Op: ops[r.IntN(len(ops))], K: k}
-	if in.Op&0xe7 == cbpf.ClassLd|cbpf.ModeMem || in.Op&0xe7 == cbpf.ClassLdx|cbpf.ModeMem || in.Op == cbpf.ClassSt || in.Op == cbpf.ClassStx {
-		in.K %= cbpf.MemWords
-	}
-	return in
 }
 
 // TestKernelTakes compares which programs are filters at all: valid ones with one instruction changed.

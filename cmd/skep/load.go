@@ -88,7 +88,7 @@ func (a *app) read(path string) (*file, error) {
 // load makes an object of the file, whose programs have a type.
 func (f *file) load(flags *loadFlags) (*object.Object, error) {
 	obj, err := f.loadUntyped(flags)
-	if err == nil && flags.progType == "" && !f.isELF() {
+	if err == nil && flags.progType == "" && !f.isELF() && !isClassic(f.data) {
 		return nil, fmt.Errorf("%s: plain instructions say no program type: give --type", f.name)
 	}
 	return obj, err
@@ -99,6 +99,9 @@ func (f *file) loadUntyped(flags *loadFlags) (*object.Object, error) {
 	o, err := flags.options()
 	if err != nil {
 		return nil, err
+	}
+	if isClassic(f.data) {
+		return classicObject(f.name, f.data, o.Type)
 	}
 	return object.LoadBytes(f.data, f.name, o)
 }
