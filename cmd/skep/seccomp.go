@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -296,7 +297,7 @@ func printVerdictCounts(w io.Writer, r *seccompReport, engines []string) {
 		fmt.Fprintf(w, ", the same on %s", strings.Join(engines, ", "))
 	}
 	fmt.Fprintln(w)
-	for _, name := range sortedNames(r.Counts) {
+	for _, name := range slices.Sorted(maps.Keys(r.Counts)) {
 		fmt.Fprintf(w, "  %-20s%8d\n", name, r.Counts[name])
 	}
 	if r.Skipped > 0 {
@@ -410,7 +411,7 @@ func (a *app) printTable(rows []tableReport, arch *seccomp.Arch) {
 		}
 	}
 	fmt.Fprintf(a.out, "%s, %d calls\n", arch.Name, len(rows))
-	for _, kind := range sortedNames(counts) {
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
 		fmt.Fprintf(a.out, "  %-20s%8d\n", kind, counts[kind])
 	}
 }
@@ -424,15 +425,6 @@ func answerText(r answerReport) string {
 		text += " with " + strings.Join(r.Args, " ")
 	}
 	return text
-}
-
-func sortedNames(m map[string]int) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 type seccompCompileFlags struct {
