@@ -99,7 +99,7 @@ Start with "skep demo".`,
 	root.AddCommand(
 		a.demoCommand(), a.verifyCommand(), a.runCommand(), a.testCommand(), a.replayCommand(), a.benchCommand(),
 		a.asmCommand(), a.disasmCommand(), a.jitCommand(), a.mapsCommand(), a.generateCommand(), a.explainCommand(),
-		a.seccompCommand(), a.conformanceCommand(), a.fuzzCommand(), a.featuresCommand(), a.versionCommand(),
+		a.filterCommand(), a.seccompCommand(), a.conformanceCommand(), a.fuzzCommand(), a.featuresCommand(), a.versionCommand(),
 		exitCodesTopic(),
 	)
 	return root
