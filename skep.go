@@ -200,6 +200,18 @@ func (v *VM) build(p *program) error {
 	return err
 }
 
+// Add verifies a program and makes it ready beside those of the object. Its name must be new.
+func (v *VM) Add(spec *prog.Program) (vm.Engine, error) {
+	if v.programs[spec.Name] != nil {
+		return nil, fmt.Errorf("there is a program %q already", spec.Name)
+	}
+	p := &program{spec: spec}
+	v.programs[spec.Name] = p
+	v.order = append(v.order, p)
+	p.err = v.build(p)
+	return p.engine, p.err
+}
+
 // Close releases guest memory and machine code. Nothing of the VM may be used afterwards.
 func (v *VM) Close() error {
 	var err error

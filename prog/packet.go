@@ -93,7 +93,7 @@ func (t Type) DataOffsets() (data, end, meta uint32) {
 func (t Type) isSKB() bool { return t < NumTypes && dataFields[t].skb }
 
 // HasData reports whether the ctx of a type points to data.
-func (t Type) HasData() bool { return t < NumTypes && dataFields[t].end != 0 }
+func (t Type) HasData() bool { return t == Classic || t < NumTypes && dataFields[t].end != 0 }
 
 // dataFields are the offsets of what DataOffsets returns.
 var dataFields = func() (all [NumTypes]struct {

@@ -35,7 +35,7 @@ func (r *runner) plainFrames(s *side, recs []pcap.Record) int {
 		if rec.Link != linktype.Ethernet || rec.CapLen < etherLen {
 			return i
 		}
-		r.number++
+		r.count()
 		in.Number, in.Time, in.WireLen, in.Ifindex = r.number, r.clock(rec.TS), rec.OrigLen, r.ifindex(rec.Iface)
 		in.RxQueue = 0
 		if rec.Has&pcap.HasQueue != 0 {

@@ -40,7 +40,7 @@ const (
 	ConvertRaw                 // run the program on the bytes as they are, whatever they are
 )
 
-// Options of Run. Type, Target and one of Files, Input and Source must be set.
+// Options of Run. Type, Target and one of Files, Input and Source must be set; with Filters, Type and Target.Engine need not.
 type Options struct {
 	Type   prog.Type // of the program
 	Target Target
@@ -60,9 +60,13 @@ type Options struct {
 	// Tolerant makes damage the end of a capture: Report.Damage tells of it, and it is no error.
 	Tolerant bool
 
-	Convert       Convert
-	KeepVLAN      bool // leave the outer VLAN tag in packets for TC programs, which the kernel takes out
-	SkipTruncated bool // pass over packets that were captured in part
+	// Filters see each packet first. Those that none lets through do not reach the program. Without Target.Engine there
+	// is no program: all packets count, and Sinks receive those that a filter lets through, as they were captured.
+	Filters []Filter
+
+	Convert       Convert // ConvertRaw for programs of type prog.Classic, whatever it says
+	KeepVLAN      bool    // leave the outer VLAN tag in packets for TC programs, which the kernel takes out
+	SkipTruncated bool    // pass over packets that were captured in part
 	// Ifindex gives interfaces of a pcapng file numbers by name; else the n-th is n+1.
 	Ifindex map[string]uint32
 
@@ -132,11 +136,21 @@ func Run(o Options) (*Report, error) {
 }
 
 func (o *Options) check() error {
+	if len(o.Filters) > 0 && o.Target.Engine == nil {
+		o.Type = prog.Classic
+	}
+	if o.Type == prog.Classic {
+		o.Convert = ConvertRaw
+	}
 	row := o.Type.Row()
 	switch {
 	case !row.Packet:
 		return failure("programs of type %s do not see packets", o.Type)
-	case o.Target.Machine == nil || o.Target.Engine == nil:
+	case len(o.Filters) > MaxFilters:
+		return failure("%d filters, more than %d", len(o.Filters), MaxFilters)
+	case o.Target.Engine == nil && (o.Against != nil || o.CountChanged || o.Detail):
+		return failure("nothing can be compared or measured without a program")
+	case o.Target.Machine == nil || o.Target.Engine == nil && len(o.Filters) == 0:
 		return failure("no machine or no engine")
 	case o.Against != nil && (o.Against.Machine == nil || o.Against.Engine == nil):
 		return failure("no machine or no engine to compare with")

@@ -12,11 +12,13 @@ import (
 
 // Report is what a replay found. It is made for JSON.
 type Report struct {
-	Packets   uint64     `json:"packets"` // run through the program
-	Bytes     uint64     `json:"bytes"`   // of those, as captured and converted
-	Verdicts  []Verdict  `json:"verdicts"`
-	Redirects []Redirect `json:"redirects,omitempty"`
-	Changed   uint64     `json:"changed,omitempty"` // packets whose bytes the program changed, when asked to count them
+	Packets   uint64        `json:"packets"`           // run through the program
+	Bytes     uint64        `json:"bytes"`             // of those, as captured and converted
+	Seen      uint64        `json:"seen,omitempty"`    // packets that the filters saw
+	Filters   []FilterCount `json:"filters,omitempty"` // of Options.Filters, in their order
+	Verdicts  []Verdict     `json:"verdicts"`
+	Redirects []Redirect    `json:"redirects,omitempty"`
+	Changed   uint64        `json:"changed,omitempty"` // packets whose bytes the program changed, when asked to count them
 
 	Timers uint64 `json:"timers,omitempty"` // callbacks of timers that ran
 

@@ -37,11 +37,12 @@ type runner struct {
 	l3    bool // the program runs in the IP layer
 	redir uint32
 
-	timers bool    // programs set some: they fire between packets
-	sides  []*side // one or two
-	chunk  []byte  // the reader's buffer begins at linkRoom of it
-	source source
-	link   *linkRow
+	filters *filters // nil without
+	timers  bool     // programs set some: they fire between packets
+	sides   []*side  // one or two
+	chunk   []byte   // the reader's buffer begins at linkRoom of it
+	source  source
+	link    *linkRow
 
 	recs      []pcap.Record
 	batch     []packet
@@ -85,7 +86,9 @@ func newRunner(o *Options) (*runner, error) {
 	r.tally.large, r.tally.redirects, r.names = map[uint32]*count{}, map[prog.Redirect]uint64{}, map[uint32]string{}
 	r.converted = make([]uint64, int(linktype.SLL2)+1)
 	targets := []Target{o.Target}
-	r.report.Engine = o.Target.Engine.Name()
+	if o.Target.Engine != nil {
+		r.report.Engine = o.Target.Engine.Name()
+	}
 	if o.Against != nil {
 		targets = append(targets, *o.Against)
 		r.report.Against = o.Against.Engine.Name()
@@ -117,10 +120,9 @@ func newRunner(o *Options) (*runner, error) {
 		}
 		r.sides = append(r.sides, s)
 	}
-	if move {
-		r.chunk = make([]byte, linkRoom+chunkSize)
-	} else {
-		r.chunk, _ = r.sides[0].space.Bytes(r.sides[0].chunk, linkRoom+chunkSize)
+	if err := r.makeChunk(move, n); err != nil {
+		r.free()
+		return nil, &Error{Reason: "guest memory for packets", Err: err}
 	}
 	r.recs, r.batch = make([]pcap.Record, n), make([]packet, 0, n)
 	if o.Detail {
@@ -129,6 +131,38 @@ func newRunner(o *Options) (*runner, error) {
 	}
 	r.plain = r.isPlain()
 	return r, nil
+}
+
+// makeChunk makes the reader's buffer: in guest memory, unless only copies of packets are needed there.
+func (r *runner) makeChunk(move bool, n int) (err error) {
+	s := r.sides[0]
+	addr := s.chunk
+	if move && len(r.o.Filters) == 0 {
+		r.chunk = make([]byte, linkRoom+chunkSize)
+		return nil
+	}
+	if move {
+		if addr, err = s.alloc(linkRoom + chunkSize); err != nil {
+			return err
+		}
+	}
+	r.chunk, _ = s.space.Bytes(addr, linkRoom+chunkSize)
+	if len(r.o.Filters) == 0 {
+		return nil
+	}
+	for i := range r.o.Filters {
+		r.report.Filters = append(r.report.Filters, FilterCount{Name: r.o.Filters[i].Name})
+	}
+	r.filters, err = newFilters(r.o, s, addr+linkRoom, n)
+	return err
+}
+
+// count is the number of the next packet.
+func (r *runner) count() {
+	r.number++
+	if f := r.filters; f != nil {
+		r.number, f.numbers = f.numbers[0], f.numbers[1:]
+	}
 }
 
 // redirectVerdict is the return value that makes a packet go where a redirect helper said; 0 is none.
@@ -288,7 +322,16 @@ func (r *runner) progress() {
 }
 
 // records runs a batch of records.
-func (r *runner) records(recs []pcap.Record) error {
+func (r *runner) records(recs []pcap.Record) (err error) {
+	switch {
+	case r.filters == nil:
+	case r.o.Target.Engine == nil:
+		return r.onlyFilter(recs)
+	default:
+		if recs, err = r.filter(recs); err != nil {
+			return err
+		}
+	}
 	if r.plain {
 		n, err := r.runPlain(recs)
 		if err != nil || n == len(recs) {
@@ -332,7 +375,7 @@ func (r *runner) copies() bool { return r.sides[0].slots != 0 }
 
 // prepare makes of a record what the program's hook would get.
 func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
-	r.number++
+	r.count()
 	p.off, p.n, p.wire = int(rec.Off)+linkRoom, int(rec.CapLen), rec.OrigLen
 	p.link, p.iface = rec.Link, rec.Iface
 	in := &p.in

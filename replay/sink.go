@@ -30,6 +30,7 @@ type Exit struct {
 	Redirect uint32 // ifindex that a redirect sends the packet to, 0 when none
 	RedirMap string // map that the redirect went through, "" when none
 	Fault    error
+	Nano     bool // the capture's times are finer than microseconds
 }
 
 // Sink receives packets as programs leave them.

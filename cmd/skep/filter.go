@@ -19,18 +19,18 @@ type compileFlags struct {
 	noOptimize bool
 	snapLen    uint32
 	services   string
-	linuxVLAN  bool
+	linuxExt   bool
 }
 
 func (f *compileFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVarP(&f.noOptimize, "no-optimize", "O", false, "leave the code as it is generated, as tcpdump -O")
 	fl.Uint32Var(&f.snapLen, "snaplen", cbpf.DefaultSnapLen, "what the filter returns for a packet that matches")
 	fl.StringVar(&f.services, "services", "", "file of port names in the form of /etc/services, instead of the built-in ones")
-	fl.BoolVar(&f.linuxVLAN, "linux-vlan", false, "look for the VLAN tag where Linux puts it in live captures, with the kernel's extensions")
+	fl.BoolVar(&f.linuxExt, "linux-ext", false, "compile for a live capture on Linux, with the kernel's extensions: vlan, inbound, ifindex")
 }
 
 func (f *compileFlags) options() (o cbpf.CompileOptions, err error) {
-	o = cbpf.CompileOptions{NoOptimize: f.noOptimize, SnapLen: f.snapLen, LinuxVLAN: f.linuxVLAN}
+	o = cbpf.CompileOptions{NoOptimize: f.noOptimize, SnapLen: f.snapLen, LinuxExt: f.linuxExt}
 	if f.snapLen == 0 {
 		return o, errors.New("--snaplen 0: a match has to return something else")
 	}

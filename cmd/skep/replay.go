@@ -39,6 +39,7 @@ type sessionFlags struct {
 	cover           coverFlags
 	diff            diffFlags
 	steps           *stepPrinter // nil when nobody wants to see instructions
+	filter          captureFilterFlags
 }
 
 func (f *sessionFlags) add(fl *pflag.FlagSet) {
@@ -53,6 +54,7 @@ func (f *sessionFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
 	fl.BoolVar(&f.follow, "follow", false, "wait for more at the end of the capture, as tail -f does, until Ctrl-C")
 	fl.BoolVar(&f.tolerant, "tolerant", false, "a damaged capture ends where the damage is, and that is no failure")
+	f.filter.add(fl)
 	f.state.add(fl)
 	f.network.add(fl)
 	f.load.add(fl)
@@ -71,17 +73,29 @@ type replayFlags struct {
 func (a *app) replayCommand() *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
-		Use:   "replay OBJECT CAPTURE…",
+		Use:   "replay [OBJECT] CAPTURE…",
 		Short: "Run a packet program over a capture and count its verdicts",
 		Long: `Replay verifies a program and runs it on every packet of a capture: pcap or pcapng, plain or packed with gzip or
 zstd, "-" for standard input. Several captures, or all of a directory, are replayed as one in the order of time. --follow waits for more at the end of a
 capture that is still being written. Ctrl-C prints the report of what was done so far (exit code 130).
 Time is the capture's, random numbers come from --seed: the same input gives the same result.
 
+--filter takes an expression of tcpdump: only packets that match one reach the program. Without OBJECT the filters are counted, -w
+writes the packets that match any of them, as they were captured, and --split one file for each filter. A filter is compiled for the link type of
+each packet's interface and sees what was captured. OBJECT may also be a filter in text, as "skep filter" and tcpdump -d, -dd, -ddd print.
+
 -w writes the packets as the program left them into a pcapng file with the verdict on each; --split writes one file for each verdict.`,
-		Example: "  skep replay filter.bpf.o capture.pcap\n  skep replay --engine both -w out.pcapng filter.bpf.o capture.pcap.gz",
-		Args:    cobra.MinimumNArgs(2),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.replay(args[0], args[1:], &f) },
+		Example: "  skep replay filter.bpf.o capture.pcap\n  skep replay --engine both -w out.pcapng filter.bpf.o capture.pcap.gz\n  skep replay --filter web='tcp port 80' --filter dns='udp port 53' -w out.pcap capture.pcap",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(f.filter.list) > 0 && f.load.progType == "" && !isProgram(args[0]):
+				return a.replayFilters(args, &f)
+			case len(args) < 2:
+				return errors.New("want a program and a capture, or --filter and a capture")
+			}
+			return a.replay(args[0], args[1:], &f)
+		},
 	}
 	fl := cmd.Flags()
 	f.add(fl)
@@ -162,6 +176,9 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 		return err
 	}
 	defer v.Close()
+	if o.Filters, err = f.filter.filters(a, func() *skep.VM { return v }); err != nil {
+		return err
+	}
 	a.replayOptions(&o, captures, f)
 	stop, release := a.interrupted()
 	defer release()

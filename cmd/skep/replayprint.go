@@ -67,6 +67,9 @@ func printReplayCSV(w io.Writer, r *replay.Report) error {
 	}
 	_ = c.Write([]string{"what", "name", "packets", "bytes"})
 	row("replayed", r.Engine, r.Packets, strconv.FormatUint(r.Bytes, 10))
+	for _, f := range r.Filters {
+		row("filter", f.Name, f.Packets, strconv.FormatUint(f.Bytes, 10))
+	}
 	for _, v := range r.Verdicts {
 		row("verdict", v.Name, v.Packets, strconv.FormatUint(v.Bytes, 10))
 	}
@@ -99,6 +102,9 @@ func printReplay(w io.Writer, r *replay.Report) {
 	seconds := r.Elapsed.Seconds()
 	fmt.Fprintf(w, "%d packets, %d bytes in %.3f s, %.2f million packets/s (%s)\n", r.Packets, r.Bytes, seconds,
 		float64(r.Packets)/1e6/max(seconds, 1e-9), engine)
+	for _, f := range r.Filters {
+		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes\n", f.Name, f.Packets, 100*float64(f.Packets)/float64(max(r.Seen, 1)), f.Bytes)
+	}
 	for _, v := range r.Verdicts {
 		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes\n", v.Name, v.Packets,
 			100*float64(v.Packets)/float64(max(r.Packets, 1)), v.Bytes)
@@ -124,6 +130,9 @@ func printReplay(w io.Writer, r *replay.Report) {
 	number("FAULTS", r.Faults)
 	for _, f := range r.FaultExamples {
 		fmt.Fprintf(w, "    packet %d: %s\n", f.Packet, f.Error)
+	}
+	if len(r.Filters) > 0 && len(r.Verdicts) == 0 {
+		return
 	}
 	fmt.Fprintf(w, "  %.1f instructions a packet\n", float64(r.Insns)/float64(max(r.Packets, 1)))
 }

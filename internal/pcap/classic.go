@@ -65,7 +65,7 @@ func (r *Reader) startClassic() error {
 		c.snap = maxCaptureLen
 	}
 	c.link = linktype.Of(r.u32(h[20:]))
-	r.ifaces = []Interface{{Link: c.link, SnapLen: snap}}
+	r.ifaces = []Interface{{Link: c.link, SnapLen: snap, BigEndian: r.swap, Nano: c.nsUnit == 1}}
 	r.pos += classicHeader
 	return nil
 }

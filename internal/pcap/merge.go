@@ -274,15 +274,16 @@ func (m *Merger) iface(l *lane, n uint32) uint32 {
 		i := l.r.Interfaces()[len(l.ifaces)]
 		at := -1
 		for j, o := range m.ifaces {
-			if o.Name == i.Name && o.Link == i.Link && !slices.Contains(l.ifaces, uint32(j)) { // two of one file stay two
+			if o.Name == i.Name && o.Link == i.Link && o.BigEndian == i.BigEndian && !slices.Contains(l.ifaces, uint32(j)) { // two of one file stay two
 				at = j
 				break
 			}
 		}
 		if at < 0 {
 			at = len(m.ifaces)
-			m.ifaces = append(m.ifaces, Interface{Name: i.Name, Link: i.Link, SnapLen: i.SnapLen})
+			m.ifaces = append(m.ifaces, Interface{Name: i.Name, Link: i.Link, SnapLen: i.SnapLen, BigEndian: i.BigEndian})
 		}
+		m.ifaces[at].Nano = m.ifaces[at].Nano || i.Nano
 		l.ifaces = append(l.ifaces, uint32(at))
 	}
 	return l.ifaces[n]

@@ -197,7 +197,7 @@ func (r *Reader) addInterface(b []byte) string {
 		}
 		return ""
 	})
-	if reason == "" {
+	if i.BigEndian, i.Nano = r.swap, i.perSecond > 1e6; reason == "" {
 		r.ifaces = append(r.ifaces, i)
 	}
 	return reason

@@ -37,6 +37,9 @@ type Interface struct {
 	Link    linktype.Type
 	SnapLen uint32 // bytes; 0 is no limit
 	Section int    // number of the pcapng section, from 0
+	// BigEndian says that the machine that captured is, as far as the file shows it.
+	BigEndian bool
+	Nano      bool // times are finer than microseconds
 
 	nsPerUnit uint64 // ns in one timestamp unit, 0 when a unit is not a whole number of ns
 	perSecond uint64 // timestamp units in a second

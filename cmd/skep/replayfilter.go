@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/cbpf"
+	"github.com/skepvm/skep/cbpf/expr"
+	"github.com/skepvm/skep/linktype"
+	"github.com/skepvm/skep/object"
+	"github.com/skepvm/skep/replay"
+	"github.com/skepvm/skep/vm"
+)
+
+// captureFilterFlags are filter expressions that packets of a capture must match.
+type captureFilterFlags struct {
+	list    []string
+	compile compileFlags
+}
+
+func (f *captureFilterFlags) add(fl *pflag.FlagSet) {
+	fl.StringArrayVar(&f.list, "filter", nil, "tcpdump expression that packets must match, or NAME=EXPRESSION; may be repeated: each is counted, one match is enough")
+	fl.StringVar(&f.compile.services, "services", "", "file of port names for filters, in the form of /etc/services")
+}
+
+// namedFilter is what may stand before = in --filter: no word that begins a comparison of the language.
+var namedFilter = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.-]*)=([^=].*)$`)
+
+// namedExpr is one --filter.
+type namedExpr struct{ name, text string }
+
+func (f *captureFilterFlags) parse() (out []namedExpr, err error) {
+	seen := map[string]bool{}
+	for _, s := range f.list {
+		e := namedExpr{s, s}
+		if m := namedFilter.FindStringSubmatch(s); m != nil && m[1] != "len" {
+			e = namedExpr{m[1], m[2]}
+		}
+		if seen[e.name] {
+			return nil, fmt.Errorf("--filter: two filters are named %q", e.name)
+		}
+		seen[e.name] = true
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// filters makes the replay's filters, which are compiled for each link type as it comes, on the VM's machine. An expression that
+// is none is an error at once.
+func (f *captureFilterFlags) filters(a *app, v func() *skep.VM) ([]replay.Filter, error) {
+	list, err := f.parse()
+	if err != nil {
+		return nil, err
+	}
+	f.compile.snapLen = cbpf.DefaultSnapLen
+	o, err := f.compile.options()
+	if err != nil {
+		return nil, err
+	}
+	var out []replay.Filter
+	for i, e := range list {
+		compile := func(link linktype.Type, big bool) (vm.Engine, error) {
+			o := o
+			o.BigEndian = big
+			p, err := cbpf.Compile(e.text, link, o)
+			if err != nil {
+				return nil, a.explainFilter(err)
+			}
+			spec, err := p.EBPF(cbpf.EBPFOptions{Name: fmt.Sprintf("filter%d_link%d_%t", i, link, big)})
+			if err != nil {
+				return nil, err
+			}
+			return v().Add(spec)
+		}
+		if _, err := expr.Parse(e.text); err != nil {
+			return nil, a.explainFilter(err)
+		}
+		out = append(out, replay.Filter{Name: e.name, Compile: compile})
+	}
+	return out, nil
+}
+
+// isProgram tells a program's file from a capture.
+func isProgram(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head, err := io.ReadAll(io.LimitReader(f, 1<<16))
+	return err == nil && (bytes.HasPrefix(head, []byte(elf.ELFMAG)) || isClassic(head))
+}
+
+// replayFilters replays captures through filters only.
+func (a *app) replayFilters(captures []string, f *replayFlags) (err error) {
+	output, err := findReplayOutput(f.output)
+	if err != nil {
+		return err
+	}
+	if f.engine == "both" {
+		return errors.New("--engine both compares runs of a program; filters alone run on one engine")
+	}
+	var v *skep.VM
+	o := replay.Options{}
+	if o.Filters, err = f.filter.filters(a, func() *skep.VM { return v }); err != nil {
+		return err
+	}
+	if v, err = skep.New(&object.Object{}, skep.Options{Engine: f.engine}); err != nil {
+		return err
+	}
+	defer v.Close()
+	if f.write != "" {
+		out, err := os.Create(f.write)
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		o.Sinks = append(o.Sinks, replay.NewCopy(out, strings.HasSuffix(f.write, ".pcapng")))
+	}
+	sinks := o.Sinks
+	if f.split != "" {
+		sink, err := replay.NewSplit(f.split)
+		if err != nil {
+			return err
+		}
+		for i := range o.Filters {
+			o.Filters[i].Sink = sink
+		}
+		sinks = append(sinks, sink)
+	}
+	a.replayOptions(&o, captures, &f.sessionFlags)
+	stop, release := a.interrupted()
+	defer release()
+	o.Stop = stop
+	o.Target = replay.Target{Machine: v.Machine()}
+	report, err := replay.Run(o)
+	for _, sink := range sinks {
+		err = errors.Join(err, sink.Close())
+	}
+	if report != nil {
+		page := &replay.Page{Title: "filters", Capture: strings.Join(captures, ", ")}
+		if perr := output.print(a, report, page); err == nil {
+			err = perr
+		}
+	}
+	return err
+}

@@ -1,0 +1,229 @@
+package replay
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/skepvm/skep/internal/pcap"
+	"github.com/skepvm/skep/linktype"
+	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/vm"
+)
+
+// Filter is a classic filter that packets are shown to as they were captured, before anything is converted.
+type Filter struct {
+	Name string
+	// Compile gives the filter for packets of a link type as a program of type prog.Classic, on the machine and CPU of
+	// Options.Target. It is asked once for each link type of the capture; bigEndian says that a machine of that order
+	// wrote linktype.Null's address families.
+	Compile func(link linktype.Type, bigEndian bool) (vm.Engine, error)
+	// Sink, unless it is nil, receives the packets that match, as they were captured.
+	Sink Sink
+}
+
+// FilterCount is how many packets a filter let through.
+type FilterCount struct {
+	Name    string `json:"name"`
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"` // captured
+}
+
+// MaxFilters is how many filters a replay has at most.
+const MaxFilters = 64
+
+// filters are the filters of a replay, and the frames that they share.
+type filters struct {
+	list    []Filter
+	base    uint32 // guest address of the reader's buffer
+	frames  uint32 // ctx of the first frame
+	guest   []byte // the frames, from the first one's header on
+	stride  uint32
+	engines map[filterLink][]vm.Engine
+	last    filterLink // the link of the packet before
+	current []vm.Engine
+	matched []uint64 // by record: the filters that match, by bit
+	numbers []uint64 // of the records that are left, in the capture
+	seen    uint64   // packets of the capture
+	names   map[uint64]string
+}
+
+type filterLink struct {
+	link linktype.Type
+	big  bool
+}
+
+// newFilters makes frames for batches of n records in the guest memory of a side.
+func newFilters(o *Options, s *side, base uint32, n int) (*filters, error) {
+	f := &filters{list: o.Filters, base: base, stride: prog.FrameStride(prog.Classic.Row().CtxSize), engines: map[filterLink][]vm.Engine{},
+		matched: make([]uint64, n), names: map[uint64]string{}}
+	addr, err := s.alloc(f.stride * uint32(n))
+	if err != nil {
+		return nil, err
+	}
+	f.frames = addr + prog.FrameHeader
+	f.guest, _ = s.space.Bytes(addr, f.stride*uint32(n))
+	clear(f.guest) // what a capture does not know is 0, and no filter writes there
+	return f, nil
+}
+
+// enginesFor are the filters for a link type.
+func (f *filters) enginesFor(key filterLink) ([]vm.Engine, error) {
+	if f.current != nil && key == f.last {
+		return f.current, nil
+	}
+	list, ok := f.engines[key]
+	if !ok {
+		for i := range f.list {
+			e, err := f.list[i].Compile(key.link, key.big)
+			if err != nil {
+				return nil, &Error{Reason: "filter " + f.list[i].Name + " for link type " + key.link.String(), Err: err}
+			}
+			list = append(list, e)
+		}
+		f.engines[key] = list
+	}
+	f.last, f.current = key, list
+	return list, nil
+}
+
+// match runs all filters over records of one link type and says in f.matched which of them match what.
+func (f *filters) match(recs []pcap.Record, first int, engines []vm.Engine) error {
+	frames := f.guest[uint32(first)*f.stride:]
+	for i := range recs {
+		ctx := frames[uint32(i)*f.stride+prog.FrameHeader:]
+		data := f.base + recs[i].Off
+		binary.LittleEndian.PutUint64(ctx[prog.ClassicData:], uint64(data)|uint64(data+recs[i].CapLen)<<32)
+		binary.LittleEndian.PutUint32(ctx[prog.ClassicWireLen:], recs[i].OrigLen)
+		f.matched[first+i] = 0
+	}
+	for n, e := range engines {
+		if _, err := e.RunBatch(f.frames+uint32(first)*f.stride, f.stride, len(recs)); err != nil {
+			return &Error{Reason: "filter " + f.list[n].Name, Err: err}
+		}
+		for i := range recs {
+			if binary.LittleEndian.Uint32(frames[int(uint32(i)*f.stride)+prog.FrameHeader+prog.FrameRet:]) != 0 {
+				f.matched[first+i] |= 1 << n
+			}
+		}
+	}
+	return nil
+}
+
+// filter shows records to the filters, counts and delivers what matches, and returns the records that any filter lets
+// through, moved together.
+func (r *runner) filter(recs []pcap.Record) ([]pcap.Record, error) {
+	f := r.filters
+	for first := 0; first < len(recs); {
+		key := r.filterLink(&recs[first])
+		end := first + 1
+		for end < len(recs) && recs[end].Link == key.link && (key.link != linktype.Null || r.filterLink(&recs[end]) == key) {
+			end++
+		}
+		engines, err := f.enginesFor(key)
+		if err != nil {
+			return nil, err
+		}
+		if r.report.Engine == "" {
+			r.report.Engine = engines[0].Name()
+		}
+		if err := f.match(recs[first:end], first, engines); err != nil {
+			return nil, err
+		}
+		first = end
+	}
+	kept := recs[:0]
+	f.numbers = f.numbers[:0]
+	for i := range recs {
+		f.seen++
+		r.report.Seen++
+		m := f.matched[i]
+		if m == 0 {
+			continue
+		}
+		rec := recs[i]
+		for n := range f.list {
+			if m>>n&1 == 0 {
+				continue
+			}
+			c := &r.report.Filters[n]
+			c.Packets++
+			c.Bytes += uint64(rec.CapLen)
+			if sink := f.list[n].Sink; sink != nil {
+				if err := r.deliverRaw(sink, &rec, f.seen, 1<<n); err != nil {
+					return nil, err
+				}
+			}
+		}
+		f.matched[len(kept)] = m
+		f.numbers = append(f.numbers, f.seen)
+		kept = append(kept, rec)
+	}
+	return kept, nil
+}
+
+func (r *runner) filterLink(rec *pcap.Record) filterLink {
+	key := filterLink{link: rec.Link}
+	if rec.Link == linktype.Null {
+		key.big = r.source.Interfaces()[rec.Iface].BigEndian
+	}
+	return key
+}
+
+// deliverRaw hands a packet to a sink as it was captured; the verdict are the names of the filters.
+func (r *runner) deliverRaw(sink Sink, rec *pcap.Record, number, matched uint64) error {
+	iface := &r.source.Interfaces()[rec.Iface]
+	x := &r.exit
+	off := int(rec.Off) + linkRoom
+	*x = Exit{Type: prog.Classic, Number: number, TS: rec.TS + r.shift, Data: r.chunk[off : off+int(rec.CapLen)], OrigLen: rec.OrigLen,
+		Link: uint32(rec.Link), Ifindex: r.ifindex(rec.Iface), IfName: iface.Name, Nano: iface.Nano, Ret: 1, Verdict: r.filters.name(matched)}
+	if rec.Has&pcap.HasQueue != 0 {
+		x.RxQueue = rec.Queue
+	}
+	if err := sink.Write(x); err != nil {
+		return &Error{Reason: "output", Err: err}
+	}
+	return nil
+}
+
+// name is that of a set of filters.
+func (f *filters) name(matched uint64) string {
+	if s, ok := f.names[matched]; ok {
+		return s
+	}
+	var list []string
+	for n := range f.list {
+		if matched>>n&1 != 0 {
+			list = append(list, f.list[n].Name)
+		}
+	}
+	s := strings.Join(list, " and ")
+	if len(f.names) < maxVerdicts {
+		f.names[matched] = s
+	}
+	return s
+}
+
+// onlyFilter accounts for a batch that no program runs on: all packets of the capture count, those that match go to the
+// sinks.
+func (r *runner) onlyFilter(recs []pcap.Record) error {
+	for i := range recs {
+		r.clock(recs[i].TS)
+		r.report.Packets++
+		r.report.Bytes += uint64(recs[i].CapLen)
+		if recs[i].CapLen < recs[i].OrigLen {
+			r.report.Truncated++
+		}
+	}
+	kept, err := r.filter(recs)
+	if err != nil {
+		return err
+	}
+	for i := range kept {
+		for _, sink := range r.o.Sinks {
+			if err := r.deliverRaw(sink, &kept[i], r.filters.numbers[i], r.filters.matched[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
