@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"github.com/skepvm/skep/cbpf/expr"
 	"github.com/skepvm/skep/linktype"
@@ -43,7 +44,9 @@ const DefaultSnapLen = 262144
 // The program's verdict on a packet is that of libpcap's unoptimised program, also for packets that are cut short: a
 // load beyond the packet's end rejects it, so the order of the loads is part of the meaning.
 func Compile(src string, link linktype.Type, opts CompileOptions) (Program, error) {
-	g, err := newGraph(src, link, opts)
+	gen := gens.Get().(*gen)
+	defer gens.Put(gen)
+	g, err := gen.graph(src, link, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -58,14 +61,16 @@ func Compile(src string, link linktype.Type, opts CompileOptions) (Program, erro
 	return p, err
 }
 
-// newGraph makes the graph of an expression.
-func newGraph(src string, link linktype.Type, opts CompileOptions) (out *graph, err error) {
+// gens are generators whose memory is used again.
+var gens = sync.Pool{New: func() any { return new(gen) }}
+
+// graph makes the graph of an expression. It is the generator's, until the next one.
+func (g *gen) graph(src string, link linktype.Type, opts CompileOptions) (out *graph, err error) {
 	root, err := expr.Parse(src)
 	if err != nil {
 		return nil, err
 	}
-	g := newGen(src, link, opts)
-	if g == nil {
+	if !g.begin(src, link, opts) {
 		return nil, &expr.Error{Src: src, Msg: fmt.Sprintf("filters can't be compiled for link type %v", link)}
 	}
 	defer func() {

@@ -199,11 +199,17 @@ func TestUnknownLink(t *testing.T) {
 // TestCompileLong is an expression that needs more instructions than there may be, and one with more tests than are
 // ever generated.
 func TestCompileLong(t *testing.T) {
-	for _, n := range []int{100, 10000} {
-		_, err := Compile("port 1"+strings.Repeat(" or 2", n), linktype.Ethernet, CompileOptions{NoOptimize: true})
+	for _, src := range []string{
+		"port 1" + strings.Repeat(" or 2", 100),
+		"port 1" + strings.Repeat(" or 2", 10000),
+		"len = 1" + strings.Repeat(" + 1", 1000),
+		"len = 1" + strings.Repeat(" + 1", 200000),
+		"len = 1" + strings.Repeat(" + tcp[0]", 10000),
+	} {
+		_, err := Compile(src, linktype.Ethernet, CompileOptions{NoOptimize: true})
 		var e *expr.Error
 		if !errors.As(err, &e) || !strings.Contains(e.Msg, "4096") {
-			t.Errorf("%d ports: %v", n, err)
+			t.Errorf("%s…, %d bytes: %v", src[:20], len(src), err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package cbpf
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/skepvm/skep/cbpf/expr"
 	"github.com/skepvm/skep/linktype"
@@ -52,6 +53,7 @@ type gen struct {
 	at    expr.Node // what is being generated, for errors
 	conds []condition
 	arena []Insn // where short statement lists are cut from
+	out   graph
 
 	inUse   [MemWords]bool
 	nextReg int
@@ -72,25 +74,25 @@ type gen struct {
 	hasType  bool   // the link layer has a field that says what the payload is
 }
 
-// newGen returns a generator for packets of a link type, nil when it is not known.
-func newGen(src string, link linktype.Type, opts CompileOptions) *gen {
+// begin sets the generator up for packets of a link type. It returns false when that is not known.
+func (g *gen) begin(src string, link linktype.Type, opts CompileOptions) bool {
 	layout, ok := linkLayouts[link]
 	if !ok {
-		return nil
+		return false
 	}
 	if opts.SnapLen == 0 {
 		opts.SnapLen = DefaultSnapLen
 	}
 	fixed := func(k uint32) offset { return offset{k: k, reg: noReg} }
-	g := &gen{
+	*g = gen{
 		src: src, opts: opts, outer: link, outerKind: layout.kind, radio: layout.radio, link: layout.kind,
 		linkHdr: fixed(0), linkType: fixed(layout.typeAt), payload: fixed(layout.header),
 		nl: layout.nl, nlNoSnap: layout.nlNoSnap, hasType: layout.hasType,
-		conds: make([]condition, 0, 64), arena: make([]Insn, 0, 128),
+		conds: g.conds[:0], arena: g.arena[:0], out: graph{blocks: g.out.blocks[:0]},
 	}
 	g.linkHdr.variable = layout.radio != noRadio
 	g.payload.variable = layout.kind == linkWLAN
-	return g
+	return true
 }
 
 // packets begins a message about what packets don't have: those of the capture, or those that were looked for inside.
@@ -110,13 +112,17 @@ func (g *gen) fail(hint, format string, args ...any) {
 	panic(e)
 }
 
-// maxConds bounds the work for an expression; the longest program has far fewer tests.
+// maxConds bounds the work for an expression: tests, and statements of a value. The longest program has far fewer.
 const maxConds = 8 * MaxInsns
+
+func (g *gen) tooLong() {
+	g.fail("", "the filter gets longer than the %d instructions that the kernel takes", MaxInsns)
+}
 
 // newCond appends a condition.
 func (g *gen) newCond(c condition) condID {
 	if len(g.conds) == maxConds {
-		g.fail("", "the filter gets longer than the %d instructions that the kernel takes", MaxInsns)
+		g.tooLong()
 	}
 	g.conds = append(g.conds, c)
 	return condID(len(g.conds) - 1)
@@ -168,7 +174,7 @@ func (g *gen) always(answer bool) condID {
 
 // finish generates the expression and makes the graph.
 func (g *gen) finish(root expr.Node) *graph {
-	out := &graph{}
+	out := &g.out
 	if root == nil {
 		out.entry = out.add(block{term: Insn{Op: ClassRet | RetK, K: g.opts.SnapLen}, t: noBlock, f: noBlock})
 		return out
@@ -176,7 +182,7 @@ func (g *gen) finish(root expr.Node) *graph {
 	c := g.node(root)
 	g.at = nil
 	c = g.prologue(c)
-	out.blocks = make([]block, 0, len(g.conds)+2)
+	out.blocks = slices.Grow(out.blocks, len(g.conds)+2)
 	yes := out.add(block{term: Insn{Op: ClassRet | RetK, K: g.opts.SnapLen}, t: noBlock, f: noBlock})
 	no := out.add(block{term: Insn{Op: ClassRet | RetK}, t: noBlock, f: noBlock})
 	out.entry = g.lower(out, c, yes, no)

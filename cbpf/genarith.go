@@ -41,6 +41,9 @@ func (g *gen) relation(n *expr.Relation) condID {
 
 // store ends a value with putting A into a new word.
 func (g *gen) store(stmts []Insn, check condID) computed {
+	if len(stmts) > maxConds {
+		g.tooLong()
+	}
 	reg := g.alloc()
 	return computed{append(stmts, fromA(reg)), reg, check}
 }

@@ -34,7 +34,7 @@ func (g *gen) primitive(n *expr.Primitive) condID {
 	case expr.LLC:
 		return g.llc(n.Name)
 	case expr.VXLAN:
-		g.fail("udp port 4789 and udp[12:4] …", "vxlan is not supported")
+		return g.vxlan(n)
 	}
 	g.fail("", "%v is about packets that OpenBSD's pf logged, which are not supported", n.Word)
 	return noCond

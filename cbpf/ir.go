@@ -1,6 +1,10 @@
 package cbpf
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"sync"
+)
 
 // A graph is a filter between the generator, which writes it, the optimiser, which rewrites it, and the layout, which
 // makes instructions of it. It has no cycles. Blocks that no path reaches are harmless: the layout leaves them out.
@@ -51,22 +55,27 @@ type layout struct {
 	longT, longF []bool    // the jump is too far for 8 bits, a ja after the conditional jump does it
 }
 
+var layouts = sync.Pool{New: func() any { return new(layout) }}
+
 // maxSkip is how many instructions a conditional jump can skip.
 const maxSkip = 255
 
 // linearize makes a program of the graph. The order of blocks is libpcap's, so that listings can be compared: a block
 // comes before its true branch and that before the false one, as far as jumps forward allow.
 func (g *graph) linearize() (Program, error) {
+	l := layouts.Get().(*layout)
+	defer layouts.Put(l)
 	n := len(g.blocks)
-	flags := make([]bool, 2*n)
-	l := layout{g: g, order: make([]blockID, 0, n), at: make([]int32, n), longT: flags[:n], longF: flags[n:]}
+	l.g, l.order = g, slices.Grow(l.order[:0], n)
+	l.at = slices.Grow(l.at[:0], n)[:n]
+	l.longT, l.longF = slices.Grow(l.longT[:0], n)[:n], slices.Grow(l.longF[:0], n)[:n]
+	clear(l.longT)
+	clear(l.longF)
 	for i := range l.at {
 		l.at[i] = -1
 	}
 	l.visit(g.entry)
-	for i, j := 0, len(l.order)-1; i < j; i, j = i+1, j-1 {
-		l.order[i], l.order[j] = l.order[j], l.order[i]
-	}
+	slices.Reverse(l.order)
 	total := l.place()
 	for l.lengthen() {
 		total = l.place()

@@ -74,13 +74,41 @@ func (p *parser) unexpected(want string) {
 	case tARCnet:
 		p.fail(p.tok.span, "", "ARCnet addresses are not supported")
 	case tBad:
-		p.fail(p.tok.span, "", "%q belongs to no word of the language", p.text(p.tok.span))
+		hint := ""
+		if p.text(p.tok.span) == "," {
+			hint = "tests and values are joined with and, or"
+		}
+		p.fail(p.tok.span, hint, "%q belongs to no word of the language", p.text(p.tok.span))
 	}
-	hint := ""
-	if text := p.text(p.tok.span); p.tok.kind == tID && strings.Contains(text, "-") {
-		hint = "a minus between numbers needs spaces around it"
+	p.fail(p.tok.span, p.hint(), "%q where %s is expected", p.text(p.tok.span), want)
+}
+
+// hint guesses what was meant by a token that doesn't belong where it is.
+func (p *parser) hint() string {
+	text := p.text(p.tok.span)
+	before := strings.TrimRight(p.lex.src[:p.tok.pos], " \t\r\n")
+	switch p.tok.kind {
+	case tID, tDotted, tNum, tSix, tMAC:
+		if isWord(text) {
+			return "words are written in lower case: " + strings.ToLower(text)
+		}
+		if p.tok.kind == tID && strings.Contains(text, "-") && class[text[0]]&cDigit != 0 {
+			return "a minus between numbers needs spaces around it"
+		}
+		if p.afterValue(before) {
+			return "tests and values are joined with and, or"
+		}
+	case tRel:
+		word := before[strings.LastIndexAny(before, " (")+1:]
+		if k, ok := keywords[word]; ok && k.kind == tType {
+			return word + " and a value, with nothing between them"
+		}
+	case tCalc:
+		if CalcOp(p.tok.val) == Div && class[before[len(before)-1]]&cDigit != 0 {
+			return "a network is written with four numbers before the slash: 10.0.0.0/8"
+		}
 	}
-	p.fail(p.tok.span, hint, "%q where %s is expected", p.text(p.tok.span), want)
+	return ""
 }
 
 // kind is what an operand turned out to be.
@@ -145,11 +173,36 @@ func (p *parser) testOrValue(o operand, q Qual) Node {
 	return o.node
 }
 
+// afterValue says if the text ends with a number or an address.
+func (p *parser) afterValue(before string) bool {
+	word := before[strings.LastIndexAny(before, " (")+1:]
+	l := lexer{src: word}
+	t := l.next()
+	return t.end == len(word) && (t.kind == tNum || t.kind == tDotted || t.kind == tSix || t.kind == tMAC)
+}
+
 // needs fails where a value has no qualifiers that it could take over; example is one that it could have.
 func (p *parser) needs(q Qual, at span, example string) {
-	if !q.given {
-		p.fail(at, example+" "+strings.Trim(p.text(at), "()"), "%q has no qualifier before it that says what it is", p.text(at))
+	if q.given {
+		return
 	}
+	text := strings.Trim(p.text(at), "()")
+	hint := example + " " + text
+	switch {
+	case isWord(text):
+		hint = "words are written in lower case: " + strings.ToLower(text)
+	case p.tok.kind == tRel && strings.Contains(text, "."):
+		hint = "this is not the language of Wireshark's display filters"
+	case p.tok.kind == tCalc && CalcOp(p.tok.val) == Div && example == "host":
+		hint = "net " + text + "/…"
+	}
+	p.fail(at, hint, "%q has no qualifier before it that says what it is", p.text(at))
+}
+
+// isWord says if a name would be a word of the language in lower case.
+func isWord(text string) bool {
+	_, known := keywords[strings.ToLower(text)]
+	return known && text != strings.ToLower(text)
 }
 
 // number makes an ID of a number.
@@ -434,6 +487,12 @@ func (p *parser) dir() Dir {
 	return both
 }
 
+// protoHints are what a value after a protocol may have been meant to be.
+var protoHints = [numProtos]string{
+	Link: "%s host, %s proto", IP: "%s host, %s proto", IP6: "%s host, %s proto", ARP: "%s host, %s net", RARP: "%s host, %s net",
+	TCP: "%s port, %s portrange", UDP: "%s port, %s portrange", SCTP: "%s port, %s portrange", DECnet: "%s host, %s src",
+}
+
 // proto parses what begins with a protocol: alone, as a qualifier, or its bytes.
 func (p *parser) proto(q Qual) operand {
 	t := p.tok
@@ -447,8 +506,11 @@ func (p *parser) proto(q Qual) operand {
 	case tCast, tWLANType, tWLANSubtype, tWLANDir:
 		return operand{kind: isTest, node: p.primitive(proto), span: t.span}
 	case tNum, tID, tDotted, tSix, tMAC:
-		p.fail(p.tok.span, fmt.Sprintf("%s host, %s port, %s proto …", p.text(t.span), p.text(t.span), p.text(t.span)),
-			"%q needs to say what %q is", p.text(t.span), p.text(p.tok.span))
+		if protoHints[proto] == "" || isWord(p.text(p.tok.span)) {
+			break
+		}
+		word := p.text(t.span)
+		p.fail(p.tok.span, fmt.Sprintf(protoHints[proto], word, word), "%q after %q needs a word that says what it is", p.text(p.tok.span), word)
 	}
 	return operand{kind: isTest, node: &Abbrev{t.span, proto}, span: t.span}
 }

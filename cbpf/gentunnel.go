@@ -2,25 +2,56 @@ package cbpf
 
 import "github.com/skepvm/skep/cbpf/expr"
 
-// Geneve (RFC 8926) over UDP.
+// Tunnels over UDP: Geneve (RFC 8926) and VXLAN (RFC 7348). Both have flags in the first byte and a virtual network's
+// identifier in the three bytes from the fourth on. Offsets are from the UDP header.
 const (
-	genevePort      = 6081
-	geneveVersionAt = 8  // of the byte with version and options' length, from the UDP header
-	geneveVNIAt     = 12 // of the virtual network identifier
-	udpHeader       = 8
+	genevePort    = 6081
+	vxlanPort     = 4789
+	tunnelFlagsAt = 8
+	tunnelVNIAt   = 12
+	udpHeader     = 8
+	vxlanHeader   = 8
 )
 
 // geneve is `geneve`: everything after it is about what Geneve carries. How long its header is says the packet, so the
 // places of what follows are in scratch memory from here on.
 func (g *gen) geneve(n *expr.Primitive) condID {
+	c := g.tunnel(n, genevePort, 0, 0xc0) // version 0
+	return g.and(c, g.geneveOffsets())
+}
+
+// vxlan is `vxlan`: everything after it is about the Ethernet frame that VXLAN carries.
+func (g *gen) vxlan(n *expr.Primitive) condID {
+	c := g.tunnel(n, vxlanPort, 0x08, 0x08) // the flag I: there is an identifier
+	reg := g.alloc()
+	at := g.payload.k + g.nl + udpHeader + vxlanHeader
+	c = g.and(c, g.run([]Insn{fromA(reg)}))
+	frame := func(k uint32) offset { return offset{k: at + k, variable: true, reg: reg} }
+	g.link, g.inGeneve, g.hasType = linkEthernet, false, true
+	g.linkHdr, g.linkType, g.payload = frame(0), frame(12), frame(14)
+	g.nl, g.nlNoSnap, g.labels = 0, 3, 0
+	return c
+}
+
+// tunnel tests for a tunnel over UDP in either version of IP, and leaves in A the length of what stands before the UDP
+// header, from the end of the constant part of the payload's offset.
+func (g *gen) tunnel(n *expr.Primitive, port, flags, mask uint32) condID {
 	if n.Num > 0xffffff {
-		g.fail("", "%d is not a virtual network of Geneve, they are 0 to 16777215", n.Num)
+		g.fail("", "%d is not a virtual network, they are 0 to 16777215", n.Num)
 	}
 	g.noEncapsulation(g.outerKind == linkWLAN)
-	v4 := g.geneveOver(n, etherIP, fromIPv4)
+	over := func(etherType uint32, base base) condID {
+		c := g.portsOver(etherType, expr.Dst, port, port, expr.OverUDP, false)
+		c = g.and(c, g.mask(base, tunnelFlagsAt, SizeB, flags, mask))
+		if n.HasNum {
+			c = g.and(c, g.mask(base, tunnelVNIAt, SizeW, n.Num<<8, 0xffffff00))
+		}
+		return c
+	}
+	v4 := over(etherIP, fromIPv4)
 	length := append(g.headerLength(), Insn{Op: ClassMisc | MiscTxa})
 	v4 = g.and(v4, g.test(length, JmpEq|SrcX, 0)) // A is X: always true, and A goes on to the block after
-	v6 := g.geneveOver(n, etherIP6, fromIPv6)
+	v6 := over(etherIP6, fromIPv6)
 	var s []Insn
 	if g.payload.variable {
 		s = append(s, g.loadX(&g.payload))
@@ -31,22 +62,10 @@ func (g *gen) geneve(n *expr.Primitive) condID {
 	}
 	s = append(s, Insn{Op: ClassMisc | MiscTax})
 	v6 = g.and(v6, g.test(s, JmpEq|SrcX, 0))
-	c := g.or(v4, v6)
-	return g.and(c, g.geneveOffsets())
+	return g.or(v4, v6)
 }
 
-// geneveOver tests for Geneve in one version of IP.
-func (g *gen) geneveOver(n *expr.Primitive, etherType uint32, base base) condID {
-	c := g.portsOver(etherType, expr.Dst, genevePort, genevePort, expr.OverUDP, false)
-	c = g.and(c, g.mask(base, geneveVersionAt, SizeB, 0, 0xc0))
-	if n.HasNum {
-		c = g.and(c, g.mask(base, geneveVNIAt, SizeW, n.Num<<8, 0xffffff00))
-	}
-	return c
-}
-
-// geneveOffsets computes where Geneve's payload is. A is the length of what stands before the UDP header, from the end
-// of the constant part of the payload's offset.
+// geneveOffsets computes where Geneve's payload is, from what tunnel left in A.
 func (g *gen) geneveOffsets() condID {
 	typeReg := g.alloc()
 	start := []Insn{
