@@ -79,7 +79,7 @@ func (r *rig) run(t testing.TB, e vm.Engine, typ prog.Type, pkt *cbpf.Packet) ui
 		NetOff: meta.NetOff}
 	require.NoError(t, buf.Set(pkt.Data, &in))
 	if pkt.WireLen == 0 && typ == prog.Classic {
-		require.NoError(t, prog.WriteCtx(r.machine.Space(), buf.Ctx(), typ, map[string]any{"wire_len": 0}))
+		require.NoError(t, prog.WriteCtx(r.machine.Space(), buf.Ctx(), typ, map[string]any{"wire_len": 0}, nil))
 	}
 	res, err := e.Run(buf.Ctx())
 	require.NoError(t, err, e.Name())
