@@ -50,8 +50,10 @@ func Compile(src string, link linktype.Type, opts CompileOptions) (Program, erro
 	if err != nil {
 		return nil, err
 	}
-	if !opts.NoOptimize && g.optimise() {
-		return nil, &expr.Error{Src: src, End: len(src), Msg: "no packet can match this"}
+	if !opts.NoOptimize {
+		if why := g.optimise(); why != "" {
+			return nil, &expr.Error{Src: src, End: len(src), Msg: why}
+		}
 	}
 	p, err := g.linearize()
 	var long *layoutError

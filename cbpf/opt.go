@@ -57,6 +57,7 @@ type opt struct {
 	first state
 	regs  int // registers that the filter uses
 
+	refused string
 	reuse   bool // blocks may rely on what others left in A and X
 	deep    bool // draw conclusions that libpcap doesn't
 	changed bool
@@ -67,15 +68,23 @@ var optPool = sync.Pool{New: func() any { return &opt{table: make([]valueID, 256
 // maxRounds bounds the work on a filter that would still get better; it was never reached.
 const maxRounds = 64
 
-// optimise makes the filter shorter. It reports whether the filter is found to select no packet by the reasoning that
-// libpcap does too, which refuses such filters. Other filters that select none are made to say so.
-func (g *graph) optimise() (never bool) {
+// What optimise refuses a filter for.
+const (
+	refusedNever  = "no packet can match this"
+	refusedShift  = "shift by more than 31 bits"
+	refusedDivide = "division by zero"
+)
+
+// optimise makes the filter shorter. It returns why the filter is refused, "" when it isn't: a constant that can't be
+// divided or shifted by, or that it selects no packet, if that is found by the reasoning that libpcap does too. Other
+// filters that select none are made to say so.
+func (g *graph) optimise() (refused string) {
 	o := optPool.Get().(*opt)
 	defer optPool.Put(o)
 	plain := graph{append(o.plain[:0], g.blocks...), g.entry}
 	o.plain = plain.blocks
 	o.begin(g)
-	o.deep = true
+	o.refused, o.deep = "", true
 	o.settle()
 	o.reuse = true
 	o.settle()
@@ -85,11 +94,13 @@ func (g *graph) optimise() (never bool) {
 	if g.rejects(g.entry) {
 		o.begin(&plain)
 		o.settle()
-		never = plain.rejects(plain.entry)
+		if plain.rejects(plain.entry) {
+			o.refused = refusedNever
+		}
 	}
 	clear(o.plain)
 	o.g = nil
-	return never
+	return o.refused
 }
 
 // begin sets o up for a graph.

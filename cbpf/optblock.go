@@ -200,8 +200,16 @@ func (o *opt) simplify(in Insn, s *state) Insn {
 	op := in.Op & 0xf0
 	switch {
 	case in.Op&7 == ClassAlu && in.Op&SrcX != 0 && op != AluNeg:
-		if (op == AluDiv || op == AluMod) && k == 0 || (op == AluLsh || op == AluRsh) && k >= 32 {
-			return in // there is no such instruction with a constant
+		// There are no such instructions with a constant, and libpcap refuses filters that come to one.
+		if _, both := o.constOf(s.reg[regA]); (op == AluLsh || op == AluRsh) && k >= 32 {
+			if !both {
+				o.refused = refusedShift
+			}
+			return in
+		}
+		if (op == AluDiv || op == AluMod) && k == 0 {
+			o.refused = refusedDivide
+			return in
 		}
 		in.Op, in.K = in.Op&^SrcX, k
 	case in.Op&7 == ClassLd && in.Op&0xe0 == ModeInd && uint64(in.K)+uint64(k) < near:

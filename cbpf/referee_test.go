@@ -168,9 +168,6 @@ func share(packets []refPacket, n int) []refPacket {
 	return some
 }
 
-// neverText is what Compile says of a filter that it finds to select nothing.
-const neverText = "no packet can match this"
-
 func selectsNone(packets []refPacket, run func(refPacket) uint32) bool {
 	return !slices.ContainsFunc(packets, func(p refPacket) bool { return run(p) != 0 })
 }
@@ -184,7 +181,7 @@ func compareFilter(l refLink, f string, want outcome, packets []refPacket, sum *
 		sum.refused++
 		return "", ""
 	case err != nil:
-		if strings.HasSuffix(err.Error(), neverText) && selectsNone(packets, func(p refPacket) uint32 { return refRun(want.code, p.data, p.wire) }) {
+		if strings.HasSuffix(err.Error(), refusedNever) && selectsNone(packets, func(p refPacket) uint32 { return refRun(want.code, p.data, p.wire) }) {
 			return "never", err.Error()
 		}
 		return "refused", err.Error()
