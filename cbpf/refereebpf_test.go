@@ -1,0 +1,32 @@
+package cbpf_test
+
+import (
+	"testing"
+
+	"github.com/skepvm/skep/cbpf"
+)
+
+// TestRefereeEBPF runs the referee's filters as eBPF programs of every form on every engine: a sample of the filters, with
+// -full all of them.
+func TestRefereeEBPF(t *testing.T) {
+	filters, r := cbpf.RefereeFilters(t), newRig(t)
+	step, programs, forms := 149, 0, 0
+	if cbpf.Full() {
+		step = 3
+	}
+	for i, l := range cbpf.RefereeLinks(t) {
+		for n := i % step; n < len(filters); n += step {
+			p, err := cbpf.Compile(filters[n], l.Type, l.Options)
+			if err != nil {
+				continue
+			}
+			var packets []cbpf.Packet
+			for k := n % 29; k < len(l.Packets); k += 29 {
+				packets = append(packets, l.Packets[k])
+			}
+			programs++
+			forms += r.compare(t, p, cbpf.Pcap, packets)
+		}
+	}
+	t.Logf("%d programs in %d forms", programs, forms)
+}
