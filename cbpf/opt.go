@@ -9,9 +9,9 @@ import (
 // before each what holds on every path that leads there (state): what the registers hold, how long the packet is at
 // least, and how tests came out. With that it rewrites statements (optblock.go) and leads branches past tests whose outcome is known.
 //
-// It never changes an answer, whatever the packet: a load goes only where it can't be out of bounds because one at least as
-// far was made on every path before, or where the filter would answer 0 anyway, which is what a load out of bounds
-// answers. libpcap's optimiser is not so careful with packets captured short.
+// It never changes an answer, whatever the packet. A load out of bounds answers 0, so a load goes only where one at least
+// as far was made on every path before, or is made on every path after it that doesn't answer 0 anyway. libpcap's optimiser is not so
+// careful with packets captured short.
 
 // state is what is known at a place of a filter.
 type state struct {
@@ -26,15 +26,15 @@ type fact struct {
 	op        uint16 // of the jump, JmpEq … JmpSet, or one of those below
 	is        bool
 	a, b      valueID // what the jump compared
-	end       uint64  // of factBytes
 	low, high uint32  // of factRange
+	end       uint64  // of factBytes, with low
 	up        int32   // the fact before
 	depth     int32   // how many facts the chain has
 }
 
 // Facts that are no jump's.
 const (
-	factBytes = 0xfffe // a load from register X, value a, was in bounds: the packet has a + end bytes
+	factBytes = 0xfffe // loads were in bounds whose X was value a: the packet has the bytes from a + low to a + end
 	factRange = 0xffff // low <= a <= high: it equals one of some numbers, according to the path
 )
 
@@ -48,6 +48,7 @@ type opt struct {
 	facts []fact
 	in    []state   // of blocks: what is known at their start
 	live  []uint32  // of blocks: the registers whose values at their start matter
+	must  []uint64  // of blocks: a packet shorter than so many bytes gets the answer 0 from there on
 	order []blockID // blocks in an order in which a filter can run them
 	mark  []bool
 	equal []blockID // of blocks: the one that does the same
@@ -86,6 +87,7 @@ func (g *graph) optimise() (refused string) {
 	o.begin(g)
 	o.refused, o.deep = "", true
 	o.settle()
+	o.regroup()
 	o.reuse = true
 	o.settle()
 	for i := range g.blocks {
@@ -109,7 +111,8 @@ func (o *opt) begin(g *graph) {
 	clear(o.table)
 	n := len(g.blocks)
 	if cap(o.in) < n {
-		o.in, o.live, o.mark = make([]state, n+n/2), make([]uint32, n+n/2), make([]bool, n+n/2)
+		n += n / 2
+		o.in, o.live, o.must, o.mark = make([]state, n), make([]uint32, n), make([]uint64, n), make([]bool, n)
 	}
 	o.reuse, o.deep, o.regs = false, false, regM
 	o.constant(0) // value 0 is the constant 0
@@ -209,16 +212,19 @@ func (o *opt) test(b *block, s *state) (op uint16, a, v valueID) {
 }
 
 // thread returns the first block on the way from to whose outcome is not known in state s, and that can be gone to
-// without what the blocks before it do: their loads are in bounds, and nobody misses what they leave in registers.
+// without what the blocks before it do: nobody misses what they leave in registers, and their loads are in bounds, or a
+// later one is out of bounds when they are.
 func (o *opt) thread(to blockID, s *state) blockID {
 	if o.g.blocks[to].returns() {
 		return to
 	}
-	at, sim, sure := to, *s, true
+	at, sim, skipped := to, *s, uint64(0)
 	for !o.g.blocks[at].returns() {
 		b := &o.g.blocks[at]
 		for _, in := range b.stmts {
-			sure = sure && o.safe(in, &sim)
+			if !o.safe(in, &sim) {
+				skipped = max(skipped, reach(in))
+			}
 			o.run(in, &sim)
 		}
 		next := b.t
@@ -236,12 +242,9 @@ func (o *opt) thread(to blockID, s *state) blockID {
 			}
 		}
 		at = next
-		if sure && o.same(o.live[at], s, &sim) {
+		if skipped <= o.must[at] && o.same(o.live[at], s, &sim) {
 			to = at
 		}
-	}
-	if o.g.rejects(at) {
-		return at
 	}
 	return to
 }
@@ -312,8 +315,9 @@ func (o *opt) common(p, q int32) int32 {
 		for at := q; f.op != factRange && o.facts[at].depth > depth; at = o.facts[at].up {
 			g := o.facts[at]
 			if g.op == f.op && g.a == f.a && g.b == f.b && g.is == f.is {
-				f.up, f.end = p, min(f.end, g.end)
-				p = o.fact(f)
+				if f.up, f.low, f.end = p, max(f.low, g.low), min(f.end, g.end); f.op != factBytes || uint64(f.low) < f.end {
+					p = o.fact(f)
+				}
 				break
 			}
 		}

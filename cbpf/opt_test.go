@@ -78,6 +78,41 @@ func randomGraph(r *rand.Rand) *graph {
 	return g
 }
 
+// randomChain draws tests of few values with a common exit, after loads that may or may not reach as far.
+func randomChain(r *rand.Rand) *graph {
+	g := &graph{}
+	yes := g.add(block{term: Insn{Op: ClassRet, K: 262144}, t: noBlock, f: noBlock})
+	no := g.add(block{term: Insn{Op: ClassRet, K: uint32(r.IntN(2))}, t: noBlock, f: noBlock})
+	exit, next := yes, no
+	if r.IntN(2) == 0 {
+		exit, next = no, yes
+	}
+	if r.IntN(3) == 0 { // the tests' end is no return
+		next = g.add(block{stmts: []Insn{randomStmt(r)}, term: Insn{Op: ClassJmp | JmpEq, K: 1}, t: yes, f: no})
+	}
+	for n := 2 + r.IntN(9); n > 0; n-- {
+		b := block{term: Insn{Op: ClassJmp | []uint16{JmpEq, JmpEq, JmpGt, JmpSet}[r.IntN(4)], K: uint32(r.IntN(5))}, t: exit, f: next}
+		switch r.IntN(8) {
+		case 0:
+			b.stmts = []Insn{randomStmt(r), randomStmt(r)}
+		case 1:
+			b.stmts = []Insn{{Op: ClassLdx | ModeMsh | SizeB, K: 1}, {Op: ClassLd | ModeInd | SizeB, K: uint32(r.IntN(3))}}
+		default:
+			b.stmts = []Insn{{Op: ClassLd | ModeAbs | SizeB, K: uint32(r.IntN(3) * 3)}}
+		}
+		if r.IntN(4) == 0 {
+			b.t, b.f = b.f, b.t
+		}
+		next = g.add(b)
+	}
+	g.entry = next
+	if r.IntN(2) == 0 {
+		b := block{stmts: []Insn{{Op: ClassLd | ModeAbs | SizeH, K: uint32(r.IntN(8))}}, term: Insn{Op: ClassJmp | JmpEq, K: 2}, t: exit, f: next}
+		g.entry = g.add(b)
+	}
+	return g
+}
+
 func copyGraph(g *graph) *graph {
 	c := &graph{entry: g.entry}
 	for _, b := range g.blocks {
@@ -135,7 +170,11 @@ func TestOptimiseRandom(t *testing.T) {
 	before, after := 0, 0
 	for seed := range n {
 		r := rand.New(rand.NewPCG(uint64(seed), 6))
-		b, a := checkOptimised(t, r, randomGraph(r))
+		make := randomGraph
+		if seed%4 == 0 {
+			make = randomChain
+		}
+		b, a := checkOptimised(t, r, make(r))
 		before, after = before+b, after+a
 	}
 	t.Logf("%d instructions became %d", before, after)
@@ -149,5 +188,6 @@ func FuzzOptimise(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s1, s2 uint64) {
 		r := rand.New(rand.NewPCG(s1, s2))
 		checkOptimised(t, r, randomGraph(r))
+		checkOptimised(t, r, randomChain(r))
 	})
 }

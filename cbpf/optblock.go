@@ -100,7 +100,7 @@ func (o *opt) safe(in Insn, s *state) bool {
 		return true
 	}
 	for i := s.facts; i != 0; i = o.facts[i].up {
-		if f := &o.facts[i]; f.op == factBytes && f.a == x && f.end >= end {
+		if f := &o.facts[i]; f.op == factBytes && f.a == x && f.low <= in.K && f.end >= end {
 			return true
 		}
 	}
@@ -120,9 +120,13 @@ func (o *opt) set(in Insn, s *state, reg int, v valueID) {
 		switch {
 		case !fromX && end < near:
 			s.bytes = max(s.bytes, end)
-		case fromX && end+uint64(o.values[x].max) < near && !o.safe(in, s):
-			s.facts = o.fact(fact{op: factBytes, a: x, end: end, up: s.facts})
-			s.bytes = max(s.bytes, end)
+		case fromX && end < near && !o.safe(in, s):
+			f := fact{op: factBytes, a: x, low: in.K, end: end, up: s.facts}
+			if end+uint64(o.values[x].max) < near { // no sum is below 0 to anybody, so what comes before is there too
+				f.low = 0
+				s.bytes = max(s.bytes, end)
+			}
+			s.facts = o.fact(f)
 		}
 	}
 	s.reg[reg] = v
@@ -154,8 +158,7 @@ func (o *opt) rewrite(b *block, s *state) {
 
 // keep makes o.stmts b's statements.
 func (o *opt) keep(b *block) {
-	same := func(x, y Insn) bool { return x.Op == y.Op && x.K == y.K }
-	if !slices.EqualFunc(b.stmts, o.stmts, same) {
+	if !slices.EqualFunc(b.stmts, o.stmts, sameInsn) {
 		o.changed = true
 	}
 	if len(o.stmts) <= cap(b.stmts) {
@@ -262,45 +265,62 @@ func (o *opt) visit(id blockID) {
 	o.order = append(o.order, id)
 }
 
-// sweep removes statements that nobody misses, from the last blocks to the first, and finds out which registers matter at the start of each block.
+// always is what opt.must has of a block that answers 0 to every packet.
+const always = 1 << 63
+
+// reach returns how long a packet must be for a statement not to end the filter: always when that is no matter of a
+// constant.
+func reach(in Insn) uint64 {
+	end, fromX, is := isLoad(in)
+	if !is || fromX || end >= near {
+		return always
+	}
+	return end
+}
+
+// sweep removes statements that nobody misses, from the last blocks to the first, and finds out which registers matter at
+// the start of each block, and how long a packet must be to get another answer than 0 from there.
 func (o *opt) sweep() {
 	o.sort()
 	for _, id := range slices.Backward(o.order) {
 		b := &o.g.blocks[id]
-		out := uint32(0)
-		if b.returns() {
-			if o.g.rejects(id) && len(b.stmts) > 0 {
-				b.stmts, o.changed = b.stmts[:0], true
-			}
-		} else {
-			out = o.live[b.t] | o.live[b.f]
+		out, must := uint32(0), uint64(0)
+		switch {
+		case !b.returns():
+			out, must = o.live[b.t]|o.live[b.f], min(o.must[b.t], o.must[b.f])
+		case o.g.rejects(id):
+			must = always
 		}
 		n := len(b.stmts)
 		for o.fuse(b, out) || o.join(b, out) {
 			o.changed = true
 		}
-		o.live[id] = dead(b, out)
+		o.live[id], o.must[id] = dead(b, out, must)
 		o.changed = o.changed || len(b.stmts) != n
 	}
 }
 
-// dead removes b's statements whose results nobody reads, and returns which registers matter before b when those of
-// out do after it.
-func dead(b *block, out uint32) uint32 {
-	live := out | termUses(b)
+// dead removes b's statements whose results nobody reads. From which registers matter after b and how long a packet must be there, it finds
+// both before b.
+func dead(b *block, out uint32, must uint64) (live uint32, before uint64) {
+	live = out | termUses(b)
 	kept := len(b.stmts)
 	for i := len(b.stmts) - 1; i >= 0; i-- {
 		in := b.stmts[i]
 		reg, used := defines(in)
-		if live>>reg&1 == 0 && harmless(in) {
+		can := !harmless(in)
+		if live>>reg&1 == 0 && (!can || reach(in) <= must) {
 			continue
+		}
+		if end := reach(in); can && end != always {
+			must = max(must, end)
 		}
 		live = live&^(1<<reg) | used
 		kept--
 		b.stmts[kept] = in
 	}
 	b.stmts = b.stmts[kept:]
-	return live
+	return live, must
 }
 
 // harmless says if a statement can't end the filter.
@@ -407,6 +427,106 @@ func liveAfter(b *block, i int, out uint32) uint32 {
 	return live
 }
 
+// regroup changes the order of tests that are a chain, each with one branch to the next and one to the same block as the
+// others, so that those of the same value follow each other and need one load. Only tests whose loads are known to be in bounds change places.
+func (o *opt) regroup() {
+	preds := o.next[:len(o.g.blocks)]
+	clear(preds)
+	for _, id := range o.order {
+		if b := &o.g.blocks[id]; !b.returns() {
+			preds[b.t]++
+			if b.t != b.f {
+				preds[b.f]++
+			}
+		}
+	}
+	done := o.mark[:len(o.g.blocks)]
+	clear(done)
+	for _, id := range o.order {
+		if !done[id] {
+			o.regroupFrom(id, preds, done)
+		}
+	}
+}
+
+// regroupFrom does it with the longest chain that starts at a block.
+func (o *opt) regroupFrom(id blockID, preds []blockID, done []bool) {
+	first := &o.g.blocks[id]
+	if !o.in[id].seen || !o.movable(id, &o.in[id]) {
+		return
+	}
+	chain, next := []blockID(nil), noBlock
+	for _, exit := range []blockID{first.t, first.f} {
+		c := append([]blockID(nil), id)
+		at := first.t ^ first.f ^ exit
+		for preds[at] == 1 && o.movable(at, &o.in[id]) {
+			b := &o.g.blocks[at]
+			if b.t != exit && b.f != exit || b.t == b.f {
+				break
+			}
+			c, at = append(c, at), b.t^b.f^exit
+		}
+		if len(c) > len(chain) {
+			chain, next = c, at
+		}
+	}
+	for _, c := range chain {
+		done[c] = true
+	}
+	if len(chain) < 3 {
+		return
+	}
+	exit := first.t ^ first.f ^ chain[1]
+	o.reorder(chain, exit, next)
+}
+
+// movable reports whether a block only tests the packet: its statements end no filter in state s, read no register that
+// was written before, and leave nothing behind.
+func (o *opt) movable(id blockID, s *state) bool {
+	b := &o.g.blocks[id]
+	if b.returns() || b.t == b.f || len(b.stmts) == 0 || o.live[id] != 0 || (o.live[b.t]|o.live[b.f]) != 0 {
+		return false
+	}
+	sim := *s
+	for _, in := range b.stmts {
+		if reg, _ := defines(in); reg >= regM || !o.safe(in, &sim) {
+			return false
+		}
+		o.run(in, &sim)
+	}
+	return true
+}
+
+// reorder rewrites the blocks of a chain so that equal statements follow each other. The ids stay in their order.
+func (o *opt) reorder(chain []blockID, exit, next blockID) {
+	sorted := make([]block, 0, len(chain))
+	taken := make([]bool, len(chain))
+	for i, id := range chain {
+		for j := i; j < len(chain) && !taken[i]; j++ {
+			if a, b := o.g.blocks[id].stmts, o.g.blocks[chain[j]].stmts; j == i || !taken[j] && slices.EqualFunc(a, b, sameInsn) {
+				sorted = append(sorted, o.g.blocks[chain[j]])
+				if j > i {
+					taken[j] = true
+				}
+			}
+		}
+	}
+	for i, b := range sorted {
+		to := next
+		if i+1 < len(chain) {
+			to = chain[i+1]
+		}
+		if b.t == exit {
+			b.f = to
+		} else {
+			b.t = to
+		}
+		o.g.blocks[chain[i]] = b
+	}
+}
+
+func sameInsn(a, b Insn) bool { return a.Op == b.Op && a.K == b.K }
+
 // merge makes one block of those that do the same and go to the same blocks.
 func (o *opt) merge() {
 	n := len(o.g.blocks)
@@ -450,13 +570,8 @@ func blockHash(b *block) uint32 {
 }
 
 func equalBlocks(a, b *block) bool {
-	if a.t != b.t || a.f != b.f || a.term.Op != b.term.Op || a.term.K != b.term.K || len(a.stmts) != len(b.stmts) {
+	if a.t != b.t || a.f != b.f || a.term.Op != b.term.Op || a.term.K != b.term.K {
 		return false
 	}
-	for i, in := range a.stmts {
-		if in.Op != b.stmts[i].Op || in.K != b.stmts[i].K {
-			return false
-		}
-	}
-	return true
+	return slices.EqualFunc(a.stmts, b.stmts, sameInsn)
 }
