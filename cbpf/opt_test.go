@@ -3,6 +3,8 @@ package cbpf
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,8 +44,24 @@ func randomStmt(r *rand.Rand) Insn {
 	return Insn{Op: ClassAlu | op(AluAdd, AluSub, AluMul, AluDiv, AluOr, AluAnd, AluMod, AluXor), K: pick(1, 2, 3, 4, 15, 0xf0, 1<<32-1)}
 }
 
+// indirectStmt draws what addresses are made of: X small or near 2^32, sums, and loads from X.
+func indirectStmt(r *rand.Rand) Insn {
+	k := uint32(r.IntN(4))
+	switch r.IntN(7) {
+	case 0:
+		return Insn{Op: ClassLd | ModeAbs | []uint16{SizeW, SizeB, SizeH}[r.IntN(3)], K: k}
+	case 1:
+		return Insn{Op: ClassMisc | MiscTax}
+	case 2:
+		return Insn{Op: ClassAlu | AluAdd, K: k}
+	case 3:
+		return Insn{Op: ClassLdx | ModeMsh | SizeB, K: k}
+	}
+	return Insn{Op: ClassLd | ModeInd | []uint16{SizeB, SizeB, SizeH}[r.IntN(3)], K: k}
+}
+
 // randomGraph draws a graph; every block but the returns may be the end of several paths.
-func randomGraph(r *rand.Rand) *graph {
+func randomGraph(r *rand.Rand, stmt func(*rand.Rand) Insn) *graph {
 	g := &graph{}
 	rets := 2 + r.IntN(3)
 	for i := range rets {
@@ -52,7 +70,7 @@ func randomGraph(r *rand.Rand) *graph {
 			b.term = Insn{Op: ClassRet | RetA}
 		}
 		if r.IntN(8) == 0 {
-			b.stmts = append(b.stmts, randomStmt(r))
+			b.stmts = append(b.stmts, stmt(r))
 		}
 		g.add(b)
 	}
@@ -62,7 +80,7 @@ func randomGraph(r *rand.Rand) *graph {
 			b.term.Op, b.term.K = b.term.Op|SrcX, 0
 		}
 		for k := []int{0, 1, 1, 1, 2, 3, 6}[r.IntN(7)]; k > 0; k-- {
-			b.stmts = append(b.stmts, randomStmt(r))
+			b.stmts = append(b.stmts, stmt(r))
 		}
 		back := len(g.blocks)
 		if r.IntN(2) == 0 {
@@ -132,10 +150,14 @@ func checkOptimised(t testing.TB, r *rand.Rand, g *graph) (before, after int) {
 	short, err := c.linearize()
 	require.NoError(t, err)
 	require.NoError(t, short.Validate(Pcap), "%v", short)
-	for range 4 {
+	for try := range 4 {
 		pkt := make([]byte, 14)
 		for i := range pkt {
-			pkt[i] = []byte{0, 0, 1, 2, 3, 4, 0x45, 0xff}[r.IntN(8)]
+			if try == 3 && i < 4 {
+				pkt[i] = 0xff
+				continue
+			}
+			pkt[i] = []byte{0, 0, 1, 1, 2, 3, 4, 5, 9, 0x45, 0xff}[r.IntN(11)]
 		}
 		for n := range pkt {
 			p := Packet{Data: pkt[:n], WireLen: 14, Meta: &Meta{VLANPresent: uint32(n % 2)}}
@@ -170,15 +192,83 @@ func TestOptimiseRandom(t *testing.T) {
 	before, after := 0, 0
 	for seed := range n {
 		r := rand.New(rand.NewPCG(uint64(seed), 6))
-		make := randomGraph
-		if seed%4 == 0 {
-			make = randomChain
+		g := randomGraph(r, randomStmt)
+		switch seed % 5 {
+		case 0:
+			g = randomChain(r)
+		case 1:
+			g = randomGraph(r, indirectStmt)
 		}
-		b, a := checkOptimised(t, r, make(r))
+		b, a := checkOptimised(t, r, g)
 		before, after = before+b, after+a
 	}
 	t.Logf("%d instructions became %d", before, after)
 	require.Less(t, after, before*8/10)
+}
+
+// graphOf makes blocks of a program: one of each instruction that is jumped to, and what follows it without a jump.
+func graphOf(p Program) *graph {
+	g := &graph{}
+	for pc := range p {
+		b := block{stmts: p[pc : pc+1], term: Insn{Op: ClassJmp | JmpEq}, t: blockID(pc + 1), f: blockID(pc + 1)}
+		switch in := p[pc]; in.Op & 7 {
+		case ClassRet:
+			b.stmts, b.term, b.t, b.f = nil, in, noBlock, noBlock
+		case ClassJmp:
+			b.stmts, b.t, b.f = nil, blockID(pc+1+int(in.Jt)), blockID(pc+1+int(in.Jf))
+			if b.term = (Insn{Op: in.Op, K: in.K}); in.Op == ClassJmp|JmpJa {
+				b.t, b.f, b.term.Op = blockID(pc+1+int(in.K)), blockID(pc+1+int(in.K)), ClassJmp|JmpEq
+			}
+		}
+		g.add(b)
+	}
+	// What has one successor that nothing else goes to takes it in.
+	preds := make([]int, len(p))
+	for _, b := range g.blocks {
+		if !b.returns() {
+			preds[b.t]++
+			preds[b.f]++
+		}
+	}
+	for i := len(p) - 1; i >= 0; i-- {
+		if b := &g.blocks[i]; !b.returns() && b.t == b.f && preds[b.t] == 2 {
+			next := g.blocks[b.t]
+			*b = block{append(append([]Insn(nil), b.stmts...), next.stmts...), next.term, next.t, next.f}
+		}
+	}
+	return g
+}
+
+// TestOptimiseCases optimises the programs of testdata/optimise.data.
+func TestOptimiseCases(t *testing.T) {
+	const name = "testdata/optimise.data"
+	text, err := os.ReadFile(name)
+	require.NoError(t, err)
+	cases := strings.Split(string(text), "\n=== ")
+	out := cases[0]
+	for _, c := range cases[1:] {
+		title, rest, _ := strings.Cut(c, "\n")
+		source, want, ok := strings.Cut(rest, "---\n")
+		require.True(t, ok, title)
+		p, err := Parse(source)
+		require.NoError(t, err, title)
+		r := rand.New(rand.NewPCG(1, 1))
+		for range 300 {
+			checkOptimised(t, r, graphOf(p))
+		}
+		g := graphOf(p)
+		g.optimise()
+		short, err := g.linearize()
+		require.NoError(t, err, title)
+		got := short.Text(Asm)
+		if !*update {
+			require.Equal(t, strings.TrimSpace(want), strings.TrimSpace(got), title)
+		}
+		out += "\n=== " + title + "\n" + source + "---\n" + got + "\n"
+	}
+	if *update {
+		require.NoError(t, os.WriteFile(name, []byte(strings.TrimRight(out, "\n")+"\n"), 0o644))
+	}
 }
 
 func FuzzOptimise(f *testing.F) {
@@ -187,7 +277,8 @@ func FuzzOptimise(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s1, s2 uint64) {
 		r := rand.New(rand.NewPCG(s1, s2))
-		checkOptimised(t, r, randomGraph(r))
+		checkOptimised(t, r, randomGraph(r, randomStmt))
+		checkOptimised(t, r, randomGraph(r, indirectStmt))
 		checkOptimised(t, r, randomChain(r))
 	})
 }
