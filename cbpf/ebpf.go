@@ -212,7 +212,7 @@ func (c *converter) place(pc int) (packetPlace, uint32) {
 	switch end, near := in.reach(c.o.Mode); {
 	case near && c.direct:
 		return placeDirect, end - size
-	case in.K >= 1<<31 && (c.o.Mode == Pcap || in.K < LinkOff):
+	case in.K >= 1<<31 && c.o.Mode == Pcap:
 		return placeNowhere, 0
 	case c.loads:
 		return placeLoad, 0

@@ -172,8 +172,6 @@ func (f *Filter) decode(pc int, in Insn) {
 	case opInd:
 		if s.code = stepLdIndB + size; f.mode == Socket {
 			s.code, s.val = stepLdIndAny, uint32(in.size())
-		} else if in.K > mostOffset {
-			s.code, s.k = stepRet, 0
 		}
 	case opAbs:
 		if which, anc := ancillary(in.K); anc && f.mode != Seccomp {

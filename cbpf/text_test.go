@@ -118,12 +118,12 @@ func TestForms(t *testing.T) {
 
 func TestAsmText(t *testing.T) {
 	p := Program{{0x20, 0, 0, AncillaryOff + uint32(AncVLANPresent)}, {0x15, 0, 3, 1}, {0x45, 1, 0, 0xff}, {0x35, 0, 1, 5},
-		{0x25, 1, 1, 6}, {0x81, 0, 0, 0}, {0x16, 0, 0, 0}, {6, 0, 0, 0xffffffff}}
+		{0x45, 0, 1, 6}, {0x81, 0, 0, 0}, {0x16, 0, 0, 0}, {6, 0, 0, 0xffffffff}}
 	require.Equal(t, `	ld vlan_avail
 	jne #0x1, L5
 	jset #0xff, L4
 	jlt #0x5, L5
-L4:	jgt #0x6, L6, L6
+L4:	jset #0x6, L5, L6
 L5:	ldx len
 L6:	ret a
 	ret #0xffffffff
@@ -131,6 +131,7 @@ L6:	ret a
 	require.Equal(t, "{ 0x28, 0, 1, 0x0000000c },\n", Program{{0x28, 0, 1, 12}}.Text(CArray))
 	require.Equal(t, "1\n40 0 1 12\n", Program{{0x28, 0, 1, 12}}.Text(Decimal))
 	require.Equal(t, "1,40 0 1 12", Program{{0x28, 0, 1, 12}}.Text(Comma))
+	require.Equal(t, "\tjset #0x1, L1, L2\nL1:\tret #0x0\nL2:\tret a\n", Program{{0x45, 0, 1, 1}, {6, 0, 0, 0}, {0x16, 0, 0, 0}}.Text(Asm))
 	_, err := Parse(Program{{Op: 8}, {Op: 6}}.Text(Asm))
 	require.Error(t, err, "an instruction that does not exist")
 }
