@@ -1,7 +1,10 @@
 package skep_test
 
 import (
+	gomaps "maps"
 	"math"
+	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/examples"
 	"github.com/skepvm/skep/jit"
+	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/object"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/traffic"
@@ -139,5 +143,68 @@ func BenchmarkVerify(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(processed), "ns/insn")
 		})
 		require.NoError(b, vm.Close())
+	}
+}
+
+// largeObject is a program of 9,013 instructions, about as many as the largest that are in use.
+const largeObject = "bench/large/firewall.bpf.o"
+
+// TestLarge runs the large program on every engine: its last rule is reached, and decides.
+func TestLarge(t *testing.T) {
+	for _, engine := range engines() {
+		v, err := skep.Open(largeObject, skep.Options{Engine: engine})
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, len(v.Object().Programs[0].Insns), 9000)
+		rule, err := maps.EncodeValue(v.Map("rules").Spec(), map[string]any{"family": 4, "proto": 17, "dport_from": 53, "dport_to": 53,
+			"sport_to": 65535, "verdict": 1})
+		require.NoError(t, err)
+		require.NoError(t, v.Map("rules").HostUpdate([]byte{117, 0, 0, 0}, rule, maps.Any))
+		dropped, insns := 0, uint64(0)
+		for _, p := range frames(t, 300) {
+			res, err := v.Run("", skep.Packet{Data: p})
+			require.NoError(t, err)
+			want := "XDP_PASS"
+			if toDNS(p) {
+				want = "XDP_DROP"
+				dropped++
+			}
+			require.Equal(t, want, res.Verdict, "%s\n%x", engine, p)
+			insns = max(insns, res.Insns)
+		}
+		require.Greater(t, dropped, 5)
+		require.Greater(t, insns, uint64(1000), engine)
+		require.NoError(t, v.Close())
+	}
+}
+
+// toDNS tells datagrams to port 53, over IPv4 without options and tags.
+func toDNS(p []byte) bool {
+	return len(p) >= 38 && p[12] == 8 && p[13] == 0 && p[14] == 0x45 && p[20]&0x1f == 0 && p[21] == 0 && p[23] == 17 && p[36] == 0 && p[37] == 53
+}
+
+// BenchmarkWorkload has what it takes to load an object, verify it and make machine code, by the names of skep bench.
+func BenchmarkWorkload(b *testing.B) {
+	files := map[string]string{"firewall": largeObject}
+	for _, name := range examples.Datapaths() {
+		files[name] = "examples/datapath/" + name + ".bpf.o"
+	}
+	for _, name := range slices.Sorted(gomaps.Keys(files)) {
+		elf, err := os.ReadFile(files[name])
+		require.NoError(b, err)
+		for _, engine := range engines() {
+			b.Run("name="+name+"/engine="+engine+"/call=open", func(b *testing.B) {
+				insns := 0
+				for b.Loop() {
+					v, err := skep.OpenBytes(elf, name, skep.Options{Engine: engine})
+					require.NoError(b, err)
+					insns = 0
+					for _, p := range v.Object().Programs {
+						insns += len(p.Insns)
+					}
+					require.NoError(b, v.Close())
+				}
+				b.ReportMetric(float64(insns), "insns")
+			})
+		}
 	}
 }

@@ -48,18 +48,21 @@ func TestTables(t *testing.T) {
 	require.NotContains(t, text, "UDP") // not measured
 }
 
-// TestTargets: every target is for a figure that bench prints.
+// TestTargets: every target is for a figure that bench prints, or BenchmarkWorkload of the root for a large object.
 func TestTargets(t *testing.T) {
 	targets, err := readTargets("../targets.json")
 	require.NoError(t, err)
 	require.NotEmpty(t, targets)
-	calls := map[string]bool{"interp single": true, "jit single": true, "jit batch": true, "jit compile": true}
+	calls := map[string]bool{"interp single": true, "jit single": true, "jit batch": true, "jit compile": true, "jit open": true}
 	for _, x := range targets {
 		require.True(t, calls[x.Engine+" "+x.Call], x.What)
 		require.NotEqual(t, x.Max > 0, x.Faster > 0, x.What)
 		require.Equal(t, x.Faster > 0, calls[x.Than+" "+x.Call], x.What)
 		for _, name := range strings.Fields(x.Workload + " " + x.Minus) {
 			_, err := workloads.ByName(name)
+			if x.Call == "open" {
+				_, err = os.Stat("../large/" + name + ".bpf.o")
+			}
 			require.NoError(t, err, x.What)
 		}
 	}

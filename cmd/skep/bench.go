@@ -314,11 +314,12 @@ func (j *benchJob) compile(v *skep.VM, r *benchResult) (*contender, error) {
 }
 
 // kernelPackets is how many packets the kernel's mean is taken over; kernelRound is about how long it runs each of them
-// in a round, kernelRounds how many rounds there are.
+// in a round, kernelRounds how many rounds there are. They are few: for an XDP program every test run that repeats waits for two RCU grace
+// periods, to put the program into XDP's dispatcher and to take it out again (bpf_prog_change_xdp). That is 10 to 50 ms in which nothing runs.
 const (
 	kernelPackets = 10
 	kernelRound   = 400 * time.Microsecond
-	kernelRounds  = 20
+	kernelRounds  = 4
 )
 
 // kernel loads the program into the live kernel. A round is the mean over the first packets.

@@ -7,6 +7,7 @@ import (
 	mapkeys "maps"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
@@ -23,6 +24,43 @@ import (
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/vm"
 )
+
+// TestLarge: the kernel takes the large program of bench, too, and does the same with packets and rules.
+func TestLarge(t *testing.T) {
+	requireKernel(t)
+	elf, err := os.ReadFile("../../bench/large/firewall.bpf.o")
+	require.NoError(t, err)
+	k, err := kernel.Load(elf)
+	require.NoError(t, err)
+	defer k.Close()
+	v, err := skep.OpenBytes(elf, "firewall", skep.Options{})
+	require.NoError(t, err)
+	defer v.Close()
+	rules := v.Map("rules")
+	for i, rule := range []map[string]any{
+		{"family": 6, "sport_to": 65535, "dport_to": 65535},
+		{"family": 4, "proto": 17, "sport_to": 65535, "dport_from": 53, "dport_to": 53, "verdict": 1},
+		{"family": 4, "proto": 6, "sport_to": 65535, "dport_to": 1023, "flags": 2, "flags_mask": 18, "verdict": 3},
+	} {
+		value, err := maps.EncodeValue(rules.Spec(), rule)
+		require.NoError(t, err)
+		key := u32(uint32(i) * 50)
+		require.NoError(t, rules.HostUpdate(key, value, maps.Any))
+		require.NoError(t, k.Update("rules", key, value))
+	}
+	pinCPU(t)
+	verdicts := map[uint32]int{}
+	for _, packet := range samplePackets(t) {
+		want, err := k.Run("firewall", packet)
+		require.NoError(t, err)
+		got, err := v.Run("", skep.Packet{Data: packet})
+		require.NoError(t, err)
+		require.Equal(t, want.Ret, got.Ret, "%x", packet)
+		verdicts[want.Ret]++
+	}
+	require.Len(t, verdicts, 3)
+	compareMap(t, k, rules)
+}
 
 // theirs is the live kernel as a player of a datapath.
 type theirs struct {
