@@ -104,7 +104,7 @@ func (p *parser) hint() string {
 			return word + " and a value, with nothing between them"
 		}
 	case tCalc:
-		if CalcOp(p.tok.val) == Div && class[before[len(before)-1]]&cDigit != 0 {
+		if CalcOp(p.tok.val) == Div && before != "" && class[before[len(before)-1]]&cDigit != 0 {
 			return "a network is written with four numbers before the slash: 10.0.0.0/8"
 		}
 	}
