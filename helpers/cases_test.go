@@ -185,6 +185,7 @@ func (s *suite) compare(typ prog.Type, packet []byte, calls ...call) {
 	t.Helper()
 	b := newTestbed(t, typ)
 	b.e.Router = s.router
+	b.e.Task = &Task{PID: 4242, TGID: 4242, NSDev: 99, NSIno: 99, NSPID: 1, NSTGID: 1} // in no pid namespace that a kernel has
 	if err := b.buf.Set(packet, &prog.Input{Ifindex: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -269,6 +270,20 @@ func TestKernelCsum(t *testing.T) {
 		c("bpf_l3_csum_replace", ctx, 74, 1, 2, 2), c("bpf_l3_csum_replace", ctx, 24, 1, 2, 16),
 		c("bpf_l4_csum_replace", ctx, 24, 1, 2, 2|256), c("bpf_csum_update", ctx, 7), c("bpf_csum_level", ctx, 0),
 		c("bpf_csum_level", ctx, 1), c("bpf_csum_level", ctx, 9))
+}
+
+// TestKernelTask asks for signals that are none, and for numbers in namespaces that the task is not in.
+func TestKernelTask(t *testing.T) {
+	s := newSuite(t)
+	packet := make([]byte, 64)
+	for _, sig := range []int{0, 65, 1000, -1, 1 << 32, 1<<32 | 65} {
+		s.compare(prog.SchedCLS, packet, c("bpf_send_signal", sig), c("bpf_send_signal_thread", sig))
+	}
+	for _, size := range []int{8, 4, 12, 16} {
+		buf := bytes.Repeat([]byte{0x55}, 16)
+		s.compare(prog.XDP, packet, c("bpf_get_ns_current_pid_tgid", 1, 1, buf, size), c("bpf_get_ns_current_pid_tgid", 1<<40, 1, buf, size),
+			c("bpf_get_ns_current_pid_tgid", 0, 0, buf, size))
+	}
 }
 
 func TestKernelXDP(t *testing.T) {

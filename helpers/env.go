@@ -43,6 +43,13 @@ type Env struct {
 	// Clones counts the calls of bpf_clone_redirect that sent a copy.
 	Clones uint64
 
+	// Effect receives what programs ask for that has no other place; nil drops it.
+	Effect func(Effect)
+	// Counter is the performance counter in an element of a perf event array; nil knows none.
+	Counter func(m maps.Map, index uint32) (Counter, bool)
+	// FuncIP and Cookie are what bpf_get_func_ip and bpf_get_attach_cookie say of the hook.
+	FuncIP, Cookie uint64
+
 	// TailCall is set by bpf_tail_call when it succeeds: the engine continues at that program. 0 is none, else id+1.
 	TailCall uint32
 

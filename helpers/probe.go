@@ -13,6 +13,9 @@ type Task struct {
 	Comm                string // its first 15 bytes count
 	Addr                uint64 // of its struct task_struct, as bpf_get_current_task gives it
 	CgroupID            uint64
+	NSDev               uint32 // the pid namespace: device and inode number; 0 is none
+	NSIno               uint64
+	NSPID, NSTGID       uint32   // the task's numbers in it
 	Ancestors           []uint64 // ids of the control groups above that one, the nearest first
 	Stack, UserStack    []uint64 // return addresses, the innermost first
 }

@@ -192,16 +192,6 @@ func redirectPeer(e *Env, r1, r2, _, _, _ uint64) (uint64, error) {
 	return tcActRedirect, nil
 }
 
-// redirectNeigh ignores the next hop that the caller may give: there is no neighbour table.
-func redirectNeigh(e *Env, r1, _, r3, r4, _ uint64) (uint64, error) {
-	const sizeofRedirNeigh = 20
-	if n := uint32(r3); n != 0 && n < sizeofRedirNeigh || r4 != 0 {
-		return tcActShot, nil
-	}
-	e.redirectTo(prog.RedirectNeigh, uint32(r1), 0, 0)
-	return tcActRedirect, nil
-}
-
 // cloneRedirect sends a copy of the packet to Env.Clone.
 func cloneRedirect(e *Env, r1, r2, r3, _, _ uint64) (uint64, error) {
 	f, err := e.frameOf(r1)

@@ -20,12 +20,14 @@ import (
 
 // Event is one time that a hook is hit. Values are numbers, or strings such as "0x1f" and "@object"; arrays of bytes may be text.
 type Event struct {
-	NS     uint64         `json:"ns"`     // time of the event
-	Regs   map[string]any `json:"regs"`   // kprobe, uprobe, perf_event: registers, or arg1, arg2 …, ret
-	Fields map[string]any `json:"fields"` // tracepoint: by the names of its format; perf_event: sample_period, addr
-	Args   []any          `json:"args"`   // raw_tracepoint: arguments
-	Task   *Task          `json:"task"`   // the current task; nil: as in the event before
-	Line   int            `json:"-"`      // in the file it was read from, 0: in none
+	NS     uint64         `json:"ns"`      // time of the event
+	Regs   map[string]any `json:"regs"`    // kprobe, uprobe, perf_event: registers, or arg1, arg2 …, ret
+	Fields map[string]any `json:"fields"`  // tracepoint: by the names of its format; perf_event: sample_period, addr
+	Args   []any          `json:"args"`    // raw_tracepoint: arguments
+	FuncIP any            `json:"func_ip"` // address of the function that a probe is at the start of
+	Cookie uint64         `json:"cookie"`  // what bpf_get_attach_cookie says
+	Task   *Task          `json:"task"`    // the current task; nil: as in the event before
+	Line   int            `json:"-"`       // in the file it was read from, 0: in none
 }
 
 // Task is the current task of an Event.
@@ -38,8 +40,12 @@ type Task struct {
 	Addr      any      `json:"addr"` // of its task_struct
 	CgroupID  uint64   `json:"cgroup_id"`
 	Ancestors []uint64 `json:"cgroup_ancestors"` // ids of the control groups above that one, the nearest first
-	Stack     []any    `json:"stack"`            // return addresses in the kernel, the innermost first
-	UserStack []any    `json:"user_stack"`       // and in user space
+	NSDev     uint32   `json:"ns_dev"`           // its pid namespace: device and inode number, and the task's numbers in it
+	NSIno     uint64   `json:"ns_ino"`
+	NSPID     uint32   `json:"ns_pid"`
+	NSTGID    uint32   `json:"ns_tgid"`
+	Stack     []any    `json:"stack"`      // return addresses in the kernel, the innermost first
+	UserStack []any    `json:"user_stack"` // and in user space
 }
 
 // EventError says what of an event cannot be used.
@@ -168,6 +174,12 @@ func (h *Hook) Set(e *helpers.Env, ev *Event, im *Image) error {
 	default:
 		err = h.setArgs(ctx, ev, im)
 	}
+	e.Cookie, e.FuncIP = ev.Cookie, 0
+	if err == nil && ev.FuncIP != nil {
+		if e.FuncIP, err = im.number(ev.FuncIP); err != nil {
+			return &EventError{ev.Line, "func_ip", err.Error()}
+		}
+	}
 	if err == nil && ev.Task != nil {
 		e.Task, err = ev.Task.resolve(ev.Line, im)
 	}
@@ -237,7 +249,7 @@ func (h *Hook) setArgs(ctx []byte, ev *Event, im *Image) error {
 // resolve makes of a task's description what helpers want.
 func (t *Task) resolve(line int, im *Image) (*helpers.Task, error) {
 	out := &helpers.Task{PID: t.PID, TGID: t.TGID, UID: t.UID, GID: t.GID, Comm: t.Comm, CgroupID: t.CgroupID,
-		Ancestors: t.Ancestors}
+		Ancestors: t.Ancestors, NSDev: t.NSDev, NSIno: t.NSIno, NSPID: t.NSPID, NSTGID: t.NSTGID}
 	if t.Addr != nil {
 		addr, err := im.number(t.Addr)
 		if err != nil {

@@ -65,7 +65,7 @@ func (v *Verified) Tables() *helpers.Tables { return v.tables }
 func (v *Verified) Stats() Stats { return v.stats }
 
 // Runnable says why the program cannot run outside of a kernel, although it would load there: nil when it can. The error is
-// an *Error. Reads of a kernel's objects and calls of kernel functions that no engine has are a reason where a path leads to
+// an *Error. Reads of a kernel's objects and calls of helpers and kernel functions that no engine has are a reason where a path leads to
 // them.
 func (v *Verified) Runnable() error {
 	if v.kernelPC < 0 {
@@ -73,8 +73,11 @@ func (v *Verified) Runnable() error {
 	}
 	at := verifier{prog: v.prog}
 	in := v.prog.Insns[v.kernelPC]
+	if r := v.tables.ByID(in.Imm); r != nil && asm.KindOf(in) == asm.CallHelper {
+		return at.failAt(v.kernelPC, Unsupported, "helper %s is not implemented: %s", r.Name, helpers.WhyNot(r.Name))
+	}
 	if f, ok := v.prog.Kfunc(in.Imm); ok && (asm.KindOf(in) == asm.CallKfunc || in.Src == asm.PseudoBTFID) {
-		return at.failAt(v.kernelPC, Unsupported, "kernel function %s is not implemented", f.Name)
+		return at.failAt(v.kernelPC, Unsupported, "kernel function %s is not implemented: %s", f.Name, helpers.WhyNot(f.Name))
 	}
 	return at.failAt(v.kernelPC, Unsupported, "this reads an object of the kernel, and there is none here")
 }

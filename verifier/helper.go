@@ -94,6 +94,9 @@ func (v *verifier) callHelper(in *insn) *Error {
 	if err := v.checkProbe(r); err != nil {
 		return err
 	}
+	if !r.Implemented() {
+		v.noteKernel()
+	}
 	v.call = callInfo{row: r, fn: -1, constKey: -1}
 	for i := range r.NumArgs() {
 		if err := v.checkArg(i); err != nil {

@@ -44,6 +44,8 @@ func newCPU(m *Machine, number int) (*CPU, error) {
 		Rand:    c.rng.next,
 		Trace:   m.config.Trace,
 		Event:   m.config.Event,
+		Effect:  m.config.Effect,
+		Counter: m.config.Counter,
 		Router:  m.config.Router,
 		Sockets: m.sockets,
 	}

@@ -21,9 +21,11 @@ type Config struct {
 	Event   func(m maps.Map, cpu int, data []byte) // data of bpf_perf_event_output; nil drops it
 	Router  helpers.Router                         // answers bpf_fib_lookup and bpf_check_mtu; nil knows no interface
 	Sockets []helpers.Socket                       // what socket lookups find
-	Tables  *helpers.Tables                        // helpers and kernel functions; nil is the kernel's
-	Budget  uint64                                 // instructions a run may take; 0 is DefaultBudget
-	Cover   bool                                   // count how often each instruction is executed: see Executed
+	Effect  func(helpers.Effect)                   // what programs ask for that has no other place; nil drops it
+	Counter func(m maps.Map, index uint32) (helpers.Counter, bool)
+	Tables  *helpers.Tables // helpers and kernel functions; nil is the kernel's
+	Budget  uint64          // instructions a run may take; 0 is DefaultBudget
+	Cover   bool            // count how often each instruction is executed: see Executed
 }
 
 // Machine is all that a set of programs shares: guest memory, maps, and the programs themselves, which tail calls

@@ -112,6 +112,14 @@ func yesNo(yes bool) string {
 	return "no"
 }
 
+// orWhy is "yes", or "no" with the reason.
+func orWhy(name string, runs bool) string {
+	if runs {
+		return "yes"
+	}
+	return "no: " + helpers.WhyNot(name)
+}
+
 func helperFeatures(only prog.Type) featureSet {
 	set := featureSet{Kind: "Helpers"}
 	for i := range helpers.Table {
@@ -119,7 +127,7 @@ func helperFeatures(only prog.Type) featureSet {
 		if r.Name == "" || only != prog.Unspec && !r.Types.Has(only) {
 			continue
 		}
-		set.List = append(set.List, feature{r.Name, r.Since.String(), yesNo(r.Implemented()),
+		set.List = append(set.List, feature{r.Name, r.Since.String(), orWhy(r.Name, r.Implemented()),
 			typesSince(r.Since, func(t prog.Type, k kver.Version) bool { return helpers.Allowed(r, t, k) })})
 	}
 	return set
@@ -168,7 +176,7 @@ func kfuncFeatures(only prog.Type) featureSet {
 				types = append(types, t.String())
 			}
 		}
-		set.List = append(set.List, feature{k.Name, k.Since.String(), yesNo(runs), types})
+		set.List = append(set.List, feature{k.Name, k.Since.String(), orWhy(k.Name, runs), types})
 	}
 	return set
 }
@@ -238,7 +246,7 @@ func summary(sets []featureSet) string {
 		}
 		n := 0
 		for _, f := range s.List {
-			if f.Runs != "no" {
+			if !strings.HasPrefix(f.Runs, "no") {
 				n++
 			}
 		}
