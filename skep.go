@@ -335,6 +335,7 @@ func (p *program) setFrame(space *mem.Space, in *Packet) error {
 		if s, ok := prog.SectionOf(p.spec.Section); ok && s.Frags {
 			buffer.TakeFrags()
 		}
+		buffer.UseTypes(p.spec.Types)
 		if p.frame = buffer; buffer.MaxLen() < len(in.Data) {
 			return p.setFrame(space, in)
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/prog"
 )
 
 // Kernel functions that engines can run are called as helpers are, by ids that no helper has: Link puts them where a program calls
@@ -20,7 +21,7 @@ var dynptrRows = []Row{
 	{Name: "bpf_iter_num_new", Args: [5]Arg{ArgFixedMem | ArgWrite, ArgAny, ArgAny}, FixedSize: [5]uint32{8}, Fn: iterNumNew},
 	{Name: "bpf_iter_num_next", Args: [5]Arg{ArgFixedMem | ArgWrite}, FixedSize: [5]uint32{8}, Fn: iterNumNext},
 	{Name: "bpf_iter_num_destroy", Args: [5]Arg{ArgFixedMem | ArgWrite}, FixedSize: [5]uint32{8}, Fn: iterNumDestroy},
-	{Name: "bpf_dynptr_from_skb", Args: [5]Arg{ArgCtx, ArgAny, ArgFixedMem | ArgWrite}, FixedSize: [5]uint32{2: 16}, Fn: dynptrFromSKB},
+	{Name: "bpf_dynptr_from_skb", Args: [5]Arg{ArgAny, ArgAny, ArgFixedMem | ArgWrite}, FixedSize: [5]uint32{2: 16}, Fn: dynptrFromSKB},
 	{Name: "bpf_dynptr_from_xdp", Args: [5]Arg{ArgCtx, ArgAny, ArgFixedMem | ArgWrite}, FixedSize: [5]uint32{2: 16}, Fn: dynptrFromXDP},
 	{Name: "bpf_dynptr_slice", Args: [5]Arg{ArgFixedMem, ArgAny, ArgAny, ArgAllocSize}, FixedSize: [5]uint32{16}, Ret: RetAllocMem | RetMaybeNull,
 		Fn: dynptrSliceRead},
@@ -127,7 +128,10 @@ func iterNumDestroy(e *Env, r1, _, _, _, _ uint64) (uint64, error) {
 
 // dynptrFromSKB: see Linux bpf_dynptr_from_skb. Where programs may not write the packet it is read-only.
 func dynptrFromSKB(e *Env, r1, r2, r3, _, _ uint64) (uint64, error) {
-	return e.packetDynptr(dynptrSKB, r1, r2, r3)
+	if r1 != uint64(e.Ctx) && (e.Type != prog.Netfilter || r1 != e.Space.Load64(e.Ctx+prog.NetfilterSKB)) {
+		return 0, &ArgError{1, r1, "is not the packet"}
+	}
+	return e.packetDynptr(dynptrSKB, uint64(e.Ctx), r2, r3)
 }
 
 // dynptrFromXDP: see Linux bpf_dynptr_from_xdp.

@@ -41,7 +41,8 @@ func (o *Options) own(section string) *prog.TypeRow {
 
 // program links the program that begins with fn.
 func (l *loader) program(fn *function) *prog.Program {
-	p := &prog.Program{Name: fn.name, Section: fn.sec.name, License: l.out.License, Object: l.name, Types: l.byID}
+	p := &prog.Program{Name: fn.name, Section: fn.sec.name, License: l.out.License, Object: l.name, Types: l.byID,
+		Relocated: l.opts.BTF != nil || l.opts.BTFPath != ""}
 	k := &linker{l: l, p: p, start: make(map[*function]int), maps: make(map[*maps.Spec]int32), kfunc: make(map[string]int32)}
 	if own := l.opts.own(fn.sec.name); own != nil {
 		p.Type, p.Own = prog.Own, own

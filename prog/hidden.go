@@ -52,6 +52,8 @@ const (
 	flowProto     = FlowKeysOff + 10
 	maxFlowOffset = 1<<16 - 1
 
+	NetfilterSKB = 8 // u64 of the ctx itself: the struct sk_buff
+
 	XDPLinear    = 24   // u32 bytes of the packet that are before its fragments; 0: as the kernel's test run divides it
 	XDPFragCount = 28   // u32 number of fragments
 	XDPFragTable = 32   // u32 where their places and sizes are, two u32 each
@@ -75,6 +77,8 @@ func inner(name string, off int, y Yield) CtxField {
 }
 
 var (
+	netfilterHidden = append(append([]CtxField{inner("data", 16, PktData), inner("data_end", 20, PktEnd)},
+		hide("hook 24", "pf 28", "in 32", "out 36", "mark 40", "protocol 44")...), inner("begin", nfBegin, Scalar))
 	xdpHidden       = append(hide("linear 24"), inner("frag_count", XDPFragCount, Scalar), inner("frag_table", XDPFragTable, Scalar))
 	reuseportHidden = []CtxField{{Name: "selected", Off: ReuseportSelected, Size: 8, Unit: 8, Access: Read, Yields: SockOrNull},
 		inner("packet", ReuseportPacket, Scalar), inner("packet_end", ReuseportEnd, Scalar), inner("net", ReuseportNet, Scalar)}
@@ -132,6 +136,7 @@ var placements = map[Type]*placement{
 	SkLookup:       {begin: beginSkLookup},
 	SkReuseport:    {begin: beginReuseport, room: 1 << 16, whole: wholeReuseport},
 	Syscall:        {},
+	Netfilter:      {begin: beginNetfilter, room: 1 << 16, whole: wholeNetfilter},
 }
 
 const inet, tcp, stream = 2, 6, 1 // AF_INET, IPPROTO_TCP, SOCK_STREAM

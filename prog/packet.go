@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/mem"
 )
 
@@ -394,6 +395,9 @@ type Buffer struct {
 	base  uint32 // of the packet buffer; 0 when the type has no data
 	size  uint32
 
+	types   *btf.Types // of the program, which lay out the objects that a ctx points to
+	objects uint32     // those; 0 before the first
+
 	takesFrags bool
 	frags      uint32 // fragments' pages, their table behind them; 0 before the first packet that has some
 	joined     []byte // the packet put together
@@ -544,6 +548,8 @@ func (b *Buffer) Ready() error {
 		return readySkLookup(b.space, b.ctx)
 	case XDP:
 		return b.divide()
+	case Netfilter:
+		return b.layOut()
 	}
 	return nil
 }
@@ -578,7 +584,9 @@ func (b *Buffer) Free() {
 	if b.base != 0 {
 		b.space.Free(b.base)
 	}
-	if b.frags != 0 {
-		b.space.Free(b.frags)
+	for _, more := range []uint32{b.frags, b.objects} {
+		if more != 0 {
+			b.space.Free(more)
+		}
 	}
 }

@@ -28,6 +28,8 @@ type Program struct {
 	Lines []Line // by ascending PC; a line holds until the next
 	// Types are the types of the object that the program comes from; nil when it has none.
 	Types *btf.Types
+	// Relocated says that its instructions have the offsets of other types, a kernel's (CO-RE).
+	Relocated bool
 	// Kfuncs are the kernel functions that calls with Src=CallKfuncID refer to: Imm is an index into it.
 	Kfuncs []Kfunc
 	// Broken says by name why the program cannot be used (unsupported map, unresolved symbol); "" when it can.

@@ -222,7 +222,8 @@ var Types = [NumTypes]TypeRow{
 		Verdicts: skVerdicts, Ret: ret01, Since: kver.V(5, 9), Needs: CapBPF, Supported: true},
 	{Type: Syscall, Name: "syscall", Fields: syscallFields, Since: kver.V(5, 14), Needs: CapBPF, Supported: true},
 	{Type: Netfilter, Name: "netfilter", CtxName: "bpf_nf_ctx", CtxSize: 16, Fields: netfilterFields,
-		Verdicts: []Verdict{{0, "NF_DROP"}, {1, "NF_ACCEPT"}}, Ret: ret01, Since: kver.V(6, 4), Needs: netCaps},
+		Verdicts: []Verdict{{0, "NF_DROP"}, {1, "NF_ACCEPT"}}, Ret: ret01, Since: kver.V(6, 4), Needs: netCaps, Supported: true,
+		Hidden: netfilterHidden},
 }
 
 // classicFields is what a classic filter can ask about a packet: data and lengths, then the ancillary loads of Linux

@@ -224,7 +224,7 @@ func (im *Image) fill(name string, o *jsonObject, types *btf.Types, b []byte) er
 // struct's own.
 func member(types *btf.Types, id btf.ID, b []byte, path string) (field []byte, count int, err error) {
 	for _, name := range strings.Split(path, ".") {
-		m, off, ok := find(types, id, name, 0)
+		m, off, ok := types.Member(id, name)
 		switch {
 		case !ok:
 			return nil, 0, fmt.Errorf("%s has no member %q", describe(types, id), name)
@@ -245,27 +245,6 @@ func describe(types *btf.Types, id btf.ID) string {
 		return strings.ToLower(ty.Kind.String()) + " " + ty.Name
 	}
 	return strings.ToLower(types.At(id).Kind.String())
-}
-
-// find looks for a member, in structs without a name too.
-func find(types *btf.Types, id btf.ID, name string, depth int) (m btf.Member, off uint32, ok bool) {
-	const deepest = 16
-	ty := types.At(types.Resolve(id))
-	if !ty.Struct() || depth > deepest {
-		return m, 0, false
-	}
-	for _, m := range types.Members(ty) {
-		if m.Name == name {
-			return m, m.Off, true
-		}
-		if m.Name != "" {
-			continue
-		}
-		if in, off, ok := find(types, m.Type, name, depth+1); ok {
-			return in, m.Off + off, true
-		}
-	}
-	return m, 0, false
 }
 
 // put writes a value into a field of count elements: a number, "@object", or text for an array of bytes.

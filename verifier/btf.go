@@ -294,7 +294,9 @@ func (v *verifier) loadedBTF(a *access, from *reg, w walked, flags regFlags) {
 	if a.write || a.value == noValue {
 		return
 	}
-	v.noteKernel() // also when nobody looks at what was read: checked mode finds the access
+	if !v.laidOut(from) {
+		v.noteKernel() // also when nobody looks at what was read: checked mode finds the access
+	}
 	dst := &v.regs()[a.value]
 	*dst = unknownReg()
 	switch {

@@ -3,6 +3,7 @@ package verifier
 import (
 	"fmt"
 
+	"github.com/skepvm/skep/btf"
 	"github.com/skepvm/skep/prog"
 )
 
@@ -94,12 +95,28 @@ func (v *verifier) accessCtx(a *access, r *reg) *Error {
 	*dst = ptrReg(y.typ)
 	dst.flags = y.flags
 	if f.BTF != "" {
-		dst.aux = v.structID(f.BTF)
+		dst.aux = v.ctxObject(f.BTF)
 	}
 	if y.flags&maybeNull != 0 {
 		dst.id = v.newID()
 	}
 	return nil
+}
+
+// ctxObject is the type of a kernel object that a ctx points to. Outside of a kernel objects are laid out as the program declares them
+// (prog.Buffer), so that its own types say what is where.
+func (v *verifier) ctxObject(name string) int32 {
+	if v.outside && v.givenBTF == nil && v.prog.Types != nil && !v.prog.Relocated {
+		if id, ok := v.prog.Types.Find(btf.Struct, name); ok {
+			return int32(^id)
+		}
+	}
+	return v.structID(name)
+}
+
+// laidOut reports whether an object is one that a ctx pointed to, and there outside of a kernel.
+func (v *verifier) laidOut(r *reg) bool {
+	return v.outside && v.prog.Type == prog.Netfilter && r.aux < 0 && r.flags&alloc == 0
 }
 
 // checkSock checks a load from a socket (kernel: check_sock_access).

@@ -44,7 +44,10 @@ type checker struct {
 	ctx     []span // fields that may be used, addresses relative to the ctx
 	objects []ctxObject
 	granted []span
-	packets span              // the packet, as granted now
+	packets span // the packet, as granted now
+	// readsNull says that loads through pointers to kernel objects may fail: they give 0 (Linux: BPF_PROBE_MEM).
+	readsNull bool
+
 	ringMem map[uint32]uint32 // ring buffer reservations: size by address
 }
 
@@ -57,13 +60,14 @@ type ctxObject struct {
 
 // Sizes of the objects that ctx fields and helpers give pointers to (Linux: struct bpf_sock, bpf_tcp_sock, bpf_flow_keys).
 const (
+	nullPage       = 4096 // bytes at address 0, which nobody is given: they are zero
 	sizeofSock     = 80
 	sizeofTCPSock  = 112
 	sizeofFlowKeys = 56
 )
 
 func newChecker(space *mem.Space, row *prog.TypeRow, ctxSize uint32) *checker {
-	c := &checker{space: space, row: row, ringMem: map[uint32]uint32{}}
+	c := &checker{space: space, row: row, readsNull: row.Type == prog.Netfilter, ringMem: map[uint32]uint32{}}
 	if row.CtxSize != 0 {
 		ctxSize = uint32(row.CtxSize)
 	}
@@ -208,6 +212,9 @@ func (x *Interpreter) mayAccess(in *insn) bool {
 		return true
 	}
 	addr := x.accessAddr(in, a)
+	if x.check.readsNull && !a.write && addr < nullPage {
+		return true
+	}
 	return addr>>32 == 0 &&
 		(!a.read || x.space.Readable(uint32(addr), a.size)) && (!a.write || x.space.Writable(uint32(addr), a.size))
 }

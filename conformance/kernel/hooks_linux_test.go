@@ -313,6 +313,58 @@ func TestFlowDissectorLoads(t *testing.T) {
 	}
 }
 
+// hookState is struct nf_hook_state, as the kernel's test run takes it.
+type hookState struct {
+	Hook, PF               uint8
+	_                      [6]byte
+	In, Out, Sk, Net, Okfn uint64
+}
+
+// TestNetfilter runs netfilter programs at every hook, over IPv4 and IPv6.
+func TestNetfilter(t *testing.T) {
+	c := loadKernel(t, hooksObject)
+	machines := everyEngine(t, hooksObject, nil)
+	for hook := range uint8(5) {
+		for _, pf := range []uint8{2, 10} {
+			for _, size := range []int{20, 40, 41, 54, 60, 61, 1500} {
+				packet := make([]byte, size)
+				for i := range packet {
+					packet[i] = byte(i * 3)
+				}
+				packet[0] = 0x45
+				copy(packet[12:], map[uint8][]byte{2: {0x08, 0x00}, 10: {0x86, 0xdd}}[pf])
+				for _, at := range []int{0, 5, size - 22, size - 8, size} {
+					if at < 0 {
+						continue
+					}
+					require.NoError(t, c.Variables["at"].Set(uint32(at)))
+					what := fmt.Sprintf("hook %d, pf %d, %d bytes, at %d", hook, pf, size, at)
+					ret, err := c.Programs["nf_fields"].Run(&ebpf.RunOptions{Data: packet, Context: hookState{Hook: hook, PF: pf}})
+					// The kernel's test run means to give the loopback as the device that a hook has. It looks at the hook too early.
+					fields := map[string]any{"hook": int(hook), "pf": int(pf), "out": 1}
+					var wantSeen [32]int64
+					if err == nil {
+						wantSeen = seenByKernel(t, c)
+					}
+					for _, v := range machines {
+						state := binary.LittleEndian.AppendUint64(nil, uint64(at))
+						require.NoError(t, v.Map(".bss").HostUpdate(make([]byte, 4), state, 0))
+						res, ourErr := v.Run("nf_fields", skep.Packet{Data: packet, Ctx: fields})
+						if err != nil {
+							require.Error(t, ourErr, what)
+							continue
+						}
+						require.NoError(t, ourErr, what)
+						got := seenByUs(t, v)
+						require.Equal(t, wantSeen, got, what)
+						require.Equal(t, ret, res.Ret, what)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestSyscallPrograms: the ctx is what the caller passes, and gets back.
 func TestSyscallPrograms(t *testing.T) {
 	c := loadKernel(t, hooksObject)

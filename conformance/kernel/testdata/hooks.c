@@ -2,6 +2,8 @@
 /* Programs of types that the kernel can test-run without a packet of their own; see hooks_linux_test.go. */
 #include "hooks/hook.h"
 
+typedef _Bool bool;
+
 /* What a program saw, and what helpers said. */
 struct {
 	UINT(type, MAP_ARRAY);
@@ -196,6 +198,59 @@ int frags_dynptr(struct xdp_md *xdp)
 	p = bpf_dynptr_slice(&ptr, at + 3, NULL, 8);
 	see(7, p != NULL);
 	return XDP_TX;
+}
+
+/* Objects of the kernel: members are found where it has them. */
+struct net_device {
+	int ifindex;
+} __attribute__((preserve_access_index));
+
+struct sk_buff {
+	u32 len;
+	u32 mark;
+	be16 protocol;
+	struct net_device *dev;
+} __attribute__((preserve_access_index));
+
+struct nf_hook_state {
+	u8 hook, pf;
+	struct net_device *in, *out;
+} __attribute__((preserve_access_index));
+
+struct bpf_nf_ctx {
+	const struct nf_hook_state *state;
+	struct sk_buff *skb;
+};
+
+int bpf_dynptr_from_skb(struct __sk_buff *skb, u64 flags, struct bpf_dynptr *ptr) __attribute__((section(".ksyms")));
+bool bpf_dynptr_is_rdonly(struct bpf_dynptr *ptr) __attribute__((section(".ksyms")));
+
+SEC("netfilter")
+int nf_fields(struct bpf_nf_ctx *ctx)
+{
+	const struct nf_hook_state *state = ctx->state;
+	struct net_device *in = state->in, *out = state->out;
+	struct sk_buff *skb = ctx->skb;
+	struct bpf_dynptr ptr;
+	u64 buf = 0, *p;
+
+	see(0, state->hook);
+	see(1, state->pf);
+	see(2, in ? in->ifindex : -1);
+	see(3, out ? out->ifindex : -1);
+	see(4, in->ifindex); /* 0 of what is not there */
+	see(5, skb->len);
+	see(6, skb->mark);
+	see(7, skb->protocol);
+	see(8, bpf_dynptr_from_skb((struct __sk_buff *)skb, 0, &ptr));
+	see(9, bpf_dynptr_size(&ptr));
+	see(10, bpf_dynptr_is_rdonly(&ptr));
+	p = bpf_dynptr_slice(&ptr, 8, &buf, sizeof(buf));
+	see(11, p ? *p : 0);
+	see(12, bpf_dynptr_read(&buf, sizeof(buf), &ptr, at, 0));
+	see(13, buf);
+	see(14, bpf_dynptr_write(&ptr, 0, &buf, sizeof(buf), 0));
+	return skb->len & 1;
 }
 
 struct call {
