@@ -185,7 +185,7 @@ func listing(p Program) string {
 
 // TestOptimiseRandom is the optimiser's property: no packet, however short, tells an optimised filter from the plain one.
 func TestOptimiseRandom(t *testing.T) {
-	n := 20000
+	n := 8000
 	if testing.Short() {
 		n = 2000
 	}

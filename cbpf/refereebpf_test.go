@@ -10,7 +10,7 @@ import (
 // -full all of them.
 func TestRefereeEBPF(t *testing.T) {
 	filters, r := cbpf.RefereeFilters(t), newRig(t)
-	step, programs, forms := 149, 0, 0
+	step, programs, forms := 293, 0, 0
 	if cbpf.Full() {
 		step = 3
 	}
