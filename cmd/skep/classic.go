@@ -87,6 +87,13 @@ func (a *app) printNative(p *prog.Program) error {
 	return nil
 }
 
+// nameLines says where the lines of a converted program come from.
+func nameLines(p *prog.Program, file string) {
+	for i := range p.Lines {
+		p.Lines[i].File = file
+	}
+}
+
 // isClassic tells the text of a classic program from an object, plain instructions and eBPF text: it is in one of the
 // forms of numbers, or has a ret and no exit.
 func isClassic(data []byte) bool {
@@ -142,5 +149,6 @@ func classicObject(name string, text []byte, typ prog.Type) (*object.Object, err
 		return nil, placed(name, err)
 	}
 	p.Object, p.License = name, "GPL"
+	nameLines(p, name)
 	return &object.Object{File: name, License: p.License, Programs: []*prog.Program{p}}, nil
 }

@@ -100,6 +100,7 @@ func (a *app) filter(args []string, f *filterFlags) error {
 	if err != nil {
 		return err
 	}
+	nameLines(converted, "filter")
 	return a.printClassic(p, converted, &f.form)
 }
 

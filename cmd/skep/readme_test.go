@@ -35,7 +35,7 @@ func TestReadme(t *testing.T) {
 		t.Skip("the sessions show machine code, which this machine has none of")
 	}
 	t.Chdir("../..")
-	for _, name := range []string{"README.md", "docs/conformance.md", "docs/verify.md"} {
+	for _, name := range []string{"README.md", "docs/conformance.md", "docs/filter.md", "docs/seccomp.md", "docs/verify.md"} {
 		t.Run(name, func(t *testing.T) { testSessions(t, name) })
 	}
 }
@@ -77,9 +77,28 @@ func runSession(t *testing.T, session string) string {
 		out.WriteString("$ " + command + "\n")
 		args, ok := strings.CutPrefix(command, "skep ")
 		require.True(t, ok, "README session runs something else: %s", command)
-		run(expand(t, strings.Fields(args)), strings.NewReader(""), &out, &out)
+		run(expand(t, words(args)), strings.NewReader(""), &out, &out)
 	}
 	return out.String()
+}
+
+// words splits a command line at blanks outside of single quotes, as a shell does.
+func words(line string) (out []string) {
+	word, quoted, begun := "", false, false
+	for _, r := range line + " " {
+		switch {
+		case r == '\'':
+			quoted, begun = !quoted, true
+		case r == ' ' && !quoted:
+			if begun {
+				out = append(out, word)
+			}
+			word, begun = "", false
+		default:
+			word, begun = word+string(r), true
+		}
+	}
+	return out
 }
 
 // expand replaces patterns of file names, as a shell does.

@@ -308,6 +308,7 @@ func printVerdictCounts(w io.Writer, r *seccompReport, engines []string) {
 type seccompTableFlags struct {
 	profileFlags
 	output string
+	only   []string
 	all    bool
 }
 
@@ -328,6 +329,7 @@ cache).`,
 	fl := cmd.Flags()
 	f.add(fl)
 	fl.BoolVar(&f.all, "all", false, "numbers that are no call, too")
+	fl.StringSliceVar(&f.only, "only", nil, "these calls only: read,openat,…")
 	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
 	return cmd
 }
@@ -358,9 +360,14 @@ func (a *app) seccompTable(paths []string, f *seccompTableFlags) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range f.only {
+		if _, ok := o.Arch.Number(name); !ok {
+			return fmt.Errorf("--only: %s has no system call %q", o.Arch.Name, name)
+		}
+	}
 	var rows []tableReport
 	for _, row := range s.Table(o.Arch) {
-		if row.Name == "" && !f.all {
+		if row.Name == "" && !f.all || len(f.only) > 0 && !slices.Contains(f.only, row.Name) {
 			continue
 		}
 		r := tableReport{NR: row.NR, Syscall: row.Name, Always: row.Always}
@@ -474,5 +481,6 @@ func (a *app) seccompCompile(path string, f *seccompCompileFlags) error {
 	if err != nil {
 		return err
 	}
+	nameLines(converted, filter.Name)
 	return a.printClassic(filter.Program, converted, &f.form)
 }
