@@ -213,6 +213,42 @@ func TestEBPFProfiles(t *testing.T) {
 	}
 }
 
+// TestOwnTypes has the verifier look at what the types that no kernel has allow.
+func TestOwnTypes(t *testing.T) {
+	for _, tt := range []struct {
+		typ       prog.Type
+		text, err string
+	}{
+		{prog.Classic, "r0 = *(u32 *)(r1 + 60)\nexit", ""},
+		{prog.Classic, "r6 = r1\nr0 = *(u8 *)skb[9]\nexit", ""},
+		{prog.Classic, "call 7\nexit", ""},
+		{prog.Classic, "call 8\nexit", "program of this type cannot use helper"},
+		{prog.Classic, "call 5\nexit", "program of this type cannot use helper"},
+		{prog.Classic, "r0 = *(u16 *)(r1 + 16)\nexit", "invalid bpf_context access off=16 size=2"},
+		{prog.Classic, "r0 = *(u32 *)(r1 + 64)\nexit", "invalid bpf_context access off=64 size=4"},
+		{prog.Classic, "r0 = 0\n*(u32 *)(r1 + 8) = r0\nexit", "invalid bpf_context access off=8 size=4"},
+		{prog.Classic, "r2 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)(r2 + 0)\nexit", "R2 offset is outside of the packet"},
+		{prog.Classic, "r2 = *(u32 *)(r1 + 0)\nr3 = *(u32 *)(r1 + 4)\nr4 = r2\nr4 += 1\nr0 = 0\nif r4 > r3 goto +1\n*(u8 *)(r2 + 0) = r0\nexit",
+			"cannot write into packet"},
+		{prog.Seccomp, "r0 = *(u32 *)(r1 + 60)\nexit", ""},
+		{prog.Seccomp, "r0 = *(u32 *)(r1 + 64)\nexit", "invalid bpf_context access off=64 size=4"},
+		{prog.Seccomp, "r0 = *(u64 *)(r1 + 16)\nexit", "invalid bpf_context access off=16 size=8"},
+		{prog.Seccomp, "r0 = *(u16 *)(r1 + 16)\nexit", "invalid bpf_context access off=16 size=2"},
+		{prog.Seccomp, "r0 = *(u32 *)(r1 + 2)\nexit", "invalid bpf_context access off=2 size=4"},
+		{prog.Seccomp, "r6 = r1\nr0 = *(u8 *)skb[9]\nexit", "not allowed for this program type"},
+		{prog.Seccomp, "call 7\nexit", "program of this type cannot use helper"},
+	} {
+		insns, err := asm.Parse(tt.text, asm.ParseOptions{})
+		require.NoError(t, err)
+		_, err = verifier.Verify(&prog.Program{Type: tt.typ, Insns: insns}, verifier.Options{})
+		if tt.err == "" {
+			require.NoError(t, err, tt.text)
+			continue
+		}
+		require.ErrorContains(t, err, tt.err, tt.text)
+	}
+}
+
 // TestEBPFSeccomp converts filters of system calls.
 func TestEBPFSeccomp(t *testing.T) {
 	r := newRig(t)

@@ -147,7 +147,8 @@ func (r *run) shift(by uint32) uint32 {
 // move runs loads, stores and transfers; no when the program ends there.
 func (r *run) move(in Insn) bool {
 	row := in.row()
-	v, ok := r.a, true
+	var v uint32
+	ok := true
 	switch row.arg {
 	case opImm:
 		v = in.K

@@ -138,14 +138,11 @@ L6:	ret a
 
 // TestAsmForms reads what bpf_asm reads (Linux: tools/bpf/bpf_exp.y) and its own spellings.
 func TestAsmForms(t *testing.T) {
-	p, err := Parse("start: LDI 0x1F ; c\n ldxi #0b11 /* x\n*/ ld %x\n")
-	require.Error(t, err, "no ld has a register")
-	p, err = Parse(`
-start:	LDI 0x1F        ; comment
-another: # no, this is "#" in a line of its own
-`)
-	require.Error(t, err)
-	p, err = Parse(`
+	_, err := Parse("start: LDI 0x1F ; c\n ldxi #0b11 /* x\n*/ ld %x\n")
+	require.EqualError(t, err, `3:7: expected an operand of ld, found "%"`)
+	_, err = Parse("start:	LDI 0x1F\nanother: # no line of its own\n")
+	require.EqualError(t, err, `2:10: expected an instruction, found "#"`)
+	p, err := Parse(`
 begin:	LDI 0x1F        ; comment
 # a comment
 	ldxi #0b11 /* and

@@ -59,8 +59,10 @@ func (p Program) checkInsn(pc int, in Insn, mode Mode) error {
 		return insnError(pc, "seccomp has no %s (opcode %#x)", row.name, in.Op)
 	case row.arg == opMem && in.K >= MemWords:
 		return insnError(pc, "no scratch memory M[%d]", in.K)
+	case row.arg == opJa && in.K >= 1<<31:
+		return insnError(pc, "jump backwards, to %d", pc+1+int(int32(in.K)))
 	case row.arg == opJa && int64(in.K) >= int64(left):
-		return insnError(pc, "jump by %d leaves the program", int32(in.K))
+		return insnError(pc, "jump by %d leaves the program", in.K)
 	case (row.arg == opCondK || row.arg == opCondX) && int(max(in.Jt, in.Jf)) >= left:
 		return insnError(pc, "jump by %d leaves the program", max(in.Jt, in.Jf))
 	case in.Op == ClassAlu|AluDiv|SrcK || in.Op == ClassAlu|AluMod|SrcK:

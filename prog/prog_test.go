@@ -121,7 +121,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		{XDP, 2, "XDP_PASS"}, {XDP, 5, "5"}, {SchedCLS, 0xffffffff, "TC_ACT_UNSPEC"}, {SchedCLS, 2, "TC_ACT_SHOT"},
 		{SocketFilter, 0, "DROP"}, {SocketFilter, 0xffffffff, "ACCEPT 4294967295"}, {LWTXmit, 128, "BPF_LWT_REROUTE"},
-		{SchedACT, 0xfffffffe, "-2"},
+		{SchedACT, 0xfffffffe, "-2"}, {Classic, 0, "DROP"}, {Classic, 96, "ACCEPT 96"}, {Seccomp, 0x7fff0000, "2147418112"},
 	} {
 		if got := tt.typ.Verdict(tt.ret); got != tt.want {
 			t.Errorf("%v %#x: %q, want %q", tt.typ, tt.ret, got, tt.want)
@@ -365,5 +365,49 @@ func BenchmarkSetFrame(b *testing.B) {
 				SetFrame(s, 0x10040, typ, 0x20000, 0x20100, 0x20140, 0x21000, &in)
 			}
 		})
+	}
+}
+
+// TestClassicFrame reads back what SetFrame and SetClassicData write.
+func TestClassicFrame(t *testing.T) {
+	s, err := mem.New(mem.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	b, err := NewBuffer(s, Classic, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.MaxLen() != 1<<18 {
+		t.Errorf("holds %d bytes", b.MaxLen())
+	}
+	in := Input{WireLen: 1500, NetOff: 14, Protocol: 0x800, PktType: 1, Ifindex: 2, Mark: 3, RxQueue: 4, HaType: 6, Hash: 7, CPU: 8,
+		VlanTCI: 9, VlanPresent: true, VlanProto: 0x8100, PayOffset: 54}
+	if err := b.Set(make([]byte, 60), &in); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]uint32{"wire_len": 1500, "net_off": 14, "protocol": 0x800, "pkt_type": 1, "ifindex": 2, "mark": 3, "queue": 5,
+		"hatype": 6, "hash": 7, "cpu": 8, "vlan_tci": 9, "vlan_present": 1, "vlan_proto": 0x8100, "pay_offset": 54}
+	check := func() {
+		t.Helper()
+		for name, v := range want {
+			f, ok := Classic.Row().Field(name)
+			if !ok || s.Load32(b.Ctx()+uint32(f.Off)) != v {
+				t.Errorf("%s: %+v, want %d", name, f, v)
+			}
+		}
+	}
+	check()
+	data := s.Load32(b.Ctx() + ClassicData)
+	if end := s.Load32(b.Ctx() + ClassicDataEnd); end != data+60 {
+		t.Errorf("data %#x to %#x", data, end)
+	}
+	SetClassicData(s, b.Ctx(), data+1, data+9, 70)
+	want["wire_len"] = 70
+	check()
+	var out Output
+	if !b.Read(&out) || len(out.Data) != 8 || out.WireLen != 1500 {
+		t.Errorf("%+v", out)
 	}
 }
