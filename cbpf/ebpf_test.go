@@ -194,6 +194,7 @@ func TestEBPFFar(t *testing.T) {
 // TestEBPFProfiles asks for the rules of old kernels and for those without any loop.
 func TestEBPFProfiles(t *testing.T) {
 	m := maker{rand.New(rand.NewPCG(5, 6))}
+	accepted := 0
 	for range 50 {
 		p := m.program(cbpf.Socket)
 		for _, o := range []cbpf.EBPFOptions{{Type: prog.XDP}, {Type: prog.SchedCLS}, {Type: prog.SchedCLS, Direct: true}, {Type: prog.SocketFilter}, {}} {
@@ -202,15 +203,17 @@ func TestEBPFProfiles(t *testing.T) {
 			if err != nil {
 				continue
 			}
-			for _, profile := range []*verifier.Profile{verifier.Linux(4, 14), verifier.Linux(5, 4), verifier.Linux(6, 1)} {
+			for _, profile := range []*verifier.Profile{verifier.Linux(4, 14), verifier.Linux(5, 4), verifier.Linux(6, 1), verifier.DAG()} {
 				if asksMeta(p) && o.Type != prog.Classic {
 					continue // some fields came later
 				}
 				_, err := verifier.Verify(out, verifier.Options{Profile: profile})
 				require.NoError(t, err, "%s\n%s", p, asm.FormatProgram(out.Insns))
+				accepted++
 			}
 		}
 	}
+	require.Greater(t, accepted, 300)
 }
 
 // TestOwnTypes has the verifier look at what the types that no kernel has allow.

@@ -2,6 +2,7 @@ package cbpf_test
 
 import (
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,37 @@ func TestLibpcap(t *testing.T) {
 		}
 	}
 	require.Greater(t, matched, 500)
+}
+
+// TestValidateAsLibpcap compares with libpcap's bpf_validate, which besides takes shifts of any width, jumps backwards, and some
+// opcodes that its interpreter aborts at.
+func TestValidateAsLibpcap(t *testing.T) {
+	run := libpcapTool(t)
+	m := maker{rand.New(rand.NewPCG(15, 16))}
+	valid, invalid := 0, 0
+	for range 400 {
+		p := m.program(cbpf.Pcap)
+		switch in := &p[m.IntN(len(p))]; m.IntN(4) {
+		case 0:
+			in.Op = uint16(m.Uint32N(256))
+		case 1:
+			in.K = m.number()
+		case 2:
+			in.Jt, in.Jf = uint8(m.number()), uint8(m.number())
+		}
+		err := p.Validate(cbpf.Pcap)
+		if err != nil && regexp.MustCompile("shift by|backwards|unknown opcode").MatchString(err.Error()) {
+			continue
+		}
+		if err == nil {
+			valid++
+		} else {
+			invalid++
+		}
+		require.Equal(t, strings.TrimSpace(run(p, nil, -1)) == "1", err == nil, "%v: %s\n%s", err, p.Text(cbpf.Comma), p)
+	}
+	require.Greater(t, valid, 50)
+	require.Greater(t, invalid, 50)
 }
 
 // TestFilterSeccomp does the same for filters of system calls.

@@ -26,7 +26,7 @@ type opRow struct {
 	seccomp bool // seccomp has it (kernel: seccomp_check_filter)
 }
 
-// opTable has the instructions that libpcap's bpf_validate and the kernel's chk_code_allowed know: the same ones.
+// opTable has the instructions that libpcap's interpreter and the kernel's chk_code_allowed know: the same ones.
 var opTable = [256]opRow{
 	ClassLd | SizeW | ModeAbs: {"ld", opAbs, false, true},
 	ClassLd | SizeH | ModeAbs: {"ldh", opAbs, false, false},

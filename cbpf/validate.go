@@ -25,8 +25,9 @@ const SeccompDataSize = 64
 // Validate reports the first instruction that the mode's owner would refuse, as an *Error: libpcap's bpf_validate, the
 // kernel's bpf_check_classic, with seccomp_check_filter for seccomp.
 //
-// Deviation: libpcap takes shifts by 32 and more, and backward jumps, which its own compiler makes for protochain
-// only; nothing that runs classic BPF in a kernel takes either, and both are refused in every mode. So are programs of more than MaxInsns.
+// Deviation: libpcap takes opcodes that its interpreter aborts at, shifts by 32 and more, and backward jumps, which its own
+// compiler makes for protochain only. No kernel takes any of them, and they are refused in every mode. So are programs of more
+// than MaxInsns.
 func (p Program) Validate(mode Mode) error {
 	if len(p) == 0 {
 		return &Error{Insn: -1, Msg: "the program has no instructions"}

@@ -2,7 +2,7 @@
 //
 // PROGRAM is tcpdump -ddd text; PACKETS holds records of u32 length on the wire, u32 captured length, bytes; RUNS counts
 // passes over them. Prints the nanoseconds of processor time a packet of the fastest of ten equal parts, and the sum of the
-// answers. With 0 RUNS it prints the answer to each packet instead.
+// answers. With 0 RUNS it prints the answer to each packet instead, with -1 what bpf_validate says of the program.
 // clang -O2 -o libpcap libpcap.c -ldl
 #include <dlfcn.h>
 #include <stdint.h>
@@ -43,6 +43,13 @@ int main(int argc, char **argv) {
 		if (fscanf(f, "%u %u %u %u", &code, &jt, &jf, &k) != 4)
 			return 3;
 		prog[i] = (struct insn){code, jt, jf, k};
+	}
+	if (atoi(argv[3]) < 0) {
+		int (*validate)(const struct insn *, int) = (int (*)(const struct insn *, int))dlsym(lib, "bpf_validate");
+		if (!validate)
+			return 3;
+		printf("%d\n", validate(prog, n));
+		return 0;
 	}
 	struct packet *p = NULL;
 	unsigned count = 0, head[2];
