@@ -66,8 +66,9 @@ type VM struct {
 type program struct {
 	spec     *prog.Program
 	verified *verifier.Verified
-	rejected error // why there is no verified
-	err      error // why it cannot run
+	rejected error      // why there is no verified
+	err      error      // why it cannot run
+	linked   *vm.Linked // nil when the compiler links it
 	engine   vm.Engine
 	frame    *prog.Buffer // of runs; nil before the first
 	ctx      uint32       // frame of an own type's ctx in guest memory; 0 before the first run
@@ -178,26 +179,30 @@ func (v *VM) build(p *program) error {
 			return err
 		}
 	}
-	cpu := v.machine.CPU(0)
 	var err error
-	if v.compiler != nil && p.verified != nil {
-		p.engine, err = v.compiler.Compile(cpu, p.verified)
-		return err
+	if v.compiler == nil || p.verified == nil {
+		link := v.machine.Link
+		if p.verified != nil {
+			link = v.machine.LinkVerified
+		}
+		if p.linked, err = link(p.spec); err != nil {
+			return err
+		}
 	}
-	link := v.machine.Link
-	if p.verified != nil {
-		link = v.machine.LinkVerified
-	}
-	linked, err := link(p.spec)
-	switch {
-	case err != nil:
-		return err
-	case v.compiler != nil:
-		p.engine, err = v.compiler.Sandbox(cpu, linked)
-	default:
-		p.engine, err = vm.NewInterpreter(cpu, linked, vm.InterpOptions{Checked: v.opts.Engine == EngineChecked, Trace: v.opts.Step})
-	}
+	p.engine, err = v.engineOn(p, 0)
 	return err
+}
+
+// engineOn makes an engine of p on a CPU of the machine.
+func (v *VM) engineOn(p *program, number int) (vm.Engine, error) {
+	cpu := v.machine.CPU(number)
+	switch {
+	case v.compiler != nil && p.verified != nil:
+		return v.compiler.Compile(cpu, p.verified)
+	case v.compiler != nil:
+		return v.compiler.Sandbox(cpu, p.linked)
+	}
+	return vm.NewInterpreter(cpu, p.linked, vm.InterpOptions{Checked: v.opts.Engine == EngineChecked, Trace: v.opts.Step})
 }
 
 // Add verifies a program and makes it ready beside those of the object. Its name must be new.
@@ -237,6 +242,27 @@ func (v *VM) Engine(name string) (vm.Engine, error) {
 		return nil, err
 	}
 	return p.engine, nil
+}
+
+// Engines returns an engine of a program for each CPU of the machine (Options.Machine.CPUs); the first is that of Engine. Each may run while
+// the others do, and the VM's own methods run on the first.
+func (v *VM) Engines(name string) ([]vm.Engine, error) {
+	p, err := v.program(name)
+	if err != nil {
+		return nil, err
+	}
+	if v.opts.Engine == EngineChecked && v.machine.NumCPUs() > 1 {
+		return nil, errors.New("checked mode watches one CPU")
+	}
+	engines := []vm.Engine{p.engine}
+	for cpu := 1; cpu < v.machine.NumCPUs(); cpu++ {
+		e, err := v.engineOn(p, cpu)
+		if err != nil {
+			return nil, err
+		}
+		engines = append(engines, e)
+	}
+	return engines, nil
 }
 
 // Ctx returns the guest address of the ctx of a program's last Run, 0 before the first: what Engine.Run takes.

@@ -86,6 +86,21 @@ func (g *gauge) add(v uint64) {
 	g.buckets[bucketOf(v)]++
 }
 
+func (g *gauge) merge(o *gauge) {
+	if o.count == 0 {
+		return
+	}
+	if g.count == 0 || o.min < g.min {
+		g.min = o.min
+	}
+	g.max = max(g.max, o.max)
+	g.count += o.count
+	g.sum += o.sum
+	for i, n := range o.buckets {
+		g.buckets[i] += n
+	}
+}
+
 // bucketOf numbers buckets: the values below 8 have one each, every power of two above has eight.
 func bucketOf(v uint64) int {
 	if v < subBuckets {
@@ -135,12 +150,10 @@ func newDetail() *detail {
 	return d
 }
 
-// packet notes a packet that was run.
-func (d *detail) packet(ts int64, ret uint32, insns uint64) {
+// packet notes a packet that was run. The series begins at start.
+func (d *detail) packet(start, ts int64, ret uint32, insns uint64) {
 	d.insns.add(insns)
-	if d.used == 0 {
-		d.start = ts
-	}
+	d.start = start
 	at := (ts - d.start) / d.width
 	for at >= maxSeries {
 		d.halve()
@@ -160,6 +173,30 @@ func (d *detail) halve() {
 	}
 	clear(d.columns[maxSeries/2:])
 	d.used = (d.used + 1) / 2
+}
+
+// merge adds what another one has collected of the same capture.
+func (d *detail) merge(o *detail) {
+	d.insns.merge(&o.insns)
+	d.ns.merge(&o.ns)
+	if o.used == 0 {
+		return
+	}
+	if d.used == 0 {
+		d.start, d.width = o.start, o.width
+	}
+	for d.width < o.width {
+		d.halve()
+	}
+	for o.width < d.width {
+		o.halve()
+	}
+	for i := range o.used {
+		for v, n := range o.columns[i] {
+			d.columns[i][v] += n
+		}
+	}
+	d.used = max(d.used, o.used)
 }
 
 func (d *detail) took(t time.Duration) { d.ns.add(uint64(max(t-d.clock, 0))) }

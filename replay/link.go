@@ -3,6 +3,7 @@ package replay
 import (
 	"encoding/binary"
 
+	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/prog"
 )
@@ -40,8 +41,8 @@ type packet struct {
 	wire   uint32
 	in     prog.Input
 	link   linktype.Type
-	iface  uint32 // index in the reader's interfaces
-	addr   uint32 // guest address of the first byte
+	iface  *pcap.Interface // where it came from; set only when somebody wants to know
+	addr   uint32          // guest address of the first byte
 }
 
 // linkRow is how packets of a link type become Ethernet. convert may write before the packet: at least linkRoom bytes of

@@ -47,6 +47,9 @@ type Options struct {
 	// Against runs every packet on a second engine, on a machine of its own made in the same way, too. Any difference
 	// ends the run with a *Mismatch.
 	Against *Target
+	// Others are engines of the same program on other CPUs of Target's machine. Packets are then dealt out by flow, both directions
+	// of one to one CPU, in order; sinks get them in the capture's order all the same. See Report.Shared.
+	Others []vm.Engine
 	// Difference makes Against another version of the program: it is called with the first difference of each packet on which the two leave
 	// another verdict, packet or ctx, and the replay goes on. Instruction counts and maps may differ. Its error ends the replay.
 	Difference func(*Mismatch) error
@@ -131,6 +134,9 @@ func Run(o Options) (*Report, error) {
 	}
 	defer r.free()
 	err = r.run()
+	if r.shards != nil {
+		r.collect()
+	}
 	r.report.finish(r)
 	return &r.report, err
 }
@@ -162,6 +168,10 @@ func (o *Options) check() error {
 		return failure("standard input cannot be one of several captures: their first packets are looked at beforehand")
 	case o.Follow && (len(o.Files) > 1 || o.Source != nil || o.Loop > 1):
 		return failure("only one capture can be followed, and once")
+	case len(o.Others) > 0 && (o.Against != nil || o.Target.Engine == nil):
+		return failure("several CPUs are for one engine's program: not for a comparison, nor for filters alone")
+	case len(o.Others) >= vm.MaxCPUs:
+		return failure("%d CPUs: at most %d", len(o.Others)+1, vm.MaxCPUs)
 	case o.Loop < 0:
 		return failure("%d passes", o.Loop)
 	}

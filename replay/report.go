@@ -39,6 +39,11 @@ type Report struct {
 	// Differences are packets on which two versions of the program differ.
 	Differences uint64 `json:"differences,omitempty"`
 
+	CPUs int `json:"cpus,omitempty"` // that packets were dealt out to, when there were several
+	// Shared are the maps through which packets of different flows can have an influence on each other: on several CPUs, when they do so is
+	// not the same in every run. Without any, the result is that of any other run on so many CPUs.
+	Shared []string `json:"shared_maps,omitempty"`
+
 	Detail *Detail  `json:"detail,omitempty"` // when asked for
 	Damage []string `json:"damage,omitempty"` // where captures end early, when that was tolerated
 
@@ -110,6 +115,28 @@ func (t *tally) verdict(ret uint32, n uint64) {
 	}
 	c.packets++
 	c.bytes += n
+}
+
+// add adds the counts of another tally.
+func (t *tally) add(o *tally) {
+	for i, c := range o.small {
+		t.small[i].packets += c.packets
+		t.small[i].bytes += c.bytes
+	}
+	t.rest.packets += o.rest.packets
+	t.rest.bytes += o.rest.bytes
+	for ret, c := range o.large {
+		sum := t.large[ret]
+		if sum == nil {
+			sum = new(count)
+			t.large[ret] = sum
+		}
+		sum.packets += c.packets
+		sum.bytes += c.bytes
+	}
+	for to, n := range o.redirects {
+		t.redirects[to] += n
+	}
 }
 
 func (t *tally) redirect(to prog.Redirect) {

@@ -38,6 +38,8 @@ type runner struct {
 	redir uint32
 
 	filters *filters // nil without
+	shards  *shards  // nil on one CPU
+	dealing packet   // being dealt to a worker
 	timers  bool     // programs set some: they fire between packets
 	sides   []*side  // one or two
 	chunk   []byte   // the reader's buffer begins at linkRoom of it
@@ -109,8 +111,14 @@ func newRunner(o *Options) (*runner, error) {
 	if move {
 		n = min(n, slotsSize/int(slot))
 	}
+	if len(o.Others) > 0 {
+		return r, r.shard(move, slot)
+	}
 	for _, t := range targets {
 		s, err := newSide(t, typ, n, move, slot)
+		if err == nil && !move {
+			s.chunk, err = s.alloc(linkRoom + chunkSize)
+		}
 		if err != nil {
 			r.free()
 			return nil, &Error{Reason: "guest memory for packets", Err: err}
@@ -147,14 +155,46 @@ func (r *runner) makeChunk(move bool, n int) (err error) {
 		}
 	}
 	r.chunk, _ = s.space.Bytes(addr, linkRoom+chunkSize)
+	r.filters, err = r.newFilters(s, addr+linkRoom, n)
+	return err
+}
+
+// newFilters makes the filters, if there are any.
+func (r *runner) newFilters(s *side, base uint32, n int) (*filters, error) {
 	if len(r.o.Filters) == 0 {
-		return nil
+		return nil, nil
 	}
 	for i := range r.o.Filters {
 		r.report.Filters = append(r.report.Filters, FilterCount{Name: r.o.Filters[i].Name})
 	}
-	r.filters, err = newFilters(r.o, s, addr+linkRoom, n)
+	return newFilters(r.o, s, base, n)
+}
+
+// shard makes a runner of several CPUs of r.
+func (r *runner) shard(move bool, slot uint32) (err error) {
+	if r.timers {
+		return failure("a program that sets timers runs on one CPU")
+	}
+	if r.o.Detail {
+		r.detail = newDetail()
+	}
+	if r.shards, err = newShards(r, move, slot); err != nil {
+		return &Error{Reason: "guest memory for packets", Err: err}
+	}
+	r.recs, r.chunk = make([]pcap.Record, loadRecords), r.shards.loads[0].chunk
+	r.filters, err = r.newFilters(r.shards.workers[0].sides[0], 0, maxBatch)
 	return err
+}
+
+// newWorker makes the runner of a worker of r.
+func (r *runner) newWorker(o *Options, s *side) *runner {
+	w := &runner{o: o, typ: r.typ, isSKB: r.isSKB, l3: r.l3, redir: r.redir, sides: []*side{s}, names: map[uint32]string{}}
+	w.tally.large, w.tally.redirects = map[uint32]*count{}, map[prog.Redirect]uint64{}
+	if r.detail != nil {
+		w.detail = newDetail()
+		s.timed = w.detail
+	}
+	return w
 }
 
 // count is the number of the next packet.
@@ -191,8 +231,6 @@ func newSide(t Target, typ prog.Type, frames int, move bool, slot uint32) (s *si
 	if move {
 		s.slot = slot
 		s.slots, err = s.alloc(slot * uint32(frames))
-	} else {
-		s.chunk, err = s.alloc(linkRoom + chunkSize)
 	}
 	return s, err
 }
@@ -214,6 +252,9 @@ func (s *side) free() {
 func (r *runner) free() {
 	for _, s := range r.sides {
 		s.free()
+	}
+	if r.shards != nil {
+		r.shards.stop()
 	}
 }
 
@@ -270,6 +311,9 @@ func (r *runner) pass() (err error) {
 	defer func() { _ = r.source.Close() }() // read to its end or to an error
 	r.report.Format = r.source.Format().String()
 	r.link = nil
+	if r.shards != nil {
+		return r.passShards()
+	}
 	for {
 		want := len(r.recs)
 		if r.o.Limit > 0 {
@@ -278,10 +322,8 @@ func (r *runner) pass() (err error) {
 				return errLimit
 			}
 		}
-		select {
-		case <-r.o.Stop:
+		if r.stopped() {
 			return ErrStopped
-		default:
 		}
 		n, err := r.source.ReadBatch(r.recs[:want])
 		if err != nil {
@@ -290,7 +332,7 @@ func (r *runner) pass() (err error) {
 		if err := r.records(r.recs[:n]); err != nil {
 			return err
 		}
-		if r.o.Progress != nil && r.report.Packets >= r.nextProgress {
+		if r.o.Progress != nil {
 			r.progress()
 		}
 	}
@@ -298,10 +340,8 @@ func (r *runner) pass() (err error) {
 
 // end says what the end of a source means: nothing, damage that is to be tolerated, or an error.
 func (r *runner) end(err error) error {
-	select {
-	case <-r.o.Stop:
+	if r.stopped() {
 		return ErrStopped // which ends a followed file, too
-	default:
 	}
 	var damage *CaptureError
 	if err == io.EOF {
@@ -314,7 +354,19 @@ func (r *runner) end(err error) error {
 	return err
 }
 
+func (r *runner) stopped() bool {
+	select {
+	case <-r.o.Stop:
+		return true
+	default:
+		return false
+	}
+}
+
 func (r *runner) progress() {
+	if r.report.Packets < r.nextProgress {
+		return
+	}
 	p := Progress{Packets: r.report.Packets, Bytes: r.report.Bytes}
 	p.Read, p.Size = r.source.Consumed()
 	r.o.Progress(p)
@@ -354,7 +406,7 @@ func (r *runner) records(recs []pcap.Record) (err error) {
 		}
 		r.report.Packets++
 		r.report.Bytes += uint64(p.n)
-		if r.copies() && p.n > int(r.sides[0].slot)-headroom-tailroom {
+		if r.isLarge(p) {
 			long := *p
 			r.batch = r.batch[:len(r.batch)-1]
 			if err := r.flush(); err != nil {
@@ -370,6 +422,11 @@ func (r *runner) records(recs []pcap.Record) (err error) {
 	return r.flush()
 }
 
+// isLarge reports whether a packet needs a slot of its own.
+func (r *runner) isLarge(p *packet) bool {
+	return r.copies() && p.n > int(r.sides[0].slot)-headroom-tailroom
+}
+
 // copies reports whether packets are copied to slots.
 func (r *runner) copies() bool { return r.sides[0].slots != 0 }
 
@@ -377,7 +434,10 @@ func (r *runner) copies() bool { return r.sides[0].slots != 0 }
 func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 	r.count()
 	p.off, p.n, p.wire = int(rec.Off)+linkRoom, int(rec.CapLen), rec.OrigLen
-	p.link, p.iface = rec.Link, rec.Iface
+	p.link = rec.Link
+	if len(r.o.Sinks) > 0 {
+		p.iface = &r.source.Interfaces()[rec.Iface]
+	}
 	in := &p.in
 	if r.isSKB { // XDP sees no more than what is set here
 		*in = prog.Input{}
@@ -634,7 +694,7 @@ func (r *runner) account() error {
 			r.report.Insns += insns
 			ret = r.verdict(s, ctx, uint64(p.n))
 			if r.detail != nil {
-				r.detail.packet(int64(p.in.Time), ret, insns)
+				r.detail.packet(r.report.FirstNS, int64(p.in.Time), ret, insns)
 			}
 		}
 		for _, sink := range r.o.Sinks {
@@ -687,6 +747,3 @@ func (r *runner) fault(number uint64, err error) {
 		r.report.FaultExamples = append(r.report.FaultExamples, FaultExample{number, err.Error(), err})
 	}
 }
-
-// ifName is the name of the interface that a packet came in by.
-func (r *runner) ifName(p *packet) string { return r.source.Interfaces()[p.iface].Name }

@@ -48,7 +48,7 @@ func (r *runner) deliver(sink Sink, ctx uint32, p *packet, ret uint32, fault err
 	s := r.sides[0].space
 	x := &r.exit
 	*x = Exit{
-		Type: r.typ, Number: p.in.Number, TS: int64(p.in.Time), Ifindex: p.in.Ifindex, IfName: r.ifName(p),
+		Type: r.typ, Number: p.in.Number, TS: int64(p.in.Time), Ifindex: p.in.Ifindex, IfName: p.iface.Name,
 		RxQueue: p.in.RxQueue, Ret: ret, Link: r.exitLink(p), Fault: fault,
 	}
 	if prog.ReadFrame(s, ctx, r.typ, &r.out) {

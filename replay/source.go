@@ -71,6 +71,7 @@ func (g *gopacketSource[CI]) Next(p *Packet) error {
 // source is where the packets of a pass come from: *pcap.Reader, *pcap.Merger, or a Source.
 type source interface {
 	ReadBatch([]pcap.Record) (int, error) // packets in the chunk that openSource was given
+	SetBuffer([]byte)                     // another chunk for the next batch
 	Interfaces() []pcap.Interface
 	Format() pcap.Format
 	Consumed() (n, of int64)
@@ -144,6 +145,7 @@ type feed struct {
 }
 
 func (f *feed) Interfaces() []pcap.Interface { return f.ifaces }
+func (f *feed) SetBuffer(buf []byte)         { f.buf = buf }
 func (f *feed) Format() pcap.Format          { return pcap.None }
 func (f *feed) Consumed() (n, of int64)      { return 0, 0 }
 func (f *feed) Close() error                 { return nil }

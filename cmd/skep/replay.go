@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,7 @@ type sessionFlags struct {
 	raw, keepVLAN   bool
 	unverified      bool
 	follow          bool
+	cpus            int
 	tolerant        bool
 	state           stateFlags
 	network         networkFlags
@@ -52,6 +54,7 @@ func (f *sessionFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.raw, "raw-bytes", false, "run on the bytes as they are, whatever the link type")
 	fl.BoolVar(&f.keepVLAN, "keep-vlan", false, "leave the outer VLAN tag in packets for TC programs")
 	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
+	fl.IntVar(&f.cpus, "cpus", 1, "run on so many CPUs: the packets of a flow, both directions, stay on one")
 	fl.BoolVar(&f.follow, "follow", false, "wait for more at the end of the capture, as tail -f does, until Ctrl-C")
 	fl.BoolVar(&f.tolerant, "tolerant", false, "a damaged capture ends where the damage is, and that is no failure")
 	f.filter.add(fl)
@@ -167,6 +170,9 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 			return err
 		}
 	}
+	if f.cpus < 1 {
+		return fmt.Errorf("--cpus %d: want 1 or more", f.cpus)
+	}
 	in, err := a.read(path)
 	if err != nil {
 		return err
@@ -207,7 +213,16 @@ func (a *app) replayOn(v *skep.VM, in *file, f *sessionFlags, o replay.Options) 
 	switch {
 	case f.diff.object != "" && f.engine == "both":
 		return nil, errors.New("--diff compares versions, --engine both engines: not at once")
+	case f.cpus > 1 && f.steps != nil:
+		return nil, errors.New("--trace follows one CPU")
+	case f.cpus > 1 && (f.diff.object != "" || f.engine == "both"):
+		return nil, errors.New("--cpus shares the packets out: what runs twice to be compared stays on one")
 	case f.diff.object == "" && f.engine != "both":
+		engines, err := v.Engines(f.program)
+		if err != nil {
+			return nil, err
+		}
+		o.Others = engines[1:]
 		return v.Replay(f.program, o)
 	}
 	other, engine, program := in, skep.EngineInterp, f.program
@@ -244,7 +259,12 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	machine := vm.Config{Seed: f.seed, Cover: f.cover.to != "", Trace: func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }}
+	var mu sync.Mutex // CPUs trace at the same time
+	machine := vm.Config{Seed: f.seed, CPUs: f.cpus, Cover: f.cover.to != "", Trace: func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintln(a.err, strings.TrimRight(line, "\n"))
+	}}
 	if err := f.network.machine(&machine); err != nil {
 		return nil, err
 	}

@@ -99,6 +99,9 @@ func printReplay(w io.Writer, r *replay.Report) {
 	if r.Against != "" {
 		engine += " and " + r.Against + ", " + r.Agreement()
 	}
+	if r.CPUs > 0 {
+		engine += fmt.Sprintf(" on %d CPUs", r.CPUs)
+	}
 	seconds := r.Elapsed.Seconds()
 	fmt.Fprintf(w, "%d packets, %d bytes in %.3f s, %.2f million packets/s (%s)\n", r.Packets, r.Bytes, seconds,
 		float64(r.Packets)/1e6/max(seconds, 1e-9), engine)
@@ -124,6 +127,9 @@ func printReplay(w io.Writer, r *replay.Report) {
 	number("older than a packet before them", r.ClockBack)
 	printCounts(w, "converted from", r.Converted)
 	printCounts(w, "skipped:", r.Skipped)
+	if len(r.Shared) > 0 {
+		fmt.Fprintf(w, "  flows share state through %s: another run may have another result\n", strings.Join(r.Shared, ", "))
+	}
 	for _, d := range r.Damage {
 		fmt.Fprintf(w, "  DAMAGED %s\n", d)
 	}

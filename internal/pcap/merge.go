@@ -202,6 +202,9 @@ func (m *Merger) take(l *lane, recs []Record, used int) (n, bytes int) {
 	return n, bytes
 }
 
+// SetBuffer makes the next batch's packets lie in another buffer, which is as long as the present one.
+func (m *Merger) SetBuffer(buf []byte) { m.buf = buf }
+
 // Data returns the captured bytes of a record of the last batch: a view, not a copy.
 func (m *Merger) Data(rec *Record) []byte {
 	end := rec.Off + rec.CapLen

@@ -132,6 +132,14 @@ func (r *Reader) Interfaces() []Interface { return r.ifaces }
 // Buffer returns the buffer that Record.Off refers to.
 func (r *Reader) Buffer() []byte { return r.buf }
 
+// SetBuffer makes the next batch's packets lie in another buffer, which is as long as the present one. What has been read and not
+// yet given is copied there.
+func (r *Reader) SetBuffer(buf []byte) {
+	n := copy(buf, r.buf[r.pos:r.end])
+	r.base += int64(r.pos)
+	r.buf, r.pos, r.end = buf, 0, n
+}
+
 // Data returns the captured bytes of a record of the last batch: a view, not a copy.
 func (r *Reader) Data(rec *Record) []byte {
 	end := rec.Off + rec.CapLen
