@@ -14,7 +14,7 @@ import (
 const firstKfunc = 1 << 20
 
 // kfuncRows are the kernel functions that are implemented.
-var kfuncRows = numbered(dynptrRows, stringRows, memoryRows)
+var kfuncRows = numbered(dynptrRows, stringRows, memoryRows, xdpRows)
 
 // dynptrRows are those for iterators of numbers, dynptrs, work queues and sections.
 var dynptrRows = []Row{
@@ -39,6 +39,7 @@ var dynptrRows = []Row{
 	{Name: "bpf_wq_start", Args: [5]Arg{ArgTimer, ArgAny}, Engine: true},
 	{Name: "bpf_cast_to_kern_ctx", Args: [5]Arg{ArgCtx}, Fn: castToKernCtx},
 	{Name: "bpf_sock_addr_set_sun_path", Args: [5]Arg{ArgCtx, ArgMem, ArgSize}, Fn: sockAddrSetSunPath},
+	{Name: "bpf_throw", Args: [5]Arg{ArgAny}, Engine: true},
 	{Name: "bpf_rcu_read_lock", Fn: nothing},
 	{Name: "bpf_rcu_read_unlock", Fn: nothing},
 	{Name: "bpf_preempt_disable", Fn: nothing},

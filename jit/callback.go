@@ -98,7 +98,7 @@ func (e *engine) CallFunction(slot uint64, args [5]uint64, budget uint64) (vm.Re
 		e.charge(blockRest(p.kinds, p.leader, int(slot)))
 	}
 	enter(s, p.at(p.stubs.callback))
-	f := e.drive()
+	f := e.drive().Catch(&s.regs[asm.R0])
 	res := vm.Result{R0: s.regs[asm.R0], Insns: uint64(e.spent())}
 	if f != nil {
 		return res, f

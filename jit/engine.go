@@ -7,6 +7,7 @@ import (
 
 	"github.com/skepvm/skep/asm"
 	"github.com/skepvm/skep/helpers"
+	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/vm"
 )
 
@@ -97,7 +98,12 @@ func (e *engine) Run(ctx uint32) (vm.Result, error) {
 	enter(s, e.program.ways.run)
 	if s.site != siteDone {
 		if f := e.drive(); f != nil {
-			return vm.Result{R0: s.regs[asm.R0], Insns: uint64(e.spent())}, f
+			f = f.Catch(&s.regs[asm.R0])
+			res := vm.Result{R0: s.regs[asm.R0], Insns: uint64(e.spent())}
+			if f != nil {
+				return res, f
+			}
+			return res, nil
 		}
 	}
 	runtime.KeepAlive(e) // and so the code that ran
@@ -116,12 +122,29 @@ func (e *engine) RunBatch(first, stride uint32, n int) (int, error) {
 		s.fuel = e.slice
 		s.nativeSP = e.stack
 		enter(s, e.program.ways.batch)
-		if f := e.drive(); f != nil {
-			return done + count - int(s.left), f
+		f := e.drive()
+		if f == nil {
+			done += count
+			continue
 		}
-		done += count
+		done += count - int(s.left)
+		if f = f.Catch(&s.regs[asm.R0]); f != nil {
+			return done, f
+		}
+		e.endFrame()
+		done++
 	}
 	return max(n, 0), nil
+}
+
+// endFrame does for a frame of a batch whose program has thrown what machine code does at the end of the others.
+func (e *engine) endFrame() {
+	s := e.state
+	space := e.cpu.Env.Space
+	insns, ret := int32(prog.FrameInsns), int32(prog.FrameRet)
+	space.Store64(s.ctx+uint32(insns), uint64(e.spent()))
+	space.Store64(s.ctx+uint32(ret), s.regs[asm.R0])
+	s.ctx += s.stride
 }
 
 // drive serves machine code until it is done or faults. Helpers that only compute are called from here.

@@ -22,7 +22,7 @@ type Options struct {
 	// Tables are the helpers and kernel functions that there are, an embedder's own among them; nil is the kernel's.
 	Tables *helpers.Tables
 	// Outside says that the program is to run outside of a kernel: weak kernel functions that no engine has are absent then,
-	// whatever the profile has.
+	// whatever the profile has, and the program counts as bound to the device that its packets come from.
 	Outside bool
 	// Heat asks for Stats.Heat.
 	Heat bool

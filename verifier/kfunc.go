@@ -59,7 +59,7 @@ func (v *verifier) checkKfuncs() *Error {
 		switch {
 		case !v.prog.GPL() && !in.kfunc.Own:
 			return v.failAt(pc, NeedsGPL, "cannot call kernel function from non-GPL compatible program")
-		case in.kfunc.Flags.Has(helpers.KfuncDeviceBound):
+		case in.kfunc.Flags.Has(helpers.KfuncDeviceBound) && !v.outside:
 			return v.failAt(pc, KfuncUnavailable, "metadata kfuncs require device-bound program")
 		}
 	}

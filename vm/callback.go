@@ -45,6 +45,7 @@ var engineHelpers = map[string]engineHelper{
 	"bpf_timer_set_callback":   (*CPU).setCallback,
 	"bpf_timer_start":          engineTimer((*CPU).timerStart),
 	"bpf_timer_cancel":         engineTimer((*CPU).timerCancel),
+	"bpf_throw":                throw,
 	"bpf_wq_init":              engineTimer((*CPU).workInit),
 	"bpf_wq_set_callback_impl": (*CPU).workSetCallback,
 	"bpf_wq_start":             engineTimer((*CPU).workStart),
@@ -57,6 +58,22 @@ func (c *CPU) EngineHelper(row *helpers.Row, args [5]uint64, e Callbacks) (uint6
 		return do(c, args, e)
 	}
 	return 0, errors.New("not implemented")
+}
+
+// throw is bpf_throw(cookie): whatever functions are running end, and so does the program, with the cookie as its result.
+func throw(_ *CPU, args [5]uint64, _ Callbacks) (uint64, error) {
+	f := &Fault{Kind: Thrown}
+	f.Regs[0] = args[0]
+	return 0, f
+}
+
+// Catch is what a fault means at the end of a run: nil, with the result, when the program has thrown.
+func (f *Fault) Catch(r0 *uint64) *Fault {
+	if f == nil || f.Kind != Thrown {
+		return f
+	}
+	*r0 = f.Regs[0]
+	return nil
 }
 
 var errNoFunction = errors.New("callback is no instruction of the program")
@@ -252,8 +269,7 @@ func (c *interpFunctions) CallFunction(slot uint64, args [5]uint64, budget uint6
 		x.check.beginFunction(x)
 		defer x.check.end(x.cpu)
 	}
-	f := x.resume()
-	return x.result(f)
+	return x.result(x.resume().Catch(&x.regs[0]))
 }
 
 // Grant implements FunctionEngine.

@@ -18,9 +18,10 @@ const (
 	BadInsn                  // instruction that this project cannot run: kfunc
 	CallDepth                // more than MaxFrames activations
 	HelperError              // Helper failed, is unknown or missing; Err
+	Thrown                   // no fault: bpf_throw ends the run, with Regs[0] as its result. Engines return none of these
 )
 
-var faultNames = [...]string{"none", "BadAccess", "BudgetExceeded", "BadInsn", "CallDepth", "HelperError"}
+var faultNames = [...]string{"none", "BadAccess", "BudgetExceeded", "BadInsn", "CallDepth", "HelperError", "Thrown"}
 
 func (k FaultKind) String() string {
 	if int(k) < len(faultNames) {

@@ -117,9 +117,9 @@ func (x *Interpreter) run(ctx uint32) *Fault {
 		x.check.begin(x)
 		f := dispatch[hooked](x)
 		x.check.end(x.cpu)
-		return f
+		return f.Catch(&x.regs[0])
 	}
-	return x.resume()
+	return x.resume().Catch(&x.regs[0])
 }
 
 // start makes ready for a run from code[entry] on.

@@ -58,7 +58,7 @@ func (e *Engine) run(slot int, args [5]uint64, budget uint64) (vm.Result, error)
 	e.prog, e.pc, e.count, e.budget = e.entry, slot, 0, budget
 	e.frames = append(e.frames[:0], frame{loops: vm.MaxLoops})
 	e.zero()
-	f := e.until(0)
+	f := e.until(0).Catch(&e.regs[0])
 	res := vm.Result{R0: e.regs[0], Insns: e.count}
 	if f != nil {
 		return res, f
