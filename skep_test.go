@@ -1,6 +1,8 @@
 package skep_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +12,7 @@ import (
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/object"
 	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/verifier"
 )
 
 // One map of a type that is not implemented, and one program that is rejected, concern those that need them alone.
@@ -88,4 +91,79 @@ func TestFramesHoldWhatIsProved(t *testing.T) {
 		}
 		require.GreaterOrEqual(t, int(prog.FrameStride(row.FrameSize())), prog.FrameHeader+row.CtxSize, row.Name)
 	}
+}
+
+// accesses are the loads and stores of a ctx of a type, attached as a section says, that the verifier accepts one by one, and those of
+// the sockets and flow keys that it points to.
+func accesses(t *testing.T, typ prog.Type, section string) (lines []string) {
+	t.Helper()
+	var try []string
+	for off := range typ.Row().CtxSize {
+		for _, size := range []int{1, 2, 4, 8} {
+			if off%size == 0 {
+				load := fmt.Sprintf("r2 = *(u%d *)(r1 + %d)", 8*size, off)
+				store := fmt.Sprintf("*(u%d *)(r1 + %d) = 0", 8*size, off)
+				try = append(try, load, store)
+			}
+		}
+	}
+	for _, f := range typ.Row().Fields { // and what its pointers lead to
+		switch f.Yields {
+		case prog.Sock, prog.SockOrNull, prog.SockCommonOrNull, prog.FlowKeys:
+			for off := 0; off < 80; off += 4 {
+				load := fmt.Sprintf("r2 = *(u64 *)(r1 + %d)\nif r2 == 0 goto +1\nr3 = *(u32 *)(r2 + %d)", f.Off, off)
+				try = append(try, load)
+			}
+		}
+	}
+	for _, line := range try {
+		if _, err := verifier.Verify(ctxProgram(t, typ, section, line), verifier.Options{Outside: true}); err == nil {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func ctxProgram(t *testing.T, typ prog.Type, section string, lines ...string) *prog.Program {
+	t.Helper()
+	insns, err := asm.Parse(strings.Join(append(lines, "r0 = 1", "exit"), "\n"), asm.ParseOptions{})
+	require.NoError(t, err)
+	return &prog.Program{Name: "accesses", Section: section, Type: typ, Insns: insns, License: "GPL"}
+}
+
+// TestEveryCtxAccess: what the verifier lets programs do to a ctx, checked mode does too, for every type that runs and every way of
+// attaching it, and all engines leave the same.
+func TestEveryCtxAccess(t *testing.T) {
+	seen := map[string]bool{}
+	total := 0
+	for _, s := range prog.Sections {
+		what := fmt.Sprint(s.Type, s.Attach)
+		if !s.Type.Row().Supported || s.Type == prog.Syscall || seen[what] {
+			continue
+		}
+		seen[what] = true
+		lines := accesses(t, s.Type, s.Name())
+		require.NotEmpty(t, lines, what)
+		total += len(lines)
+		obj := &object.Object{Programs: []*prog.Program{ctxProgram(t, s.Type, s.Name(), lines...)}}
+		var first map[string]any
+		for _, engine := range []string{skep.EngineInterp, skep.EngineChecked, skep.EngineAuto} {
+			v, err := skep.New(obj, skep.Options{Engine: engine})
+			require.NoError(t, err)
+			in := skep.Packet{Ctx: map[string]any{}}
+			if s.Type.HasData() {
+				in.Data = make([]byte, 64)
+				in.Data[12], in.Data[13] = 8, 0
+			}
+			res, err := v.Run("", in)
+			require.NoError(t, err, "%s on %s", what, engine)
+			if first == nil {
+				first = res.Ctx
+			}
+			require.Equal(t, first, res.Ctx, "%s on %s", what, engine)
+			require.NoError(t, v.Close())
+		}
+	}
+	require.Greater(t, total, 2000)
+	t.Logf("%d accesses", total)
 }

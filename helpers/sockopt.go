@@ -20,6 +20,7 @@ const (
 const (
 	soSndbuf, soRcvbuf, soPriority, soRcvlowat = 7, 8, 12, 18
 	soBindToDevice, soMark, soBindToIfindex    = 25, 36, 62
+	soTxrehash                                 = 74
 	tcpMaxseg, tcpCongestion, tcpSavedSyn      = 2, 13, 28
 	tcpBPFIW, tcpBPFSndCwndClamp               = 1001, 1002
 	tcpBPFSyn, tcpBPFSynMAC                    = 1005, 1007
@@ -44,8 +45,10 @@ type optionRow struct {
 
 const (
 	minInt, maxInt = -1 << 31, 1<<31 - 1
-	memMax         = 212992 // net.core.wmem_max and rmem_max as kernels have them at first
-	allCBFlags     = 0x7f   // BPF_SOCK_OPS_ALL_CB_FLAGS
+	memMax         = 4 << 20  // net.core.wmem_max and rmem_max as Linux 6.18 has them at first
+	tcpRmemMax     = 32 << 20 // net.ipv4.tcp_rmem, the third
+	mssDefault     = 536      // TCP_MSS_DEFAULT
+	allCBFlags     = 0x7f     // BPF_SOCK_OPS_ALL_CB_FLAGS
 )
 
 // optionRows are the options that Linux lets programs touch (sol_socket_sockopt, sol_tcp_sockopt, sol_ip_sockopt,
@@ -72,7 +75,7 @@ var optionRows = map[option]optionRow{
 	{solSocket, soMark}:          {min: minInt, max: maxInt},
 	{solSocket, 47}:              {min: minInt, max: maxInt, initial: -1}, // SO_MAX_PACING_RATE
 	{solSocket, soBindToIfindex}: {min: 0, max: maxInt},
-	{solSocket, 74}: {min: -1, max: 1, initial: 1, keep: func(v int32) int32 { // SO_TXREHASH
+	{solSocket, soTxrehash}: {min: -1, max: 1, initial: 1, keep: func(v int32) int32 { // SO_TXREHASH
 		if v == -1 {
 			return 1 // net.core.txrehash
 		}
@@ -154,6 +157,9 @@ func (t *Sockets) setsockopt(s *Socket, o option, val []byte) maps.Errno {
 	if len(val) != 4 {
 		return maps.EINVAL
 	}
+	if o == (option{solSocket, soTxrehash}) && s.Proto != ProtoTCP {
+		return maps.EOPNOTSUPP
+	}
 	v := int32(binary.LittleEndian.Uint32(val))
 	if o == (option{solTCP, tcpBPFDelackMax}) || o == (option{solTCP, tcpBPFRTOMin}) {
 		if v < minTimeout || v > maxTimeout {
@@ -218,6 +224,15 @@ func (t *Sockets) applyOption(s *Socket, o option, v int32) maps.Errno {
 		if v != 0 && v < minRcvbuf/2 {
 			v = minRcvbuf / 2
 		}
+	case option{solSocket, soRcvlowat}:
+		if s.Proto == ProtoTCP {
+			v = min(v, s.rcvlowatMax())
+		}
+	case option{solIPv6, ipv6Tclass}:
+		if s.Proto == ProtoTCP {
+			row := optionRows[o]
+			v = v&^3 | s.number(o, &row)&3
+		}
 	case option{solIP, ipTOS}:
 		if v &= 0xff; s.Proto == ProtoTCP {
 			row := optionRows[o]
@@ -228,6 +243,14 @@ func (t *Sockets) applyOption(s *Socket, o option, v int32) maps.Errno {
 	s.setOption(o, binary.LittleEndian.AppendUint32(nil, uint32(v)))
 	t.changed(s)
 	return 0
+}
+
+// rcvlowatMax is half of what may be received at once (Linux: tcp_set_rcvlowat).
+func (s *Socket) rcvlowatMax() int32 {
+	if v := s.options[option{solSocket, soRcvbuf}]; v != nil {
+		return int32(binary.LittleEndian.Uint32(v)) / 2
+	}
+	return tcpRmemMax / 2
 }
 
 const (
@@ -269,6 +292,10 @@ func (s *Socket) readOption(o option, val []byte) (n int, errno maps.Errno) {
 	}
 	v := s.number(o, &row)
 	switch o {
+	case option{solSocket, soTxrehash}:
+		if s.Proto != ProtoTCP {
+			return 0, maps.EOPNOTSUPP
+		}
 	case option{solSocket, soPriority}:
 		v = int32(s.Priority)
 	case option{solSocket, soMark}:
@@ -277,7 +304,9 @@ func (s *Socket) readOption(o option, val []byte) (n int, errno maps.Errno) {
 		v = int32(s.BoundIf)
 	case option{solTCP, tcpMaxseg}:
 		if v == 0 || s.State != StateClose && s.State != StateListen {
-			v = int32(s.TCP.MSS)
+			if v = int32(s.TCP.MSS); v == 0 {
+				v = mssDefault
+			}
 		}
 	}
 	binary.LittleEndian.PutUint32(val, uint32(v))

@@ -15,12 +15,13 @@ const (
 	ReuseportEnd      = 68 // u32 one past its last
 	ReuseportNet      = 72 // u32 network header; 0 when the packet has none
 
-	MsgApply = 80 // u32 bpf_msg_apply_bytes
-	MsgCork  = 84 // u32 bpf_msg_cork_bytes
-	MsgBegin = 88 // u32 first byte of the message
-	MsgEnd   = 92 // u32 one past its last
-	MsgSG    = 96 // u32[MsgSGMax] lengths of the scatterlist's elements, which lie side by side; 0 ends the list
-	MsgSGMax = 20
+	MsgApply    = 80 // u32 bpf_msg_apply_bytes
+	MsgCork     = 84 // u32 bpf_msg_cork_bytes
+	MsgBegin    = 88 // u32 first byte of the message
+	MsgEnd      = 92 // u32 one past its last
+	MsgSG       = 96 // u32[MsgSGMax] lengths of the scatterlist's elements, which lie side by side; 0 ends the list
+	MsgSGMax    = 20
+	msgMaxElems = 17 // MAX_MSG_FRAGS
 
 	SockOpsOptLen   = 224 // u32 bytes of TCP options that the program may still reserve, or write
 	SockOpsReserved = 228 // u32 bytes that it has reserved
@@ -196,6 +197,24 @@ func beginMsg(s *mem.Space, ctx, data, end uint32, _ *Input) {
 	s.Store32(ctx+MsgBegin, data)
 	s.Store32(ctx+MsgEnd, end)
 	s.Store32(ctx+MsgSG, end-data)
+}
+
+// readyMsg makes the first element of a message its data (Linux: sk_msg_compute_data_pointers). The elements must be the message.
+func readyMsg(s *mem.Space, ctx uint32) error {
+	begin, end := wholeMsg(s, ctx)
+	sum, n := uint64(0), uint32(0)
+	for ; n < MsgSGMax; n++ {
+		length := s.Load32(ctx + MsgSG + 4*n)
+		if length == 0 {
+			break
+		}
+		sum += uint64(length)
+	}
+	if sum != uint64(end-begin) || n > msgMaxElems {
+		return &CtxError{SkMsg, "sg", fmt.Sprintf("%d elements of %d bytes, the message has %d", n, sum, end-begin)}
+	}
+	s.Store64(ctx+8, uint64(begin+s.Load32(ctx+MsgSG)))
+	return nil
 }
 
 func wholeMsg(s *mem.Space, ctx uint32) (data, end uint32) {

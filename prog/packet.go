@@ -550,6 +550,8 @@ func (b *Buffer) Ready() error {
 		return b.divide()
 	case Netfilter:
 		return b.layOut()
+	case SkMsg:
+		return readyMsg(b.space, b.ctx)
 	}
 	return nil
 }
