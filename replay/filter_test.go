@@ -297,3 +297,37 @@ func TestFilterLimit(t *testing.T) {
 	require.Greater(t, rep.Seen, rep.Packets)
 	require.True(t, slices.ContainsFunc(rep.Filters, func(f FilterCount) bool { return f.Packets == 70 }))
 }
+
+// TestClassicProgram runs filters as programs: they see what was captured, of whatever link type and length.
+func TestClassicProgram(t *testing.T) {
+	for _, link := range []string{"ether", "sll2", "raw", "wlan"} {
+		var file bytes.Buffer
+		_, err := traffic.Generate(&file, traffic.Spec{Link: link, Packets: 300, Snap: 40})
+		require.NoError(t, err)
+		typ, ok := traffic.LinkType(link)
+		require.True(t, ok)
+		_, matched := captured(t, file.Bytes(), false, []string{"ip6"})
+		n := uint64(0)
+		for _, bits := range matched {
+			n += bits
+		}
+		require.NotZero(t, n)
+		p, err := compileFor("ip6", typ, false)
+		require.NoError(t, err)
+		spec, err := p.EBPF(cbpf.EBPFOptions{})
+		require.NoError(t, err)
+		for name, build := range filterEngines() {
+			m, err := vm.NewMachine(vm.Config{Space: mem.Options{Shadow: name == "checked"}})
+			require.NoError(t, err)
+			engine, err := build(m, spec)
+			require.NoError(t, err)
+			rep, err := Run(Options{Type: prog.Classic, Target: Target{Machine: m, Engine: engine}, Input: bytes.NewReader(file.Bytes())})
+			require.NoError(t, err)
+			require.EqualValues(t, 300, rep.Packets, link)
+			accepted := slices.IndexFunc(rep.Verdicts, func(v Verdict) bool { return v.Name == "ACCEPT 262144" })
+			require.GreaterOrEqual(t, accepted, 0)
+			require.Equal(t, n, rep.Verdicts[accepted].Packets, "%s on %s", link, name)
+			require.NoError(t, m.Close())
+		}
+	}
+}

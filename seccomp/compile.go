@@ -3,6 +3,7 @@ package seccomp
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/skepvm/skep/cbpf"
 )
@@ -108,7 +109,9 @@ func (p *Profile) Compile() (cbpf.Program, error) {
 			p.Notes = append(p.Notes, s)
 		}
 	}
-	p.noteUnknown()
+	if names := p.unknownNames(); len(names) > 0 {
+		note("unknown system calls, passed over: %s", strings.Join(names, ", "))
+	}
 	next := b.ret(p.BadArch)
 	for _, group := range p.audits() {
 		entry := p.calls(b, group, note)

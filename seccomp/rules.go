@@ -3,7 +3,6 @@ package seccomp
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // rule is a conditional answer to a call.
@@ -109,11 +108,4 @@ func (p *Profile) unknownNames() []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// noteUnknown notes the names that mean nothing.
-func (p *Profile) noteUnknown() {
-	if names := p.unknownNames(); len(names) > 0 {
-		p.Notes = append(p.Notes, "unknown system calls, passed over: "+strings.Join(names, ", "))
-	}
 }
