@@ -53,6 +53,7 @@ type Env struct {
 	// TailCall is set by bpf_tail_call when it succeeds: the engine continues at that program. 0 is none, else id+1.
 	TailCall uint32
 
+	lock    uint32            // guest address of the spin lock that the program has taken
 	scratch [16]byte          // keys of helpers that take them in a register
 	event   []byte            // a sample being put together
 	line    []byte            // text being put together

@@ -1,6 +1,10 @@
 package helpers
 
-import "github.com/skepvm/skep/maps"
+import (
+	"time"
+
+	"github.com/skepvm/skep/maps"
+)
 
 // ret is what a helper with an error number returns: 0 or -errno.
 func ret(err error) (uint64, error) {
@@ -108,8 +112,54 @@ func mapPeekElem(e *Env, r1, r2, _, _, _ uint64) (uint64, error) {
 	return ret(p.Peek(value))
 }
 
-// spinLock has nothing to wait for: one virtual CPU runs a program to its end, and maps that several share are
-// locked by their own code.
-func spinLock(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) { return 0, nil }
+// How long a program waits for a spin lock. Where there is no other CPU, only a process can have it, for a moment.
+const (
+	lockWait      = time.Second
+	lockWaitAlone = 10 * time.Millisecond
+)
 
-func spinUnlock(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) { return 0, nil }
+// spinLock: see Linux bpf_spin_lock. It waits for other CPUs' programs, and for a process that updates with BPF_F_LOCK.
+func spinLock(e *Env, r1, _, _, _, _ uint64) (uint64, error) {
+	word, err := e.lockArg(r1)
+	if err != nil {
+		return 0, err
+	}
+	wait := lockWait
+	if e.NumCPUs == 1 {
+		wait = lockWaitAlone
+	}
+	if e.lock != 0 || !maps.SpinLock(word, wait) {
+		return 0, &ArgError{1, r1, "is a lock that nobody gives back"}
+	}
+	e.lock = uint32(r1)
+	return 0, nil
+}
+
+func spinUnlock(e *Env, r1, _, _, _, _ uint64) (uint64, error) {
+	word, err := e.lockArg(r1)
+	if err != nil {
+		return 0, err
+	}
+	e.lock = 0
+	maps.SpinUnlock(word)
+	return 0, nil
+}
+
+// lockArg is the lock that argument 1 points to.
+func (e *Env) lockArg(r1 uint64) (*uint32, error) {
+	if _, err := e.mem(1, r1, 4); err != nil {
+		return nil, err
+	}
+	if r1%4 != 0 {
+		return nil, &ArgError{1, r1, "is not aligned"}
+	}
+	return (*uint32)(e.Space.Pointer(uint32(r1))), nil
+}
+
+// Begin prepares the Env for a run: a lock that the one before kept, because it failed, is given back.
+func (e *Env) Begin() {
+	if e.lock != 0 {
+		maps.SpinUnlock((*uint32)(e.Space.Pointer(e.lock)))
+		e.lock = 0
+	}
+}

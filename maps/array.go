@@ -111,9 +111,8 @@ func (m *array) Update(cpu int, key, value []byte, flags uint64) error {
 		return m.fail("update", EINVAL)
 	}
 	m.mu.Lock()
-	m.copyValue(m.value(m.own(cpu), i), value, false)
-	m.mu.Unlock()
-	return nil
+	defer m.mu.Unlock()
+	return m.replace(m.value(m.own(cpu), i), value, flags, false)
 }
 
 // own is cpu for a per-CPU map, 0 for one whose value all CPUs share.
@@ -132,8 +131,7 @@ func (m *array) HostUpdate(key, value []byte, flags uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cpuStride == 0 {
-		m.copyValue(m.value(0, i), value, false)
-		return nil
+		return m.replace(m.value(0, i), value, flags, false)
 	}
 	for cpu := range m.cpus {
 		copy(m.value(cpu, i), value[cpu*int(m.stride):])

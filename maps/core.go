@@ -181,7 +181,7 @@ func specialsOf(s *Spec) []special {
 	for _, f := range s.Fields {
 		add(special{int(f.Off), int(f.Size), f.Kind == btf.SpinLock || f.Kind == btf.ResSpinLock})
 	}
-	return fields
+	return sortSpecials(fields)
 }
 
 // clearSpecial zeroes the special fields in a copy of a value, or in a value that goes: timers are then as if they had
@@ -189,30 +189,6 @@ func specialsOf(s *Spec) []special {
 func (c *core) clearSpecial(value []byte) {
 	for _, f := range c.specials {
 		clear(value[f.off : f.off+f.size])
-	}
-}
-
-// copyValue overwrites a value that is in use, except for its lock. Its other special fields go, unless the copy is made under the
-// lock: then they stay, in a hash (Linux: copy_map_value, bpf_obj_free_fields, and copy_map_value_locked alone in
-// htab_map_update_elem).
-func (c *core) copyValue(dst, src []byte, keep bool) {
-	if len(c.specials) == 0 {
-		copy(dst, src)
-		return
-	}
-	kept := make([]byte, 0, 64)
-	for _, f := range c.specials {
-		kept = append(kept, dst[f.off:f.off+f.size]...)
-	}
-	copy(dst, src)
-	for _, f := range c.specials {
-		field := dst[f.off : f.off+f.size]
-		if keep || f.lock {
-			copy(field, kept)
-		} else {
-			clear(field)
-		}
-		kept = kept[f.size:]
 	}
 }
 

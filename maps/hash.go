@@ -226,10 +226,10 @@ func (m *hash) Update(cpu int, key, value []byte, flags uint64) error {
 	if len(value) != int(m.spec.ValueSize) || uint(cpu) >= uint(m.cpus) {
 		return m.fail("update", EINVAL)
 	}
-	return m.update(key, flags, func(elem uint32, fresh bool) {
+	return m.update(key, flags, func(elem uint32, fresh bool) error {
 		switch {
 		case !fresh:
-			m.copyValue(m.value(m.own(cpu), elem), value, flags&Lock != 0)
+			return m.replace(m.value(m.own(cpu), elem), value, flags, flags&Lock != 0)
 		case m.cpuStride == 0:
 			copy(m.value(0, elem), value)
 			m.clearSpecial(m.value(0, elem))
@@ -237,6 +237,7 @@ func (m *hash) Update(cpu int, key, value []byte, flags uint64) error {
 			clear(m.elems[m.offset(elem)+int(m.valueOff) : m.offset(elem)+int(m.stride)])
 			copy(m.value(cpu, elem), value)
 		}
+		return nil
 	})
 }
 
@@ -244,7 +245,7 @@ func (m *hash) HostUpdate(key, value []byte, flags uint64) error {
 	if len(value) != m.spec.HostValueSize(m.cpus) {
 		return m.fail("update", EINVAL)
 	}
-	return m.update(key, flags, func(elem uint32, fresh bool) {
+	return m.update(key, flags, func(elem uint32, fresh bool) error {
 		switch {
 		case m.cpuStride != 0:
 			for cpu := range m.cpus {
@@ -254,8 +255,9 @@ func (m *hash) HostUpdate(key, value []byte, flags uint64) error {
 			copy(m.value(0, elem), value)
 			m.clearSpecial(m.value(0, elem))
 		default:
-			m.copyValue(m.value(0, elem), value, flags&Lock != 0)
+			return m.replace(m.value(0, elem), value, flags, flags&Lock != 0)
 		}
+		return nil
 	})
 }
 
@@ -268,7 +270,7 @@ func (m *hash) own(cpu int) int {
 }
 
 // update finds or makes the key's element and has write fill in the value (Linux: htab_map_update_elem).
-func (m *hash) update(key []byte, flags uint64, write func(elem uint32, fresh bool)) error {
+func (m *hash) update(key []byte, flags uint64, write func(elem uint32, fresh bool) error) error {
 	if errno := m.checkFlags(flags); errno != 0 || len(key) != m.keySize {
 		return m.fail("update", EINVAL)
 	}
@@ -280,11 +282,10 @@ func (m *hash) update(key []byte, flags uint64, write func(elem uint32, fresh bo
 		if flags&NoExist != 0 {
 			return m.fail("update", EEXIST)
 		}
-		write(elem, false)
 		if m.refs != nil {
 			m.refs[elem] = 1
 		}
-		return nil
+		return write(elem, false)
 	}
 	if flags&Exist != 0 {
 		return m.fail("update", ENOENT)
@@ -307,7 +308,10 @@ func (m *hash) update(key []byte, flags uint64, write func(elem uint32, fresh bo
 	off := m.offset(elem)
 	clear(m.elems[off : off+int(m.valueOff)]) // the key's padding
 	copy(m.elems[off:], key)
-	write(elem, true)
+	if err := write(elem, true); err != nil {
+		m.give(elem)
+		return err
+	}
 	m.meta[elem] = metaLive
 	atomic.StoreUint64(&m.index[slot], slotOf(hash, elem)) // only now can others see it
 	return nil

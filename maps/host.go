@@ -1,6 +1,9 @@
 package maps
 
-import "sync/atomic"
+import (
+	"bytes"
+	"sync/atomic"
+)
 
 // Host is a map as a process has it that talks to bpf(2): the same map, with that system call's rules. It may not do what the map's flags
 // forbid user space (ReadOnly, WriteOnly) or what was frozen (EPERM), and not every command goes with every type: see Row.
@@ -95,7 +98,26 @@ func (h Host) Lookup(key []byte, flags uint64) ([]byte, error) {
 	if err := h.checkKey("lookup", key); err != nil {
 		return nil, err
 	}
+	if flags&Lock != 0 {
+		return h.copyLocked(key)
+	}
 	return h.copyOut("lookup", key)
+}
+
+// copyLocked is a copy of a value, made under its spin lock.
+func (h Host) copyLocked(key []byte) (out []byte, err error) {
+	c := h.core()
+	addr := h.m.LookupAddr(0, key)
+	if addr == 0 {
+		return nil, c.fail("lookup", ENOENT)
+	}
+	value := c.view(addr, uint64(c.spec.ValueSize))
+	err = c.withLock("lookup", value, Lock, func() { out = bytes.Clone(value) })
+	if err != nil {
+		return nil, err
+	}
+	c.clearSpecial(out)
+	return out, nil
 }
 
 func (h Host) copyOut(op string, key []byte) ([]byte, error) {

@@ -110,7 +110,7 @@ func (m *lpm) HostUpdate(key, value []byte, flags uint64) error {
 	if !ok || flags > Exist || len(value) != int(m.spec.ValueSize) {
 		return m.fail("update", EINVAL)
 	}
-	err := m.update(p[:m.keySize], flags, func(elem uint32, fresh bool) {
+	err := m.update(p[:m.keySize], flags, func(elem uint32, fresh bool) error {
 		m.setGiven(elem, key)
 		copy(m.value(0, elem), value)
 		if fresh {
@@ -119,6 +119,7 @@ func (m *lpm) HostUpdate(key, value []byte, flags uint64) error {
 			m.change(elem, 1)
 			m.enter(elem, p[:m.keySize], n)
 		}
+		return nil
 	})
 	if ErrnoOf(err) == E2BIG {
 		return m.fail("update", ENOSPC)

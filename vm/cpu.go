@@ -66,6 +66,7 @@ func (c *CPU) ZeroFrame(i int) {
 
 // Begin prepares a run of l on ctx: engines call it first.
 func (c *CPU) Begin(l *Linked, ctx uint32) {
+	c.Env.Begin()
 	c.Env.Ctx = ctx
 	c.Env.Type, c.Env.Attach = l.prog.Type, l.attach
 	c.tailCalls = 0
