@@ -1,6 +1,8 @@
 package helpers
 
 import (
+	"time"
+
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
@@ -23,6 +25,8 @@ type Env struct {
 	TAI func() uint64
 	// Rand gives bpf_get_prandom_u32's values; deterministic by default.
 	Rand func() uint32
+	// LockWait is how long bpf_spin_lock waits for a lock that another CPU has, before it counts as lost; 0 is a second.
+	LockWait time.Duration
 	// Trace receives each line of bpf_trace_printk; nil drops them.
 	Trace func(line string)
 	// Event receives what bpf_perf_event_output sends; the data is only valid during the call. nil drops it.

@@ -24,7 +24,7 @@ func newHostile(t testing.TB, typ prog.Type) *hostile {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	e := &Env{Space: s, Maps: maps.NewTable(s), NumCPUs: 2, Type: typ, Trace: func(string) {},
+	e := &Env{Space: s, Maps: maps.NewTable(s), NumCPUs: 2, LockWait: 1, Type: typ, Trace: func(string) {},
 		Event: func(maps.Map, int, []byte) {}, Clone: func(uint32, uint64, []byte) {}, Router: new(FIB)}
 	h := &hostile{e: e}
 	for _, spec := range []maps.Spec{

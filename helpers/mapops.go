@@ -112,7 +112,7 @@ func mapPeekElem(e *Env, r1, r2, _, _, _ uint64) (uint64, error) {
 	return ret(p.Peek(value))
 }
 
-// How long a program waits for a spin lock. Where there is no other CPU, only a process can have it, for a moment.
+// How long a program waits for a spin lock when Env.LockWait does not say. Where there is no other CPU, only a process can have it, for a moment.
 const (
 	lockWait      = time.Second
 	lockWaitAlone = 10 * time.Millisecond
@@ -124,9 +124,13 @@ func spinLock(e *Env, r1, _, _, _, _ uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	wait := lockWait
-	if e.NumCPUs == 1 {
+	wait := e.LockWait
+	switch {
+	case wait != 0:
+	case e.NumCPUs == 1:
 		wait = lockWaitAlone
+	default:
+		wait = lockWait
 	}
 	if e.lock != 0 || !maps.SpinLock(word, wait) {
 		return 0, &ArgError{1, r1, "is a lock that nobody gives back"}
