@@ -200,6 +200,5 @@ func (m *lpm) Clear() {
 	clear(m.words)
 	clear(m.buckets.words)
 	m.order.chunks = nil
-	m.order.last++
-	*m.state64(stateStamp) = m.order.last
+	*m.state64(stateStamp) = 0
 }

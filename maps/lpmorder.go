@@ -8,12 +8,18 @@ import (
 )
 
 // lpmOrder is the elements of an lpm in the order of its keys, for Next. It is made when it is first asked for, and kept from then
-// on. What changes the map leaves a number in guest memory that it never used before: so the order knows when a snapshot was
-// restored, or somebody wrote there, and is made anew.
+// on. What changes the map leaves a number in guest memory, a hash of all that changed it until then: so the order knows when a
+// snapshot was restored, or somebody wrote there, and is made anew. The same changes leave the same number on every machine.
 type lpmOrder struct {
 	chunks [][]uint32 // none empty
 	stamp  uint64     // the number that the map had
-	last   uint64     // the number that was used last
+}
+
+// nextStamp is the number after a change of an element.
+func nextStamp(stamp uint64, key []byte, elem uint32, delta int) uint64 {
+	stamp ^= uint64(HashKey(key))<<32 | uint64(elem)<<1 | uint64(delta)&2<<62
+	stamp *= 0x9e3779b97f4a7c15
+	return stamp ^ stamp>>29 + 1
 }
 
 const lpmChunk = 256 // elements of a chunk when it is made; it is split at twice that
@@ -22,13 +28,12 @@ const lpmChunk = 256 // elements of a chunk when it is made; it is split at twic
 func (m *lpm) change(elem uint32, delta int) {
 	o, stamp := &m.order, m.state64(stateStamp)
 	known := o.chunks != nil && *stamp == o.stamp
-	o.last++
-	*stamp = o.last
+	*stamp = nextStamp(*stamp, m.key(elem), elem, delta)
 	if !known {
 		o.chunks = nil
 		return
 	}
-	o.stamp = o.last
+	o.stamp = *stamp
 	c, i, found := m.seek(m.key(elem))
 	switch {
 	case delta > 0 && !found:
@@ -98,8 +103,7 @@ func (m *lpm) makeOrder() {
 	for part := range slices.Chunk(all, lpmChunk) {
 		o.chunks = append(o.chunks, slices.Clone(part))
 	}
-	o.last++
-	o.stamp, *stamp = o.last, o.last
+	o.stamp = *stamp
 }
 
 // Next gives more specific prefixes before those that contain them, the key as it was given (Linux: trie_get_next_key).
