@@ -142,7 +142,10 @@ func readBranchRecords(_ *Env, _, _, _, r4, _ uint64) (uint64, error) {
 }
 
 // getBranchSnapshot: see Linux bpf_get_branch_snapshot, on a processor that records none.
-func getBranchSnapshot(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) {
+func getBranchSnapshot(_ *Env, _, _, r3, _, _ uint64) (uint64, error) {
+	if r3 != 0 {
+		return maps.EINVAL.Ret(), nil
+	}
 	return maps.ENOENT.Ret(), nil
 }
 

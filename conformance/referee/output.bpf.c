@@ -11,6 +11,9 @@ struct bpf_dynptr {
 } __attribute__((aligned(8)));
 
 static long (*const bpf_perf_event_output)(void *ctx, void *map, u64 flags, void *data, u64 size) = (void *)25;
+static u64 (*const bpf_perf_event_read)(void *map, u64 flags) = (void *)22;
+static long (*const bpf_perf_event_read_value)(void *map, u64 flags, void *to, u32 size) = (void *)55;
+static long (*const bpf_get_branch_snapshot)(void *to, u32 size, u64 flags) = (void *)176;
 static u64 (*const bpf_ringbuf_query)(void *ringbuf, u64 flags) = (void *)134;
 static long (*const bpf_loop)(u32 rounds, void *callback, void *ctx, u64 flags) = (void *)181;
 static long (*const bpf_dynptr_from_mem)(void *data, u32 size, u64 flags, struct bpf_dynptr *ptr) = (void *)197;
@@ -118,6 +121,14 @@ int perf(struct __sk_buff *skb)
 	PUT(bpf_perf_event_output(skb, &events, 0xffffffff | 0xffffULL << 32, data, 16)); /* more than there is */
 	PUT(bpf_perf_event_output(skb, &events, 2, data, 16)); /* not in the map */
 	PUT(bpf_perf_event_output(skb, &events, 1ULL << 60, data, 16)); /* no such flag */
+	PUT(bpf_perf_event_read(&events, 5));
+	PUT(bpf_perf_event_read(&events, 1ULL << 40));
+	u64 counters[3] = {1, 2, 3};
+	PUT(bpf_perf_event_read_value(&events, 5, counters, 24));
+	PUT(counters[0]);
+	PUT(bpf_perf_event_read_value(&events, 1ULL << 40, counters, 24));
+	PUT(bpf_perf_event_read_value(&events, 0xffffffff, counters, 23));
+	PUT(bpf_get_branch_snapshot(counters, 24, 1));
 	return 0;
 }
 

@@ -12,6 +12,7 @@ static u64 (*const bpf_get_current_uid_gid)(void) = (void *)15;
 static long (*const bpf_get_current_comm)(char *to, u32 size) = (void *)16;
 static u64 (*const bpf_get_current_task)(void) = (void *)35;
 static u64 (*const bpf_get_current_cgroup_id)(void) = (void *)80;
+static long (*const bpf_get_ns_current_pid_tgid)(u64 dev, u64 ino, u32 *to, u32 size) = (void *)120;
 static long (*const bpf_strtol)(const char *from, u64 len, u64 flags, s64 *to) = (void *)105;
 static long (*const bpf_strtoul)(const char *from, u64 len, u64 flags, u64 *to) = (void *)106;
 static long (*const bpf_probe_read_user)(void *to, u32 size, const void *from) = (void *)112;
@@ -165,6 +166,12 @@ int machine(struct __sk_buff *skb)
 	PUT(comm[15]);
 	PUT(bpf_get_current_comm(comm, 4));
 	PUT(comm[3]);
+	u32 ns[2] = {1, 2};
+	PUT(bpf_get_ns_current_pid_tgid(0, 0, ns, 8)); /* no such namespace */
+	PUT(ns[0] + ns[1]);
+	ns[0] = 5;
+	PUT(bpf_get_ns_current_pid_tgid(0, 0, ns, 7));
+	PUT(ns[0]);
 	PUT(bpf_get_current_task() == bpf_get_current_task());
 	PUT(bpf_get_current_cgroup_id() == bpf_get_current_cgroup_id());
 	return 0;
