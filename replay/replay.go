@@ -73,6 +73,9 @@ type Options struct {
 	// Ifindex gives interfaces of a pcapng file numbers by name; else the n-th is n+1.
 	Ifindex map[string]uint32
 
+	// Pace lets packets come so many times as fast as they were captured, Rate so many a second; 0 for both is as fast as they are read.
+	Pace, Rate float64
+
 	Loop         int    // passes over the capture, 0 is 1; times go on from pass to pass
 	Limit        uint64 // packets to run at most; 0 is no limit
 	StopOnFault  bool   // else a fault counts for its packet, and the run goes on
@@ -172,6 +175,10 @@ func (o *Options) check() error {
 		return failure("several CPUs are for one engine's program: not for a comparison, nor for filters alone")
 	case len(o.Others) >= vm.MaxCPUs:
 		return failure("%d CPUs: at most %d", len(o.Others)+1, vm.MaxCPUs)
+	case o.Pace < 0 || o.Rate < 0 || o.Pace > 0 && o.Rate > 0:
+		return failure("pace %v and rate %v: want one, above 0", o.Pace, o.Rate)
+	case (o.Pace > 0 || o.Rate > 0) && len(o.Others) > 0:
+		return failure("packets that come at a pace run on one CPU")
 	case o.Loop < 0:
 		return failure("%d passes", o.Loop)
 	}

@@ -40,6 +40,7 @@ type runner struct {
 	filters *filters // nil without
 	shards  *shards  // nil on one CPU
 	dealing packet   // being dealt to a worker
+	pacer   *pacer   // nil when nothing is to be waited for
 	timers  bool     // programs set some: they fire between packets
 	sides   []*side  // one or two
 	chunk   []byte   // the reader's buffer begins at linkRoom of it
@@ -101,7 +102,7 @@ func newRunner(o *Options) (*runner, error) {
 		r.timers = r.timers || t.Machine.UsesTimers()
 	}
 	n := maxBatch
-	if r.timers {
+	if r.pacer = newPacer(o); r.timers || r.pacer != nil {
 		n = 1 // any packet may set one that fires before the next
 	}
 	slot := uint32(prog.XDPBuffer)
@@ -328,6 +329,9 @@ func (r *runner) pass() (err error) {
 		n, err := r.source.ReadBatch(r.recs[:want])
 		if err != nil {
 			return r.end(err)
+		}
+		if r.pacer != nil && !r.pacer.wait(r.recs[0].TS+r.shift) {
+			return ErrStopped
 		}
 		if err := r.records(r.recs[:n]); err != nil {
 			return err

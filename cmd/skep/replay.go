@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +36,7 @@ type sessionFlags struct {
 	unverified      bool
 	follow          bool
 	cpus            int
+	pace, clock     string
 	tolerant        bool
 	state           stateFlags
 	network         networkFlags
@@ -54,6 +57,8 @@ func (f *sessionFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.raw, "raw-bytes", false, "run on the bytes as they are, whatever the link type")
 	fl.BoolVar(&f.keepVLAN, "keep-vlan", false, "leave the outer VLAN tag in packets for TC programs")
 	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
+	fl.StringVar(&f.pace, "pace", "", "let packets come as fast as captured (1x), so many times as fast (10x), or so many a second (5000pps)")
+	fl.StringVar(&f.clock, "clock", "packet", "what programs get for the time: that of the packet, or wall")
 	fl.IntVar(&f.cpus, "cpus", 1, "run on so many CPUs: the packets of a flow, both directions, stay on one")
 	fl.BoolVar(&f.follow, "follow", false, "wait for more at the end of the capture, as tail -f does, until Ctrl-C")
 	fl.BoolVar(&f.tolerant, "tolerant", false, "a damaged capture ends where the damage is, and that is no failure")
@@ -185,7 +190,9 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 	if o.Filters, err = f.filter.filters(a, func() *skep.VM { return v }); err != nil {
 		return err
 	}
-	a.replayOptions(&o, captures, f)
+	if err := a.replayOptions(&o, captures, f); err != nil {
+		return err
+	}
 	stop, release := a.interrupted()
 	defer release()
 	o.Stop = stop
@@ -265,6 +272,11 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 		defer mu.Unlock()
 		fmt.Fprintln(a.err, strings.TrimRight(line, "\n"))
 	}}
+	clock, ok := clocks[f.clock]
+	if !ok {
+		return nil, fmt.Errorf("--clock %s: want packet or wall", f.clock)
+	}
+	machine.Clock = clock
 	if err := f.network.machine(&machine); err != nil {
 		return nil, err
 	}
@@ -314,7 +326,7 @@ func setElement(v *skep.VM, s string) error {
 	return maps.HostOf(m).Update(key, value, maps.Any)
 }
 
-func (a *app) replayOptions(o *replay.Options, captures []string, f *sessionFlags) {
+func (a *app) replayOptions(o *replay.Options, captures []string, f *sessionFlags) (err error) {
 	if len(captures) == 1 && captures[0] == "-" {
 		o.Input = a.in
 	} else {
@@ -328,6 +340,31 @@ func (a *app) replayOptions(o *replay.Options, captures []string, f *sessionFlag
 	if bar := a.progress(); bar != nil {
 		o.Progress = bar
 	}
+	o.Pace, o.Rate, err = parsePace(f.pace)
+	return err
+}
+
+// parsePace reads a --pace: times the capture's speed, or packets a second.
+func parsePace(s string) (pace, rate float64, err error) {
+	to := &pace
+	number, ok := strings.CutSuffix(s, "x")
+	if !ok {
+		number, ok = strings.CutSuffix(s, "pps")
+		to = &rate
+	}
+	if s == "" {
+		return 0, 0, nil
+	}
+	if *to, err = strconv.ParseFloat(number, 64); err != nil || !ok || !(*to > 0) || math.IsInf(*to, 0) {
+		return 0, 0, fmt.Errorf("--pace %s: want a number above 0 with x or pps behind it", s)
+	}
+	return pace, rate, nil
+}
+
+// clocks are what --clock takes.
+var clocks = map[string]func() uint64{
+	"packet": nil,
+	"wall":   func() uint64 { return uint64(time.Now().UnixNano()) },
 }
 
 // interrupted returns a channel that Ctrl-C closes; a second one ends the process as ever.
