@@ -199,17 +199,18 @@ func TestUnknownLink(t *testing.T) {
 // TestCompileLong is an expression that needs more instructions than there may be, and one with more tests than are
 // ever generated.
 func TestCompileLong(t *testing.T) {
-	for _, src := range []string{
-		"port 1" + strings.Repeat(" or 2", 100),
-		"port 1" + strings.Repeat(" or 2", 10000),
-		"len = 1" + strings.Repeat(" + 1", 1000),
-		"len = 1" + strings.Repeat(" + 1", 200000),
-		"len = 1" + strings.Repeat(" + tcp[0]", 10000),
+	for _, c := range []struct {
+		begin, more string
+		n           int
+		early       bool // it is noticed while code is generated, with the place
+	}{
+		{"port 1", " or 2", 100, false}, {"port 1", " or 2", 10000, true}, {"len = 1", " + 1", 1000, false},
+		{"len = 1", " + 1", 200000, true}, {"len = 1", " + tcp[0]", 10000, true},
 	} {
-		_, err := Compile(src, linktype.Ethernet, CompileOptions{NoOptimize: true})
+		_, err := Compile(c.begin+strings.Repeat(c.more, c.n), linktype.Ethernet, CompileOptions{NoOptimize: true})
 		var e *expr.Error
-		if !errors.As(err, &e) || !strings.Contains(e.Msg, "4096") {
-			t.Errorf("%s…, %d bytes: %v", src[:20], len(src), err)
+		if !errors.As(err, &e) || !strings.Contains(e.Msg, "4096") || (e.Pos > 0) != c.early {
+			t.Errorf("%s and %d times %s: %v", c.begin, c.n, c.more, err)
 		}
 	}
 }

@@ -230,8 +230,9 @@ func hasLongGroup(text string) bool {
 
 // colons is an address with colons in it, where one begins.
 func (l *lexer) colons() (token, bool) {
+	const longest = 64 // no address is longer, the scan must end somewhere
 	end, firstColon := l.at, -1
-	for end < len(l.src) && (class[l.src[end]]&cHex != 0 || l.src[end] == ':' || l.src[end] == '.') {
+	for end < min(len(l.src), l.at+longest) && (class[l.src[end]]&cHex != 0 || l.src[end] == ':' || l.src[end] == '.') {
 		if l.src[end] == ':' && firstColon < 0 {
 			firstColon = end
 		}

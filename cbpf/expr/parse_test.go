@@ -124,6 +124,12 @@ func TestParseNesting(t *testing.T) {
 	if n, err := Parse("ip" + strings.Repeat(" or ip", 50000)); err != nil || len(n.String()) < 300000 {
 		t.Errorf("a long list: %v", err)
 	}
+	for long, ok := range map[string]bool{":": false, "1:": false, "::1": false, "a": true, "1.": true, "f-": false, "0x": true, "\\": true, "!": false,
+		"[": false, "1 ": false, "host ": false, "a:": false, "a b ": false} {
+		if _, err := Parse("host " + strings.Repeat(long, (maxLength-10)/len(long))); (err == nil) != ok {
+			t.Errorf("%q repeated: %v", long, err)
+		}
+	}
 	if _, err := Parse(strings.Repeat(" ", maxLength+1)); err == nil {
 		t.Error("text of any length is parsed")
 	}
