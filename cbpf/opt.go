@@ -85,7 +85,7 @@ func (g *graph) optimise() (refused string) {
 	plain := graph{append(o.plain[:0], g.blocks...), g.entry}
 	o.plain = plain.blocks
 	o.begin(g)
-	o.refused, o.deep = "", true
+	o.deep = true
 	o.settle()
 	o.regroup()
 	o.reuse = true
@@ -96,7 +96,7 @@ func (g *graph) optimise() (refused string) {
 	if g.rejects(g.entry) {
 		o.begin(&plain)
 		o.settle()
-		if plain.rejects(plain.entry) {
+		if o.refused == "" && plain.rejects(plain.entry) {
 			o.refused = refusedNever
 		}
 	}
@@ -155,6 +155,7 @@ func (o *opt) settle() {
 
 // round walks over the blocks once.
 func (o *opt) round() {
+	o.refused = "" // what cannot be reached any more is no matter
 	o.facts = append(o.facts[:0], fact{})
 	for _, id := range o.order {
 		o.in[id].seen = false
