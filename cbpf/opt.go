@@ -59,6 +59,7 @@ type opt struct {
 	regs  int // registers that the filter uses
 
 	refused string
+	work    int  // facts looked at
 	reuse   bool // blocks may rely on what others left in A and X
 	deep    bool // draw conclusions that libpcap doesn't
 	changed bool
@@ -66,8 +67,12 @@ type opt struct {
 
 var optPool = sync.Pool{New: func() any { return &opt{table: make([]valueID, 256)} }}
 
-// maxRounds bounds the work on a filter that would still get better; it was never reached.
-const maxRounds = 64
+// Bounds of the work on a filter that would still get better: rounds, which no filter was seen to need, and facts looked
+// at, which filters of thousands of hosts do.
+const (
+	maxRounds = 64
+	maxWork   = 1 << 26
+)
 
 // What optimise refuses a filter for.
 const (
@@ -114,7 +119,7 @@ func (o *opt) begin(g *graph) {
 		n += n / 2
 		o.in, o.live, o.must, o.mark = make([]state, n), make([]uint32, n), make([]uint64, n), make([]bool, n)
 	}
-	o.reuse, o.deep, o.regs = false, false, regM
+	o.reuse, o.deep, o.regs, o.work = false, false, regM, 0
 	o.constant(0) // value 0 is the constant 0
 	total := 0
 	for i := range g.blocks {
@@ -147,7 +152,7 @@ func (o *opt) settle() {
 		o.sweep()
 		o.merge()
 		o.round()
-		if !o.changed {
+		if !o.changed || o.work >= maxWork {
 			return
 		}
 	}
@@ -299,7 +304,10 @@ func (o *opt) fact(f fact) int32 {
 // common returns the facts that two chains share.
 func (o *opt) common(p, q int32) int32 {
 	var only []int32 // those of p behind the last fact that both chains have as theirs
-	for a, b := p, q; a != b; {
+	for a, b := p, q; a != b; o.work++ {
+		if o.work > maxWork {
+			return 0
+		}
 		if o.facts[a].depth >= o.facts[b].depth {
 			only, a = append(only, a), o.facts[a].up
 		} else {
@@ -313,8 +321,9 @@ func (o *opt) common(p, q int32) int32 {
 		if o.deep && (f.op == factRange || f.op == JmpEq && f.is) {
 			p = o.hull(&f, only[:n], q, depth, p)
 		}
-		for at := q; f.op != factRange && o.facts[at].depth > depth; at = o.facts[at].up {
+		for at := q; f.op != factRange && o.facts[at].depth > depth && o.work < maxWork; at = o.facts[at].up {
 			g := o.facts[at]
+			o.work++
 			if g.op == f.op && g.a == f.a && g.b == f.b && g.is == f.is {
 				if f.up, f.low, f.end = p, max(f.low, g.low), min(f.end, g.end); f.op != factBytes || uint64(f.low) < f.end {
 					p = o.fact(f)
@@ -328,13 +337,15 @@ func (o *opt) common(p, q int32) int32 {
 
 // hull adds to chain p the range of a value that is known by fact f on one path, unless later has something newer, and by the chain q deeper than depth on another.
 func (o *opt) hull(f *fact, later []int32, q, depth, p int32) int32 {
+	o.work += len(later)
 	for _, i := range later {
 		if g := &o.facts[i]; g.a == f.a && (g.op == factRange || g.op == JmpEq && g.is) {
 			return p
 		}
 	}
 	low, high := o.narrow(f, 0, 1<<32-1)
-	for at := q; o.facts[at].depth > depth; at = o.facts[at].up {
+	for at := q; o.facts[at].depth > depth && o.work < maxWork; at = o.facts[at].up {
+		o.work++
 		if g := &o.facts[at]; g.a == f.a && (g.op == factRange || g.op == JmpEq && g.is) {
 			l, h := o.narrow(g, 0, 1<<32-1)
 			return o.fact(fact{op: factRange, a: f.a, low: min(l, low), high: max(h, high), up: p})
@@ -357,8 +368,9 @@ func (o *opt) decide(op uint16, a, b valueID, s *state) (is, known bool) {
 	if o.deep {
 		high = o.values[a].max
 	}
-	for i := s.facts; i != 0; i = o.facts[i].up {
+	for i := s.facts; i != 0 && o.work < maxWork; i = o.facts[i].up {
 		f := &o.facts[i]
+		o.work++
 		if f.a != a {
 			continue
 		}

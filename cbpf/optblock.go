@@ -99,7 +99,8 @@ func (o *opt) safe(in Insn, s *state) bool {
 	if end+uint64(o.values[x].max) <= s.bytes {
 		return true
 	}
-	for i := s.facts; i != 0; i = o.facts[i].up {
+	for i := s.facts; i != 0 && o.work < maxWork; i = o.facts[i].up {
+		o.work++
 		if f := &o.facts[i]; f.op == factBytes && f.a == x && f.low <= in.K && f.end >= end {
 			return true
 		}
