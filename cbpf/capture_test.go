@@ -121,3 +121,60 @@ func writeCapture(t testing.TB, l refLink, all []refPacket) string {
 	require.NoError(t, f.Close())
 	return name
 }
+
+// boundaries returns packets that come to the jumps of a filter with exactly the number that is compared with, one less, and
+// one more: copies of some that come there, with those numbers in the place of what was loaded.
+func boundaries(p Program, packets []refPacket) (made []refPacket) {
+	left := 0
+	for _, in := range p {
+		if in.Op&7 == ClassJmp && in.Op&SrcX == 0 && in.Op != ClassJmp|JmpJa {
+			left++
+		}
+	}
+	done := make([]bool, len(p))
+	for _, pkt := range packets {
+		if left == 0 {
+			break
+		}
+		if len(pkt.data) < int(pkt.wire) || len(pkt.data) == 0 {
+			continue
+		}
+		at, size, mask := -1, 0, uint32(0)
+		p.Trace(Pcap, Packet{Data: pkt.data, WireLen: pkt.wire}, func(s Step) {
+			in := p[s.PC]
+			switch {
+			case in.Op&0xe7 == ClassLd|ModeAbs:
+				at, size, mask = int(in.K), in.size(), 1<<32-1
+			case in.Op&0xe7 == ClassLd|ModeInd:
+				at, size, mask = int(in.K)+int(s.X), in.size(), 1<<32-1
+			case in.Op == ClassAlu|AluAnd:
+				mask &= in.K
+			case in.Op&7 == ClassJmp && in.Op&SrcX == 0 && in.Op != ClassJmp|JmpJa:
+				if !done[s.PC] && at >= 0 {
+					done[s.PC] = true
+					left--
+					made = patched(made, pkt, at, size, mask, in.K)
+				}
+			case in.Op&7 <= ClassLdx && in.Op&7 == ClassLd || in.Op&7 == ClassAlu || in.Op == ClassMisc|MiscTxa:
+				at = -1 // A is something else
+			}
+		})
+	}
+	return made
+}
+
+// patched appends three copies of a packet, with k - 1, k and k + 1 in the bits of mask.
+func patched(made []refPacket, pkt refPacket, at, size int, mask, k uint32) []refPacket {
+	if at+size > len(pkt.data) {
+		return made
+	}
+	for v := k - 1; v != k+2; v++ {
+		data, bits := bytes.Clone(pkt.data), v&mask
+		for i := range size {
+			shift := 8 * (size - 1 - i)
+			data[at+i] = data[at+i]&^byte(mask>>shift) | byte(bits>>shift)
+		}
+		made = append(made, refPacket{data, pkt.wire})
+	}
+	return made
+}

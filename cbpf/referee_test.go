@@ -92,6 +92,7 @@ func readDifferences(t testing.TB) (all []*difference) {
 // tally counts what the referee sees on one link type.
 type tally struct {
 	filters, both, refused, agree, plain int
+	near                                 int // packets made from a filter's code
 	selects                              int // filters that select a packet, and don't select another
 	never                                int // of random filters: see testdata/disagree.data
 	packets                              int
@@ -109,6 +110,7 @@ func (w worst) ratio() float64 { return float64(w.ours) / float64(w.theirs) }
 func (s *tally) add(o tally) {
 	s.filters, s.both, s.refused, s.agree, s.plain = s.filters+o.filters, s.both+o.both, s.refused+o.refused, s.agree+o.agree, s.plain+o.plain
 	s.selects += o.selects
+	s.near += o.near
 	s.packets, s.logRatio = s.packets+o.packets, s.logRatio+o.logRatio
 	s.worst = append(s.worst, o.worst...)
 	slices.SortFunc(s.worst, func(a, b worst) int {
@@ -119,7 +121,8 @@ func (s *tally) add(o tally) {
 }
 
 // TestReferee compares filters with libpcap's answers (see TestAnswers) on every link type: whether they are accepted, and
-// what they select, packet by packet. Where libpcap's optimiser changes what a filter selects, its plain code counts as
+// what they select, packet by packet. To the packets of the captures come some made for each filter, with the numbers that its code compares with
+// and their neighbours. Where libpcap's optimiser changes what a filter selects, its plain code counts as
 // well. A filter sees every third packet, with -full all.
 func TestReferee(t *testing.T) {
 	filters, all, known := readFilters(t), readAnswers(t), readDifferences(t)
@@ -147,7 +150,7 @@ func TestReferee(t *testing.T) {
 		total.add(sum)
 	}
 	ratio := math.Exp(total.logRatio / float64(max(total.both, 1)))
-	t.Logf("all: %d pairs, %d accepted by both, %d agree, %d select some packets; wrong but accepted: %d; instructions %.3f of libpcap's", total.filters, total.both, total.agree, total.selects, wrong, ratio)
+	t.Logf("all: %d pairs, %d accepted by both, %d agree, %d select some packets, %d packets made from numbers in their code; wrong but accepted: %d; instructions %.3f of libpcap's", total.filters, total.both, total.agree, total.selects, total.near, wrong, ratio)
 	for _, w := range total.worst {
 		t.Logf("  %.2f (%d for %d) %s: %s", w.ratio(), w.ours, w.theirs, w.link, w.filter)
 	}
@@ -208,7 +211,9 @@ func compareFilter(l refLink, f string, want outcome, packets []refPacket, sum *
 		return "verdict", err.Error()
 	}
 	plain, yes, no := false, 0, 0
-	for i, p := range packets {
+	near := boundaries(want.code, packets)
+	sum.near += len(near)
+	for i, p := range append(packets[:len(packets):len(packets)], near...) {
 		is := filter.Run(&Packet{Data: p.data, WireLen: p.wire})
 		if is != 0 {
 			yes = 1
