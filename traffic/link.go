@@ -157,7 +157,10 @@ const (
 
 // toWLAN makes a frame of LINKTYPE_IEEE802_11: of data with a header of any form, or, where the Ethernet frame is a
 // ready-made one (wlanReady), just that.
-func toWLAN(g *Generator, out, frame []byte) []byte {
+func toWLAN(g *Generator, out, frame []byte) []byte { return g.wlan(out, frame, false) }
+
+// wlan is toWLAN, with the header padded to four bytes or not.
+func (g *Generator) wlan(out, frame []byte, pad bool) []byte {
 	if binary.BigEndian.Uint16(frame[12:]) == wlanReady {
 		return append(out, frame[14:]...)
 	}
@@ -187,6 +190,9 @@ func toWLAN(g *Generator, out, frame []byte) []byte {
 	if fc&wlanQoS != 0 {
 		out = append(out, byte(g.rng.n(8)), 0)
 	}
+	if pad && (fc&wlanQoS != 0) != (ds == wlanToDS|wlanFromDS) { // 26 or 30 bytes
+		out = append(out, 0, 0)
+	}
 	if frame[12] < 6 { // has an LLC header already
 		return append(out, frame[14:]...)
 	}
@@ -194,14 +200,24 @@ func toWLAN(g *Generator, out, frame []byte) []byte {
 	return append(out, frame[12:]...)
 }
 
-// toRadiotap puts a radiotap header of 8, 12 or 25 bytes before an 802.11 frame.
+// radiotapHeads are headers without version and length: presence words, then the fields that they announce.
+var radiotapHeads = [][]byte{
+	{0, 0, 0, 0},
+	{2, 0, 0, 0, 0},           // flags: none
+	{2, 0, 0, 0, radiotapPad}, //
+	{3, 0, 0, 0, 9, 8, 7, 6, 5, 4, 3, 2, radiotapPad}, // time, flags
+	{2, 0, 0, 0x80, 0, 0, 0, 0, radiotapPad},          // two presence words
+	{0x2e, 0x48, 0, 0, 0x10, 2, 0x85, 9, 0xa0, 0, 0xd8, 0, 0, 0, 1, 0, 0},
+}
+
+const radiotapPad = 0x20 // the 802.11 header is padded to four bytes
+
+// toRadiotap puts a radiotap header before an 802.11 frame (radiotap.org).
 func toRadiotap(g *Generator, out, frame []byte) []byte {
-	n := []int{8, 12, 25}[g.rng.n(3)]
-	out = append(out, 0, 0, byte(n), 0)
-	for len(out) < n {
-		out = append(out, byte(len(out))&1) // of no consequence, but not all alike
-	}
-	return toWLAN(g, out, frame)
+	head := radiotapHeads[g.rng.n(len(radiotapHeads))]
+	out = append(out, 0, 0, byte(4+len(head)), 0)
+	out = append(out, head...)
+	return g.wlan(out, frame, head[len(head)-1] == radiotapPad)
 }
 
 // toPrism puts a Prism monitor header of 144 bytes before an 802.11 frame, or sometimes, as drivers did under the
