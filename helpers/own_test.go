@@ -131,7 +131,7 @@ func TestBind(t *testing.T) {
 		{row: Row{}, fn: func() (int, error) { return 3, fails }, err: "no"},
 		{row: Row{Args: [5]Arg{ArgAny, ArgAny, ArgAny, ArgScalar, ArgAny}}, fn: func(a uint64, b int64, c uint32, d int32, e uint8) int64 {
 			return int64(a) + b + int64(c) + int64(d) + int64(e)
-		}, args: [5]uint64{1, ^uint64(0), 1<<32 | 5, 1<<32 - 1, 0x1ff}, want: 1 - 1 + 5 - 1 + 255},
+		}, args: [5]uint64{1, ^uint64(0), 1<<32 | 5, 1<<32 - 1, 0x1ff}, want: 259},
 		{row: Row{Args: [5]Arg{ArgMapPtr, ArgMapKey, ArgMapValue}}, fn: func(e *Env, m maps.Map, key, value []byte) int {
 			return int(binary.LittleEndian.Uint32(key)) + len(value) + len(m.Spec().Name)
 		}, args: [5]uint64{handle, at, at + 4}, want: uint64(binary.LittleEndian.Uint32([]byte("key."))) + 8 + 1},
@@ -164,5 +164,29 @@ func TestBind(t *testing.T) {
 		if err != nil || got != c.want {
 			t.Errorf("case %d: %#x, %v; want %#x", i, got, err, c.want)
 		}
+	}
+}
+
+// TestOwnResults: what a kernel function leaves in R0 is what C would, and no more bits.
+func TestOwnResults(t *testing.T) {
+	for decl, want := range map[string]uint64{"int f(void)": 1<<32 - 1, "u8 f(void)": 0xff, "s64 f(void)": ^uint64(0), "u16 f(void)": 0xffff, "void f(void)": 0} {
+		var fn any = func() int { return -1 }
+		if strings.HasPrefix(decl, "void") {
+			fn = func() {}
+		}
+		tables, err := NewTables(Own{Kfuncs: []OwnKfunc{{Decl: decl, Types: SetOf(prog.XDP), Go: fn}}})
+		if err != nil {
+			t.Fatalf("%s: %v", decl, err)
+		}
+		id, ok := tables.KfuncID("f")
+		if row := tables.Callable(id); !ok || row == nil {
+			t.Errorf("%s cannot be called", decl)
+		} else if got, err := row.Fn(nil, 0, 0, 0, 0, 0); got != want || err != nil {
+			t.Errorf("%s: %#x, %v; want %#x", decl, got, err, want)
+		}
+	}
+	var none *Tables
+	if _, ok := none.KfuncID("f"); ok || none.Callable(600) != nil || none.ByID(600) != nil || none.ByID(1) == nil {
+		t.Error("the kernel's tables have what nobody added, or not what they should")
 	}
 }

@@ -77,14 +77,14 @@ func TestImage(t *testing.T) {
 		{"bpf_probe_read_user_str", 64, 0x7000, 5, "/etc\x00"},
 		{"bpf_probe_read_user_str", 3, 0x7000, 3, "/e\x00"},
 		{"bpf_probe_read_user_str", 64, 0x7002, 3, "tc\x00"},
-		{"bpf_probe_read_kernel_str", 64, 0x7000, -14, "\x00\x00"},
+		{"bpf_probe_read_kernel_str", 64, 0x7000, -34, "\x00\x00"},
 		{"bpf_probe_read_str", 64, 0x7000, 5, "/etc\x00"},
 		{"bpf_probe_read_user", 5, 0x7000, 0, "/etc\x00"},
 		{"bpf_probe_read_user", 6, 0x7000, -14, "\x00\x00\x00\x00\x00\x00"},
 		{"bpf_probe_read_kernel", 4, 0xffff888000001004, 0, "init"},
 		{"bpf_probe_read_kernel", 4, 0xffff888000000ffe, -14, "\x00\x00\x00\x00"},
 		{"bpf_probe_read_kernel", 3, at("raw"), 0, "\x00\xff\x10"},
-		{"bpf_probe_read_kernel", 8, 0, -14, "\x00\x00"},
+		{"bpf_probe_read_kernel", 8, 0, -34, "\x00\x00"},
 		{"bpf_probe_read_kernel", 0, 0, 0, ""},
 	} {
 		dst, _ := s.Bytes(buf, 64)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skepvm/skep"
 	"github.com/skepvm/skep/btf"
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/tracing"
 )
 
@@ -150,6 +151,11 @@ func (a *app) eventsOn(in *file, engine string, events []*tracing.Event, f *runF
 	opts.Machine.Trace = func(line string) {
 		if last {
 			fmt.Fprintln(a.out, strings.TrimRight(line, "\n"))
+		}
+	}
+	opts.Machine.Effect = func(f helpers.Effect) {
+		if last {
+			a.printEffect(f)
 		}
 	}
 	v, err := skep.New(obj, opts)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/object"
 )
 
@@ -153,6 +155,7 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 		opts.Step = steps.step
 	}
 	opts.Machine.Trace = func(line string) { fmt.Fprintln(a.err, strings.TrimRight(line, "\n")) }
+	opts.Machine.Effect = a.printEffect
 	if err := f.network.machine(&opts.Machine); err != nil {
 		return nil, err
 	}
@@ -196,6 +199,15 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 		r.MeanNS = float64(time.Since(start).Nanoseconds()) / float64(f.repeat)
 	}
 	return r, errors.Join(a.printRun(v, r, res.Data, f), f.state.save(v))
+}
+
+// printEffect says what a program asked the kernel for.
+func (a *app) printEffect(f helpers.Effect) {
+	fmt.Fprintf(a.err, "%s: %d", f.Helper, int64(f.Value))
+	if addr, ok := netip.AddrFromSlice(f.Data); ok {
+		fmt.Fprintf(a.err, " via %s", addr)
+	}
+	fmt.Fprintln(a.err)
 }
 
 // explainFailure prints a rejection in full and leaves one line for the end.
