@@ -91,10 +91,21 @@ func (o *Options) openSource(buf []byte) (source, error) {
 		return openFollowed(o.Files[0], o.Stop, buf)
 	case len(o.Files) == 1:
 		if info, err := os.Stat(o.Files[0]); err != nil || !info.IsDir() {
-			return pcap.Open(o.Files[0], buf)
+			return openAhead(o.Files[0], buf)
 		}
 	}
 	return pcap.OpenAll(o.Files, buf)
+}
+
+func openAhead(name string, buf []byte) (source, error) {
+	r, err := pcap.Open(name, buf)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+		r.ReadAhead()
+	}
+	return r, nil
 }
 
 // stoppable lets Stop end the reading of a pipe. A file that can seek needs no help.

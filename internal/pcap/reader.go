@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/bits"
 	"os"
+	"sync/atomic"
 )
 
 // MinBuffer is the smallest buffer that NewReader takes. A record must fit the buffer; 1 MiB is never too small for
@@ -23,9 +24,10 @@ type Reader struct {
 	unpacker io.Closer
 
 	buf      []byte
-	pos, end int   // unparsed bytes are buf[pos:end]
-	base     int64 // offset in the file of buf[0]
-	skip     int64 // bytes to drop before the next record
+	pos, end int    // unparsed bytes are buf[pos:end]
+	base     int64  // offset in the file of buf[0]
+	skip     int64  // bytes to drop before the next record
+	ahead    *ahead // nil unless asked for
 	eof      bool
 	srcErr   error // what the source failed with
 	err      error // what ReadBatch returns from now on
@@ -98,6 +100,7 @@ func (r *Reader) start() error {
 
 // Close closes the file that Open opened, and gives up what decompression needed.
 func (r *Reader) Close() error {
+	r.ahead.wait()
 	if r.unpacker != nil {
 		_ = r.unpacker.Close() // what it could say was said by reading
 	}
@@ -109,17 +112,17 @@ func (r *Reader) Close() error {
 
 // Consumed returns how many bytes the reader has taken from the file and how many the file has, both of them compressed
 // ones when it is compressed; of is 0 when the source is no file that Open opened.
-func (r *Reader) Consumed() (n, of int64) { return r.raw.n, r.size }
+func (r *Reader) Consumed() (n, of int64) { return r.raw.n.Load(), r.size }
 
 // counter counts what passes.
 type counter struct {
 	src io.Reader
-	n   int64
+	n   atomic.Int64
 }
 
 func (c *counter) Read(b []byte) (int, error) {
 	n, err := c.src.Read(b)
-	c.n += int64(max(n, 0)) // the reader itself looks into an impossible count
+	c.n.Add(int64(max(n, 0))) // the reader itself looks into an impossible count
 	return n, err
 }
 
@@ -193,6 +196,9 @@ func (r *Reader) refill() {
 
 // more gets more bytes behind the unparsed ones.
 func (r *Reader) more() {
+	if r.ahead != nil && r.ahead.next(r) {
+		return
+	}
 	r.compact()
 	r.fill()
 }
