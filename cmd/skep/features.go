@@ -258,7 +258,8 @@ func summary(sets []featureSet) string {
 const featuresHead = `# Features
 
 What the verifier knows, and what engines have of it. This page is made from the tables in helpers, maps and prog
-(go test ./cmd/skep -run TestFeaturesDoc -update); ` + "`skep features`" + ` says the same.
+(go test ./cmd/skep -run TestFeaturesDoc -update); ` + "`skep features`" + ` says the same. Helpers and map types that run are executed by programs that are
+compared with the live kernel, or the reason why that cannot be is written down: [conformance.md](conformance.md).
 
 Everything here can be verified. What does not run is refused by name when a program that reaches it is made ready. A kernel in
 brackets is the first in which a program type may use a helper, where that is later than the helper's own. Program types are those of a kernel with
