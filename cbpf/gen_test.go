@@ -188,6 +188,12 @@ func TestProtoChain(t *testing.T) {
 			}
 		}
 	}
+	// an authentication header whose length leads back to itself: libpcap's code never ends on it
+	loop := unhex(t, "020000000001020000000002 0800 4500 0028 0000 0000 40 33 0000 0a000001 0a000002 3303"+strings.Repeat("00", 30))
+	p, err := Compile("ip protochain 6", linktype.Ethernet, CompileOptions{})
+	if err != nil || p.Run(Packet{Data: loop, WireLen: uint32(len(loop))}) != 0 {
+		t.Errorf("a header that follows itself: %v", err)
+	}
 	if _, err := Compile("protochain 6", linktype.Ethernet, CompileOptions{ChainLength: 500}); err == nil {
 		t.Error("a chain of 500 headers fits a program")
 	}
