@@ -137,7 +137,7 @@ func structFromC(b []byte, l *Layout, v reflect.Value) error {
 }
 
 func arrayToC(b []byte, l *Layout, v reflect.Value) error {
-	if l.Elem == nil || l.Elem.Size == 0 {
+	if l.Elem == nil || l.Elem.Size == 0 || uint64(l.Len)*uint64(l.Elem.Size) > uint64(len(b)) {
 		return valueError("an array of unknown elements")
 	}
 	switch {

@@ -256,6 +256,33 @@ func TestLRUKeepsTheUsed(t *testing.T) {
 	}
 }
 
+// Nothing is evicted before the map is full; then what was not used since the last search goes first, whatever its age. (The kernel's lists
+// are each CPU's own, and approximate: which element goes may differ.)
+func TestLRUEvictsTheUnused(t *testing.T) {
+	m := newMap(t, newSpace(t), &Spec{Type: LRUHash, KeySize: 4, ValueSize: 4, MaxEntries: 64}, 1)
+	for i := range uint32(64) {
+		if err := Put(m, i, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.Len() != 64 {
+		t.Fatalf("%d elements of 64", m.Len())
+	}
+	for i := uint32(0); i < 64; i += 2 {
+		m.LookupAddr(0, appendLE32(i))
+	}
+	for i := range uint32(32) {
+		if err := Put(m, 1000+i, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range uint32(64) {
+		if _, err := Get[uint32, uint32](m, i); (err == nil) != (i%2 == 0) {
+			t.Errorf("element %d: %v", i, err)
+		}
+	}
+}
+
 func TestPerCPU(t *testing.T) {
 	s := newSpace(t)
 	for _, typ := range []Type{PerCPUArray, PerCPUHash, LRUPerCPUHash} {

@@ -165,3 +165,39 @@ func TestPerfReader(t *testing.T) {
 		t.Errorf("%v, %d lost", cpus, r.Lost())
 	}
 }
+
+// randomLayout makes a type of choices; it need not make sense.
+func randomLayout(r source, depth int) *Layout {
+	l := &Layout{Kind: LayoutKind(r.Uint32() % 9), Size: r.Uint32() % 20, Signed: r.Uint32()%2 == 0}
+	names := []string{"", "proto", "dst_port", "ip", "lo", "up", "rate", "name", "delta", "load", "state"}
+	if depth > 0 {
+		for range r.Uint32() % 4 {
+			l.Fields = append(l.Fields, Field{Name: names[r.Uint32()%uint32(len(names))], BitOff: r.Uint32() % 160,
+				BitSize: r.Uint32() % 80 * (r.Uint32() % 2), Type: randomLayout(r, depth-1)})
+		}
+		l.Elem, l.Len = randomLayout(r, depth-1), r.Uint32()%5
+	}
+	return l
+}
+
+// FuzzDecode has Go values made of bytes of any type, and bytes of them again.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte("some bytes to make a type of, and others for what it describes: as many as it takes"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l := randomLayout(&bytesSource{b}, 3)
+		var all struct {
+			Proto   uint8
+			DstPort []int16
+			IP      [2]uint32
+			Up      bool
+			Rate    float64
+			Name    string
+		}
+		for _, v := range []any{new(session), &all, new(uint16), new([]string), new([4]byte), new(string)} {
+			if err := Decode(b, l, v); err == nil && uint64(l.Size) <= uint64(len(b)) {
+				_ = toC(make([]byte, l.Size), l, reflect.ValueOf(v).Elem())
+			}
+		}
+		_ = toC(make([]byte, l.Size), l, reflect.ValueOf(session{Addrs: make([]uint32, 4), Name: "12345"}))
+	})
+}
