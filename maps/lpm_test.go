@@ -52,6 +52,14 @@ func TestLPMOrderAfterRestore(t *testing.T) {
 	if got := keys(); len(got) != m.Len() {
 		t.Errorf("%d keys of %d", len(got), m.Len())
 	}
+	// A change right after a restore, before anybody asked for the order.
+	if err := s.Restore(snap); err != nil {
+		t.Fatal(err)
+	}
+	put(1)
+	if got := keys(); len(got) != m.Len() {
+		t.Errorf("%d keys of %d after a restore and a change", len(got), m.Len())
+	}
 	m.Clear()
 	if got := keys(); len(got) != 0 {
 		t.Errorf("%d keys of an empty map", len(got))

@@ -144,3 +144,62 @@ func TestRingConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// What programs find in a user ring buffer (Linux: __bpf_user_ringbuf_peek).
+func TestUserRing(t *testing.T) {
+	s := newSpace(t)
+	m := newMap(t, s, &Spec{Type: UserRingBuf, MaxEntries: 4096}, 1).(*UserRing)
+	peek := func(want Errno) (addr, size uint32, next uint64) {
+		t.Helper()
+		addr, size, next, errno := m.Peek()
+		if errno != want {
+			t.Errorf("Peek: %v, want %v", errno, want)
+		}
+		return addr, size, next
+	}
+	peek(ENODATA)
+	if err := m.Send([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	addr, size, next := peek(0)
+	if view, _ := s.Bytes(addr, size); string(view) != "hello" {
+		t.Errorf("sample %q", view)
+	}
+	m.Release(next)
+	peek(ENODATA)
+	reserved := m.Reserve(10)
+	peek(ENODATA) // until the producer is done
+	if err := m.Commit(reserved, true); err != nil {
+		t.Fatal(err)
+	}
+	peek(EAGAIN) // a discarded one is skipped
+	peek(ENODATA)
+	// What a producer that is none of ours could write.
+	pos := *m.producer()
+	word := m.header(pos)
+	for _, bad := range []struct {
+		length   uint32
+		producer uint64
+		want     Errno
+	}{
+		{8, pos + 12, EINVAL}, {8, pos + 8, EINVAL}, {8000, pos + 16, EINVAL}, {8000, pos + 8008, E2BIG}, {8 | RingBusy, pos + 16, ENODATA},
+		{8, pos + 16, 0}, {8, pos, ENODATA},
+	} {
+		*word, *m.producer() = bad.length, bad.producer
+		peek(bad.want)
+	}
+	done, ok := m.Drain()
+	if _, second := m.Drain(); !ok || second {
+		t.Error("two consumers at once")
+	}
+	done()
+	if done, ok = m.Drain(); !ok {
+		t.Error("no consumer after the first was done")
+	}
+	done()
+	for m.Send(make([]byte, 100)) == nil {
+	}
+	if err := m.Send(make([]byte, 100)); ErrnoOf(err) != EAGAIN {
+		t.Error("a full buffer:", err)
+	}
+}
