@@ -190,3 +190,22 @@ func TestOwnResults(t *testing.T) {
 		t.Error("the kernel's tables have what nobody added, or not what they should")
 	}
 }
+
+// FuzzOwnDecl: no declaration, whatever it says, does more than be refused.
+func FuzzOwnDecl(f *testing.F) {
+	for _, decl := range []string{"int f(void)", "struct a *f(u32 id__k, const u8 *p, u32 p__sz)", "void f(struct xdp_md *ctx, char *s__str)",
+		"int f(int a, )", "u64 f(void *m__map, struct bpf_dynptr *d)", "enum e f(callback *g)", "int *f(int *p__nullable)", "int f(u8 *, int a)"} {
+		f.Add(decl, uint16(0))
+	}
+	f.Fuzz(func(t *testing.T, decl string, flags uint16) {
+		tables, err := NewTables(Own{Kfuncs: []OwnKfunc{{Decl: decl, Flags: KfuncFlags(flags), Types: SetOf(prog.XDP), Fn: nothingOwn}}})
+		if err != nil {
+			return
+		}
+		for _, k := range tables.kfuncs {
+			if len(k.Args) > 5 || k.Name == "" {
+				t.Errorf("%q: %+v", decl, k)
+			}
+		}
+	})
+}
