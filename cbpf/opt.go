@@ -98,10 +98,9 @@ func (g *graph) optimise() (refused string) {
 	for i := range g.blocks {
 		clearMarks(g.blocks[i].stmts)
 	}
-	if g.rejects(g.entry) {
+	if g.rejects(g.entry) || o.refused != "" { // to libpcap too?
 		o.begin(&plain)
-		o.settle()
-		if o.refused == "" && plain.rejects(plain.entry) {
+		if o.settle(); o.refused == "" && plain.rejects(plain.entry) {
 			o.refused = refusedNever
 		}
 	}
