@@ -3,6 +3,7 @@ package helpers
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 
 	"github.com/skepvm/skep/maps"
@@ -33,7 +34,7 @@ func newHostile(t testing.TB, typ prog.Type) *hostile {
 		{Type: maps.RingBuf, MaxEntries: 4096}, {Type: maps.PerfEventArray, KeySize: 4, ValueSize: 4, MaxEntries: 2},
 		{Type: maps.DevMap, KeySize: 4, ValueSize: 4, MaxEntries: 4}, {Type: maps.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: 4},
 		{Type: maps.LPMTrie, KeySize: 8, ValueSize: 8, MaxEntries: 4, Flags: 1}, {Type: maps.LRUHash, KeySize: 4, ValueSize: 8, MaxEntries: 4},
-		{Type: maps.BloomFilter, ValueSize: 8, MaxEntries: 4},
+		{Type: maps.BloomFilter, ValueSize: 8, MaxEntries: 4}, {Type: maps.SockMap, KeySize: 4, ValueSize: 8, MaxEntries: 4},
 	} {
 		spec.LockOff, spec.TimerOff = -1, -1
 		m, err := maps.New(s, &spec, maps.Options{CPUs: 2})
@@ -43,14 +44,23 @@ func newHostile(t testing.TB, typ prog.Type) *hostile {
 		e.Maps.Add(m)
 		h.handles = append(h.handles, m.Handle())
 	}
-	buf, err := prog.NewBuffer(s, typ, 8192)
+	size := uint32(8192)
+	if !typ.Row().Packet {
+		size = 0
+	}
+	buf, err := prog.NewBuffer(s, typ, size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := buf.Set(make([]byte, 100), &prog.Input{}); err != nil {
+	if err := buf.Set(make([]byte, min(100, buf.MaxLen())), &prog.Input{}); err != nil {
 		t.Fatal(err)
 	}
 	e.Ctx = buf.Ctx()
+	local := netip.MustParseAddrPort("10.0.0.1:80")
+	if e.Sockets, err = NewSockets(s, []Socket{{Proto: ProtoTCP, Local: local}, {Proto: ProtoUDP, Local: local}}); err != nil {
+		t.Fatal(err)
+	}
+	e.Sockets.SetOwn(typ, e.Ctx)
 	h.snap = s.Snapshot()
 	return h
 }
@@ -70,6 +80,10 @@ func (h *hostile) arg(kind byte, v uint64) uint64 {
 		return -(v % 300)
 	case 6:
 		return h.e.Space.Size() - v%32
+	case 7:
+		if v%4 == 0 {
+			return uint64(h.e.Sockets.Addr(int(v / 4 % 3)))
+		}
 	}
 	return v
 }
@@ -97,11 +111,16 @@ func (h *hostile) run(t *testing.T, data []byte) {
 
 // TestHostileCalls calls every helper many times as FuzzHelpers does.
 func TestHostileCalls(t *testing.T) {
-	for _, typ := range []prog.Type{prog.XDP, prog.SchedCLS, prog.CgroupSKB} {
+	rounds := map[prog.Type]int{prog.XDP: 1500, prog.SchedCLS: 1500, prog.CgroupSKB: 1500}
+	for _, row := range prog.Types {
+		typ := row.Type
+		if !row.Supported {
+			continue
+		}
 		h := newHostile(t, typ)
 		rng := rand.New(rand.NewPCG(uint64(typ), 1))
 		data := make([]byte, 46*64)
-		for range 1500 {
+		for range max(rounds[typ], 150) {
 			for i := range data {
 				data[i] = byte(rng.Uint32())
 				if i%46 >= 46-4*9 && rng.IntN(2) == 0 {
@@ -115,7 +134,10 @@ func TestHostileCalls(t *testing.T) {
 
 // FuzzHelpers calls helpers with arguments and guest memory that no verifier looked at: no panic, no hang.
 func FuzzHelpers(f *testing.F) {
-	xdp, tc := newHostile(f, prog.XDP), newHostile(f, prog.SchedCLS)
+	var all []*hostile
+	for _, typ := range []prog.Type{prog.XDP, prog.SchedCLS, prog.SkMsg, prog.SockOps, prog.CgroupSockAddr, prog.CgroupSysctl} {
+		all = append(all, newHostile(f, typ))
+	}
 	for seed := range byte(8) {
 		data := make([]byte, 46*40)
 		x := uint32(seed) + 1
@@ -126,7 +148,8 @@ func FuzzHelpers(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		xdp.run(t, data)
-		tc.run(t, data)
+		for _, h := range all {
+			h.run(t, data)
+		}
 	})
 }

@@ -322,3 +322,45 @@ func TestGroupsByLevel(t *testing.T) {
 		t.Errorf("a packet without a socket is in group %d", got)
 	}
 }
+
+// bpf_bind: what it refuses, and why.
+func TestBindErrors(t *testing.T) {
+	addr := func(family byte, port uint16, ip ...byte) []byte {
+		b := append([]byte{family, 0, byte(port >> 8), byte(port)}, ip...)
+		return append(b, make([]byte, 16)...)
+	}
+	in6 := append(make([]byte, 4), 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1) // flow info, then the address
+	for _, c := range []struct {
+		name   string
+		family uint32
+		addr   []byte
+		n      uint64
+		want   int64
+	}{
+		{"IPv4", 2, addr(2, 0, 10, 0, 0, 9), 16, 0},
+		{"a free port", 2, addr(2, 81, 10, 0, 0, 1), 16, 0},
+		{"a port that is taken", 2, addr(2, 80, 10, 0, 0, 1), 16, -98},
+		{"a port that is taken, at any address", 2, addr(2, 80, 0, 0, 0, 0), 16, -98},
+		{"another's port of UDP", 2, addr(2, 53, 10, 0, 0, 1), 16, 0},
+		{"too short for a family", 2, addr(2, 0), 1, -22},
+		{"too short for IPv4", 2, addr(2, 0, 10, 0, 0, 9), 15, -22},
+		{"IPv6 for a socket of IPv4", 2, addr(10, 0, in6...), 28, -22},
+		{"IPv6", 10, addr(10, 0, in6...), 28, 0},
+		{"IPv6 without a scope", 10, addr(10, 0, in6...), 24, 0},
+		{"too short for IPv6", 10, addr(10, 0, in6...), 23, -22},
+		{"IPv4 for a socket of IPv6", 10, addr(2, 0, 10, 0, 0, 9), 16, -97},
+		{"no such family", 2, addr(3, 0), 16, -97},
+	} {
+		b := newHookBed(t, prog.CgroupSockAddr, nil, map[string]any{"family": c.family},
+			Socket{Proto: ProtoTCP, Local: addrPort("10.0.0.1:80")}, Socket{Proto: ProtoUDP, Local: addrPort("10.0.0.1:53")})
+		at, err := b.Space.Alloc(64, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf, _ := b.Space.Bytes(at, 64)
+		copy(buf, c.addr)
+		if got := b.call(t, sockaddrBind, uint64(at), c.n); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}

@@ -4,6 +4,8 @@
 
 const volatile u32 first_port = 7000, last_port = 7999;
 
+u32 steered_to; /* the port of the last choice */
+
 struct {
 	UINT(type, MAP_SOCKMAP);
 	UINT(max_entries, 1);
@@ -15,7 +17,7 @@ SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
 	u32 zero = 0;
-	struct bpf_sock *sk;
+	struct bpf_sock *sk, *chosen;
 	long err;
 
 	if (ctx->protocol != PROTO_TCP || ctx->local_port < first_port || ctx->local_port > last_port)
@@ -25,6 +27,9 @@ int steer(struct bpf_sk_lookup *ctx)
 		return SK_DROP;
 	err = bpf_sk_assign(ctx, sk, 0);
 	bpf_sk_release(sk);
+	chosen = ctx->sk;
+	if (chosen)
+		steered_to = chosen->src_port;
 	return err ? SK_DROP : SK_PASS;
 }
 
