@@ -29,8 +29,8 @@ func run(t *testing.T, text string) []string {
 	return lines
 }
 
-func TestTable(t *testing.T) {
-	got := run(t, `
+// cases is a table with cases of every sort, good and bad.
+const cases = `
 object: tracing/packet_count.bpf.o
 maps: {packets: [{key: {src: 1, dst: 2}, value: 5}]}
 tests:
@@ -72,7 +72,10 @@ tests:
   want: {verdict: XDP_PASS, packet: {pcap: "datapath/edges.pcap#3"}, maps: {packets: [{key: {src: 0x60200c0, dst: 0x37100cb}, value: 1}]}}
 - name: without a packet
   want: {verdict: "2"}
-`)
+`
+
+func TestTable(t *testing.T) {
+	got := run(t, cases)
 	want := []string{
 		"pass counts:",
 		"pass three times, over another start:",
