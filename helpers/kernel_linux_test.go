@@ -244,3 +244,28 @@ func compareAccess(t *testing.T, row *prog.TypeRow, at prog.Attach, off, size in
 		t.Errorf("%s attach %d: off %d size %d write %v: kernel %v, table %v", row.Name, at, off, size, write, got, want)
 	}
 }
+
+// TestKernelPidNamespace asks, from within a test run, for the numbers of the thread that makes it.
+func TestKernelPidNamespace(t *testing.T) {
+	needKernel(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
+		t.Skip(err)
+	}
+	b := newTestbed(t, prog.XDP)
+	b.e.Task = &Task{NSDev: uint32(st.Dev), NSIno: st.Ino, NSPID: uint32(unix.Gettid()), NSTGID: uint32(unix.Getpid())}
+	calls := []call{c("bpf_get_ns_current_pid_tgid", int(st.Dev), int(st.Ino), make([]byte, 8), 8),
+		c("bpf_get_ns_current_pid_tgid", int(st.Dev)+1, int(st.Ino), make([]byte, 8), 8)}
+	want, _, err := askKernel(prog.XDP, program(calls), make([]byte, 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ours(t, b.e, b.stack, calls); got != want {
+		t.Errorf("%#x, kernel %#x", got, want)
+	}
+	if r0 := callHelper(t, b.e, "bpf_get_ns_current_pid_tgid", st.Dev, st.Ino, uint64(b.stack), 8); r0 != 0 {
+		t.Errorf("%d", r0)
+	}
+}
