@@ -174,6 +174,9 @@ func share(packets []refPacket, n int) []refPacket {
 	return some
 }
 
+// libpcapNever is what libpcap says of a filter that it finds to select nothing.
+const libpcapNever = "expression rejects all packets"
+
 func selectsNone(packets []refPacket, run func(refPacket) uint32) bool {
 	return !slices.ContainsFunc(packets, func(p refPacket) bool { return run(p) != 0 })
 }
@@ -196,7 +199,7 @@ func compareFilter(l refLink, f string, want outcome, packets []refPacket, sum *
 		}
 		return "refused", err.Error()
 	case want.err != "":
-		if want.err == "expression rejects all packets" && selectsNone(packets, func(p refPacket) uint32 { return got.Run(Packet{Data: p.data, WireLen: p.wire}) }) {
+		if want.err == libpcapNever && selectsNone(packets, func(p refPacket) uint32 { return got.Run(Packet{Data: p.data, WireLen: p.wire}) }) {
 			return "never", "libpcap says: " + want.err
 		}
 		return "accepted", "libpcap says: " + want.err
