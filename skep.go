@@ -135,15 +135,23 @@ func (v *VM) prepare() error {
 	default:
 		return fmt.Errorf("unknown engine %q: want interp, checked or jit", v.opts.Engine)
 	}
-	for _, spec := range v.obj.Maps {
+	programs := make([]*program, len(v.obj.Programs))
+	for i, spec := range v.obj.Programs {
+		programs[i] = &program{spec: spec}
+		v.programs[spec.Name] = programs[i]
+	}
+	return v.ready(v.obj.Maps, programs)
+}
+
+// ready takes the programs of an object, which have their names, as far as they go.
+func (v *VM) ready(specs []*maps.Spec, programs []*program) error {
+	for _, spec := range specs {
 		if spec.Broken != "" {
 			continue // programs that use it are refused by name
 		}
 		_, _ = v.machine.AddMap(spec) // one that cannot be made concerns the programs that use it: their linking says why
 	}
-	for _, spec := range v.obj.Programs {
-		p := &program{spec: spec}
-		v.programs[spec.Name] = p
+	for _, p := range programs {
 		v.order = append(v.order, p)
 		p.err = v.build(p)
 	}

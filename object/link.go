@@ -51,6 +51,9 @@ func (l *loader) program(fn *function) *prog.Program {
 	} else if p.Type = l.opts.Type; p.Type == prog.Unspec {
 		k.broken(fmt.Sprintf("section %q names no program type: say which it is", fn.sec.name))
 	}
+	if p.Type == prog.XDP {
+		p.Run = l.runConfig(fn.name)
+	}
 	k.add(fn)
 	if len(p.Insns) > MaxInsns {
 		k.broken(fmt.Sprintf("more than %d instructions", MaxInsns))

@@ -32,6 +32,8 @@ type Program struct {
 	Relocated bool
 	// Kfuncs are the kernel functions that calls with Src=CallKfuncID refer to: Imm is an index into it.
 	Kfuncs []Kfunc
+	// Run is the program's place among others; nil when the object does not say.
+	Run *RunConfig
 	// Broken says by name why the program cannot be used (unsupported map, unresolved symbol); "" when it can.
 	Broken string
 }

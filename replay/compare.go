@@ -47,12 +47,19 @@ func (r *runner) compare(i int, p *packet) error {
 func (r *runner) compareFrames(i int, p *packet) error {
 	a, b := r.sides[0], r.sides[1]
 	ctxA, ctxB := a.frames+uint32(i)*a.stride, b.frames+uint32(i)*b.stride
-	n := p.in.Number
+	n, typ := p.in.Number, r.typ
 	if a.failed[i] != nil || b.failed[i] != nil {
 		if x, y := faultText(a.failed[i]), faultText(b.failed[i]); x != y {
 			return r.mismatch(n, "fault", x, y)
 		}
 		return nil // what a run leaves behind at a fault is not defined
+	}
+	if a.chain != nil {
+		endA, endB := &a.chain.ends[i], &b.chain.ends[i]
+		if endA.decided.Name != endB.decided.Name || endA.typ != endB.typ {
+			return r.mismatch(n, "program that decided", endA.decided.Name, endB.decided.Name)
+		}
+		ctxA, ctxB, typ = endA.ctx, endB.ctx, endA.typ
 	}
 	x, y := a.space.Load64(offset(ctxA, prog.FrameRet)), b.space.Load64(offset(ctxB, prog.FrameRet))
 	versions := r.o.Difference != nil
@@ -60,14 +67,14 @@ func (r *runner) compareFrames(i int, p *packet) error {
 		if uint32(x) == uint32(y) {
 			return r.mismatch(n, "upper half of R0", fmt.Sprintf("%#x", x), fmt.Sprintf("%#x", y))
 		}
-		return r.mismatch(n, "verdict", r.typ.Verdict(uint32(x)), r.typ.Verdict(uint32(y)))
+		return r.mismatch(n, "verdict", typ.Verdict(uint32(x)), typ.Verdict(uint32(y)))
 	}
 	x, y = a.space.Load64(offset(ctxA, prog.FrameInsns)), b.space.Load64(offset(ctxB, prog.FrameInsns))
 	if x != y && !versions {
 		return r.mismatch(n, "instructions", x, y)
 	}
 	var outA, outB prog.Output
-	okA, okB := prog.ReadFrame(a.space, ctxA, r.typ, &outA), prog.ReadFrame(b.space, ctxB, r.typ, &outB)
+	okA, okB := prog.ReadFrame(a.space, ctxA, typ, &outA), prog.ReadFrame(b.space, ctxB, typ, &outB)
 	if okA != okB {
 		return r.mismatch(n, "packet that the ctx describes", okA, okB)
 	}

@@ -21,7 +21,7 @@ import (
 // CaptureError says what is wrong with a capture file, and at which offset.
 type CaptureError = pcap.Error
 
-// Target is an engine with the machine that it runs on.
+// Target is an engine with the machine that it runs on; it may be a *Chain of several programs.
 type Target struct {
 	Machine *vm.Machine
 	Engine  vm.Engine
@@ -173,6 +173,8 @@ func (o *Options) check() error {
 		return failure("only one capture can be followed, and once")
 	case len(o.Others) > 0 && (o.Against != nil || o.Target.Engine == nil):
 		return failure("several CPUs are for one engine's program: not for a comparison, nor for filters alone")
+	case !o.chainsFit():
+		return failure("several programs: every engine must be a chain of as many, of type %s, and there is no detail of them", o.Type)
 	case len(o.Others) >= vm.MaxCPUs:
 		return failure("%d CPUs: at most %d", len(o.Others)+1, vm.MaxCPUs)
 	case o.Pace < 0 || o.Rate < 0 || o.Pace > 0 && o.Rate > 0:
@@ -189,6 +191,22 @@ func (o *Options) check() error {
 		return failure("an input that cannot seek cannot be replayed %d times", o.Loop)
 	}
 	return nil
+}
+
+// chainsFit reports whether the engines are all single programs, or all chains that can be replayed.
+func (o *Options) chainsFit() bool {
+	c, isChain := o.Target.Engine.(*Chain)
+	others := o.Others
+	if o.Against != nil {
+		others = append([]vm.Engine{o.Against.Engine}, others...)
+	}
+	for _, e := range others {
+		other, ok := e.(*Chain)
+		if ok != isChain || ok && (other == c || len(other.links) != len(c.links)) {
+			return false
+		}
+	}
+	return !isChain || c.Type() == o.Type && !o.Detail
 }
 
 func btoi(b bool) int {

@@ -12,13 +12,16 @@ import (
 
 // Report is what a replay found. It is made for JSON.
 type Report struct {
-	Packets   uint64        `json:"packets"`           // run through the program
-	Bytes     uint64        `json:"bytes"`             // of those, as captured and converted
-	Seen      uint64        `json:"seen,omitempty"`    // packets that the filters saw
-	Filters   []FilterCount `json:"filters,omitempty"` // of Options.Filters, in their order
-	Verdicts  []Verdict     `json:"verdicts"`
-	Redirects []Redirect    `json:"redirects,omitempty"`
-	Changed   uint64        `json:"changed,omitempty"` // packets whose bytes the program changed, when asked to count them
+	Packets  uint64        `json:"packets"`           // run through the program
+	Bytes    uint64        `json:"bytes"`             // of those, as captured and converted
+	Seen     uint64        `json:"seen,omitempty"`    // packets that the filters saw
+	Filters  []FilterCount `json:"filters,omitempty"` // of Options.Filters, in their order
+	Verdicts []Verdict     `json:"verdicts"`
+	// Programs are those of a Chain in the order in which packets come to them; Verdicts then says of each packet's last
+	// verdict whose it was.
+	Programs  []ProgramReport `json:"programs,omitempty"`
+	Redirects []Redirect      `json:"redirects,omitempty"`
+	Changed   uint64          `json:"changed,omitempty"` // packets whose bytes the program changed, when asked to count them
 
 	Timers uint64 `json:"timers,omitempty"` // callbacks of timers that ran
 
@@ -63,10 +66,20 @@ type Counts map[string]uint64
 
 // Verdict is how many packets got a return value.
 type Verdict struct {
+	Program string `json:"program,omitempty"` // of a Chain
+	Hook    string `json:"hook,omitempty"`    // where it ran
 	Name    string `json:"name"`
 	Value   int32  `json:"value"`
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
+}
+
+// ProgramReport is what one program of a Chain did: the verdicts that it returned, whatever became of the packets.
+type ProgramReport struct {
+	Name     string    `json:"name"`
+	Hook     string    `json:"hook"`
+	Packets  uint64    `json:"packets"` // that it was run on
+	Verdicts []Verdict `json:"verdicts"`
 }
 
 // Redirect is how many packets were redirected to a place.
@@ -117,6 +130,10 @@ func (t *tally) verdict(ret uint32, n uint64) {
 	c.bytes += n
 }
 
+func newTally() tally {
+	return tally{large: map[uint32]*count{}, redirects: map[prog.Redirect]uint64{}}
+}
+
 // add adds the counts of another tally.
 func (t *tally) add(o *tally) {
 	for i, c := range o.small {
@@ -146,16 +163,12 @@ func (t *tally) redirect(to prog.Redirect) {
 	}
 }
 
-// finish makes the lists of a report, most frequent first.
-func (rep *Report) finish(r *runner) {
-	t := &r.tally
-	if r.detail != nil {
-		rep.Detail = r.detail.report(r.typ)
-	}
-	rep.Verdicts = []Verdict{}
+// list is the verdicts that were counted, the most frequent first.
+func (t *tally) list(typ prog.Type) []Verdict {
+	list := []Verdict{}
 	add := func(ret uint32, c count) {
 		if c.packets > 0 {
-			rep.Verdicts = append(rep.Verdicts, Verdict{r.o.Type.Verdict(ret), int32(ret), c.packets, c.bytes})
+			list = append(list, Verdict{Name: typ.Verdict(ret), Value: int32(ret), Packets: c.packets, Bytes: c.bytes})
 		}
 	}
 	for ret, c := range t.small {
@@ -164,11 +177,25 @@ func (rep *Report) finish(r *runner) {
 	for ret, c := range t.large {
 		add(ret, *c)
 	}
-	slices.SortFunc(rep.Verdicts, func(a, b Verdict) int {
+	slices.SortFunc(list, func(a, b Verdict) int {
 		return cmp.Or(cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Value, b.Value))
 	})
 	if t.rest.packets > 0 {
-		rep.Verdicts = append(rep.Verdicts, Verdict{Name: otherVerdicts, Packets: t.rest.packets, Bytes: t.rest.bytes})
+		list = append(list, Verdict{Name: otherVerdicts, Packets: t.rest.packets, Bytes: t.rest.bytes})
+	}
+	return list
+}
+
+// finish makes the lists of a report, most frequent first.
+func (rep *Report) finish(r *runner) {
+	t := &r.tally
+	if r.detail != nil {
+		rep.Detail = r.detail.report(r.typ)
+	}
+	if c := r.chain(); c != nil {
+		c.report(rep)
+	} else {
+		rep.Verdicts = t.list(r.o.Type)
 	}
 	for to, n := range t.redirects {
 		red := Redirect{Packets: n}

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -31,11 +30,12 @@ type runner struct {
 	report Report
 	tally  tally
 
-	typ   prog.Type
-	isSKB bool
-	plain bool // see isPlain
-	l3    bool // the program runs in the IP layer
-	redir uint32
+	typ     prog.Type
+	isSKB   bool
+	plain   bool // see isPlain
+	chained bool // the engines are chains
+	l3      bool // the program runs in the IP layer
+	redir   uint32
 
 	filters *filters // nil without
 	shards  *shards  // nil on one CPU
@@ -54,7 +54,7 @@ type runner struct {
 	out       prog.Output
 	exit      Exit
 	scratch   []byte
-	names     map[uint32]string
+	names     map[nameKey]string
 	converted []uint64 // by link type
 	skipped   [skipReasons]uint64
 
@@ -80,14 +80,16 @@ type side struct {
 	large  uint32 // slot for a packet that is too long for the others, 0 until there is one
 	owned  []uint32
 	failed []error // by frame of the batch
+	chain  *Chain  // the engine, when it is one
 	timed  *detail // nil when nobody asks how long packets take
 }
 
 func newRunner(o *Options) (*runner, error) {
 	typ := o.Type
 	r := &runner{o: o, typ: typ, isSKB: typ.Row().CtxName == "__sk_buff", l3: typ.MACLen() == 0, redir: redirectVerdict(typ)}
-	r.tally.large, r.tally.redirects, r.names = map[uint32]*count{}, map[prog.Redirect]uint64{}, map[uint32]string{}
+	r.tally, r.names = newTally(), map[nameKey]string{}
 	r.converted = make([]uint64, int(linktype.SLL2)+1)
+	r.chained = r.chain() != nil
 	targets := []Target{o.Target}
 	if o.Target.Engine != nil {
 		r.report.Engine = o.Target.Engine.Name()
@@ -106,7 +108,7 @@ func newRunner(o *Options) (*runner, error) {
 		n = 1 // any packet may set one that fires before the next
 	}
 	slot := uint32(prog.XDPBuffer)
-	if typ != prog.XDP {
+	if c, ok := o.Target.Engine.(*Chain); typ != prog.XDP || ok && len(c.by[HookIngress]) > 0 {
 		slot = prog.SKBBuffer + tailroom
 	}
 	if move {
@@ -116,7 +118,7 @@ func newRunner(o *Options) (*runner, error) {
 		return r, r.shard(move, slot)
 	}
 	for _, t := range targets {
-		s, err := newSide(t, typ, n, move, slot)
+		s, err := newSide(t, o, n, move, slot)
 		if err == nil && !move {
 			s.chunk, err = s.alloc(linkRoom + chunkSize)
 		}
@@ -189,8 +191,8 @@ func (r *runner) shard(move bool, slot uint32) (err error) {
 
 // newWorker makes the runner of a worker of r.
 func (r *runner) newWorker(o *Options, s *side) *runner {
-	w := &runner{o: o, typ: r.typ, isSKB: r.isSKB, l3: r.l3, redir: r.redir, sides: []*side{s}, names: map[uint32]string{}}
-	w.tally.large, w.tally.redirects = map[uint32]*count{}, map[prog.Redirect]uint64{}
+	w := &runner{o: o, typ: r.typ, isSKB: r.isSKB, l3: r.l3, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
+	w.tally = newTally()
 	if r.detail != nil {
 		w.detail = newDetail()
 		s.timed = w.detail
@@ -217,7 +219,8 @@ func redirectVerdict(t prog.Type) uint32 {
 	return 0
 }
 
-func newSide(t Target, typ prog.Type, frames int, move bool, slot uint32) (s *side, err error) {
+func newSide(t Target, o *Options, frames int, move bool, slot uint32) (s *side, err error) {
+	typ := o.Type
 	s = &side{engine: t.Engine, space: t.Machine.Space(), maps: t.Machine.Maps(), stride: prog.FrameStride(typ.Row().FrameSize())}
 	s.failed = make([]error, frames)
 	defer func() {
@@ -229,6 +232,11 @@ func newSide(t Target, typ prog.Type, frames int, move bool, slot uint32) (s *si
 		return nil, err
 	}
 	s.frames += prog.FrameHeader
+	if s.chain, _ = t.Engine.(*Chain); s.chain != nil {
+		if err = s.chain.begin(s, frames, o); err != nil {
+			return nil, err
+		}
+	}
 	if move {
 		s.slot = slot
 		s.slots, err = s.alloc(slot * uint32(frames))
@@ -443,7 +451,7 @@ func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 		p.iface = &r.source.Interfaces()[rec.Iface]
 	}
 	in := &p.in
-	if r.isSKB { // XDP sees no more than what is set here
+	if r.isSKB || r.chained { // XDP alone sees no more than what is set here
 		*in = prog.Input{}
 	}
 	in.Number, in.Time, in.Ifindex, in.RxQueue = r.number, r.clock(rec.TS), r.ifindex(rec.Iface), 0
@@ -614,6 +622,9 @@ func (r *runner) remember() {
 // frames puts the batch into the guest memory of a side.
 func (r *runner) frames(s *side) {
 	ctx := s.frames
+	if s.chain != nil {
+		s.chain.batch = r.batch
+	}
 	for i := range r.batch {
 		p := &r.batch[i]
 		p.in.WireLen = p.wire
@@ -623,6 +634,9 @@ func (r *runner) frames(s *side) {
 			head, data, limit = base, base+headroom, base+s.slot-tailroom
 			if r.typ == prog.XDP {
 				head += prog.XDPFrameSize
+				if end := base + prog.XDPBuffer - tailroom; s.chain != nil && data+uint32(p.n) <= end {
+					limit = min(limit, end) // slots that TC uses, too, are longer than what a driver has
+				}
 			}
 		} else {
 			data = s.chunk + uint32(p.off)
@@ -685,7 +699,7 @@ func (r *runner) account() error {
 			}
 		}
 		if r.o.CountChanged {
-			if !prog.ReadFrame(s.space, ctx, r.typ, &r.out) || !bytes.Equal(r.out.Data, before[:p.n]) {
+			if r.isChanged(i, ctx, before[:p.n]) {
 				r.report.Changed++
 			}
 			before = before[p.n:]
@@ -694,15 +708,19 @@ func (r *runner) account() error {
 		if err != nil {
 			r.fault(p.in.Number, err)
 		} else {
-			insns := s.space.Load64(offset(ctx, prog.FrameInsns))
+			insns := s.space.Load64(offset(s.left(i, ctx), prog.FrameInsns))
 			r.report.Insns += insns
-			ret = r.verdict(s, ctx, uint64(p.n))
+			if s.chain != nil {
+				ret = r.chainVerdict(i, uint64(p.n))
+			} else {
+				ret = r.verdict(s, ctx, uint64(p.n))
+			}
 			if r.detail != nil {
 				r.detail.packet(r.report.FirstNS, int64(p.in.Time), ret, insns)
 			}
 		}
 		for _, sink := range r.o.Sinks {
-			if err := r.deliver(sink, ctx, p, ret, err); err != nil {
+			if err := r.deliver(sink, i, ctx, p, ret, err); err != nil {
 				return &Error{Reason: "output", Err: err}
 			}
 		}

@@ -84,7 +84,7 @@ func newShards(r *runner, move bool, slot uint32) (*shards, error) {
 		if len(r.o.Sinks) > 0 {
 			o.Sinks = []Sink{&w.hold}
 		}
-		side, err := newSide(t, r.typ, maxBatch, move, slot)
+		side, err := newSide(t, &o, maxBatch, move, slot)
 		if err != nil {
 			sh.stop()
 			return nil, err
@@ -320,8 +320,11 @@ func (r *runner) merge(l *load) error {
 func (r *runner) collect() {
 	rep := &r.report
 	rep.Packets, rep.Bytes = 0, 0
-	for _, w := range r.shards.workers {
+	for i, w := range r.shards.workers {
 		o := &w.report
+		if c := r.chain(); c != nil && i > 0 {
+			c.add(w.sides[0].chain)
+		}
 		rep.Packets += o.Packets
 		rep.Bytes += o.Bytes
 		rep.Insns += o.Insns

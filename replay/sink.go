@@ -17,6 +17,7 @@ import (
 // Exit is a packet as the program left it.
 type Exit struct {
 	Type     prog.Type // of the program
+	Program  string    // of a Chain: whose verdict it is
 	Number   uint64    // in the capture, from 1
 	TS       int64     // ns since 1970
 	Data     []byte    // valid during the call only
@@ -44,43 +45,57 @@ type Sink interface {
 const faultVerdict = "fault"
 
 // deliver hands a packet to a sink.
-func (r *runner) deliver(sink Sink, ctx uint32, p *packet, ret uint32, fault error) error {
-	s := r.sides[0].space
+func (r *runner) deliver(sink Sink, i int, ctx uint32, p *packet, ret uint32, fault error) error {
+	s, typ := r.sides[0].space, r.typ
+	var end *chainEnd
+	if c := r.sides[0].chain; c != nil {
+		end = &c.ends[i]
+		ctx, typ = end.ctx, end.typ
+	}
 	x := &r.exit
 	*x = Exit{
-		Type: r.typ, Number: p.in.Number, TS: int64(p.in.Time), Ifindex: p.in.Ifindex, IfName: p.iface.Name,
+		Type: typ, Number: p.in.Number, TS: int64(p.in.Time), Ifindex: p.in.Ifindex, IfName: p.iface.Name,
 		RxQueue: p.in.RxQueue, Ret: ret, Link: r.exitLink(p), Fault: fault,
 	}
-	if prog.ReadFrame(s, ctx, r.typ, &r.out) {
+	if prog.ReadFrame(s, ctx, typ, &r.out) {
 		x.Data = r.out.Data
 	}
 	wire := int64(p.wire) + int64(len(x.Data)) - int64(p.n)
-	if r.isSKB && !r.l3 {
+	if (r.isSKB || end != nil && typ != prog.XDP) && !r.l3 {
 		x.Data = r.putVLAN(ctx, x.Data)
 		if len(x.Data) > len(r.out.Data) {
 			wire += vlanLen
 		}
 	}
 	x.OrigLen = uint32(max(wire, 0))
+	if end != nil {
+		x.Program, x.Redirect = end.decided.Name, end.to
+	}
 	if fault != nil {
 		x.Ret, x.Verdict = 0, faultVerdict
 		return sink.Write(x)
 	}
-	x.Verdict = r.verdictName(ret)
-	if ret == r.redir && r.redir != 0 {
+	x.Verdict = r.verdictName(typ, ret)
+	if redir := redirectVerdict(typ); ret == redir && redir != 0 {
 		x.Redirect, x.RedirMap = r.target(r.out.Redirect)
 	}
 	return sink.Write(x)
 }
 
+type nameKey struct {
+	typ prog.Type
+	ret uint32
+}
+
 // verdictName is Type.Verdict without an allocation for the usual values.
-func (r *runner) verdictName(ret uint32) string {
-	if name, ok := r.names[ret]; ok {
+func (r *runner) verdictName(typ prog.Type, ret uint32) string {
+	key := nameKey{typ, ret}
+	if name, ok := r.names[key]; ok {
 		return name
 	}
-	name := r.typ.Verdict(ret)
+	name := typ.Verdict(ret)
 	if len(r.names) < maxVerdicts {
-		r.names[ret] = name
+		r.names[key] = name
 	}
 	return name
 }
@@ -122,8 +137,8 @@ type pcapngSink struct {
 type ifaceKey struct{ ifindex, link uint32 }
 
 type noteKey struct {
-	verdict, mapName string
-	redirect         uint32
+	verdict, mapName, program string
+	redirect                  uint32
 }
 
 // NewPcapng returns a sink that writes a pcapng file: every packet with the program's verdict, the packet's number, direction
@@ -182,10 +197,10 @@ func (s *pcapngSink) note(x *Exit) string {
 	if x.Fault != nil {
 		return x.Fault.Error()
 	}
-	if x.Redirect == 0 && x.RedirMap == "" {
+	if x.Redirect == 0 && x.RedirMap == "" && x.Program == "" {
 		return x.Verdict
 	}
-	key := noteKey{x.Verdict, x.RedirMap, x.Redirect}
+	key := noteKey{x.Verdict, x.RedirMap, x.Program, x.Redirect}
 	text, ok := s.notes[key]
 	if !ok {
 		text = x.Verdict
@@ -194,6 +209,9 @@ func (s *pcapngSink) note(x *Exit) string {
 		}
 		if x.RedirMap != "" {
 			text += " by map " + x.RedirMap
+		}
+		if x.Program != "" {
+			text += " (" + x.Program + ")"
 		}
 		s.notes[key] = text
 	}

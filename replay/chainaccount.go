@@ -1,0 +1,50 @@
+package replay
+
+import (
+	"bytes"
+
+	"github.com/skepvm/skep/prog"
+)
+
+// left is where the ctx is that a packet of the batch left, which began at ctx.
+func (s *side) left(i int, ctx uint32) uint32 {
+	if s.chain == nil {
+		return ctx
+	}
+	return s.chain.ends[i].ctx
+}
+
+// chain is that of the first side, nil when there is a single program.
+func (r *runner) chain() *Chain {
+	c, _ := r.o.Target.Engine.(*Chain)
+	return c
+}
+
+// chainVerdict is verdict of a packet that went through a chain.
+func (r *runner) chainVerdict(i int, n uint64) uint32 {
+	s := r.sides[0]
+	e := &s.chain.ends[i]
+	ret := s.space.Load32(offset(e.ctx, prog.FrameRet))
+	e.count(ret, n)
+	if to, ok := e.sent(s.space, ret); ok {
+		r.tally.redirect(to)
+	}
+	return ret
+}
+
+// isChanged reports whether a packet of the batch, whose frame began at ctx, is not as before.
+func (r *runner) isChanged(i int, ctx uint32, before []byte) bool {
+	s, typ := r.sides[0], r.typ
+	untagged := false
+	if s.chain != nil {
+		ctx, typ, untagged = s.chain.ends[i].ctx, s.chain.ends[i].typ, s.chain.ends[i].untagged
+	}
+	if !prog.ReadFrame(s.space, ctx, typ, &r.out) {
+		return true
+	}
+	data := r.out.Data
+	if untagged {
+		data = r.putVLAN(ctx, data)
+	}
+	return !bytes.Equal(data, before)
+}
