@@ -1,11 +1,16 @@
 package skep_test
 
 import (
+	"bytes"
 	"fmt"
 	"log"
 
 	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/cbpf"
 	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/object"
+	"github.com/skepvm/skep/replay"
+	"github.com/skepvm/skep/traffic"
 )
 
 // sshPacket is a TCP SYN to port 22: Ethernet, IPv4, TCP.
@@ -28,6 +33,28 @@ func Example() {
 	}
 	fmt.Println(res.Verdict)
 	// Output: XDP_DROP
+}
+
+// Let a capture through a filter of tcpdump's language, without libpcap.
+func ExampleVM_Filter() {
+	machine, err := skep.New(&object.Object{}, skep.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer machine.Close()
+	web, err := machine.Filter("web", "tcp port 80 or tcp port 443", cbpf.CompileOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	report, err := replay.Run(replay.Options{
+		Target: replay.Target{Machine: machine.Machine()}, Filters: []replay.Filter{web},
+		Input: bytes.NewReader(traffic.Sample()),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d of %d packets\n", report.Filters[0].Packets, report.Packets)
+	// Output: 120 of 500 packets
 }
 
 // Read a map after a run.

@@ -60,6 +60,8 @@ type VM struct {
 	compiler *jit.Compiler
 	programs map[string]*program
 	order    []*program
+	filters  int     // made by Filter
+	spare    *vm.CPU // that they run on; nil before the first
 }
 
 // program is one program on its way from spec to engine.
@@ -197,13 +199,12 @@ func (v *VM) build(p *program) error {
 			return err
 		}
 	}
-	p.engine, err = v.engineOn(p, 0)
+	p.engine, err = v.engineOn(p, v.machine.CPU(0))
 	return err
 }
 
 // engineOn makes an engine of p on a CPU of the machine.
-func (v *VM) engineOn(p *program, number int) (vm.Engine, error) {
-	cpu := v.machine.CPU(number)
+func (v *VM) engineOn(p *program, cpu *vm.CPU) (vm.Engine, error) {
 	switch {
 	case v.compiler != nil && p.verified != nil:
 		return v.compiler.Compile(cpu, p.verified)
@@ -264,7 +265,7 @@ func (v *VM) Engines(name string) ([]vm.Engine, error) {
 	}
 	engines := []vm.Engine{p.engine}
 	for cpu := 1; cpu < v.machine.NumCPUs(); cpu++ {
-		e, err := v.engineOn(p, cpu)
+		e, err := v.engineOn(p, v.machine.CPU(cpu))
 		if err != nil {
 			return nil, err
 		}

@@ -43,7 +43,12 @@ const DefaultSnapLen = 262144
 //
 // The program's verdict on a packet is that of libpcap's unoptimised program, also for packets that are cut short: a
 // load beyond the packet's end rejects it, so the order of the loads is part of the meaning.
-func Compile(src string, link linktype.Type, opts CompileOptions) (Program, error) {
+func Compile(src string, link linktype.Type) (Program, error) {
+	return CompileOptions{}.Compile(src, link)
+}
+
+// Compile is the function Compile, with options.
+func (opts CompileOptions) Compile(src string, link linktype.Type) (Program, error) {
 	gen := gens.Get().(*gen)
 	defer gens.Put(gen)
 	g, err := gen.graph(src, link, opts)

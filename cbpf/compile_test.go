@@ -73,7 +73,7 @@ func codeText(p Program) string {
 func live(file string) bool { return strings.Contains(file, "/live/") }
 
 func compiled(src, file string, link linktype.Type) string {
-	p, err := Compile(src, link, CompileOptions{NoOptimize: true, LinuxExt: live(file)})
+	p, err := CompileOptions{NoOptimize: true, LinuxExt: live(file)}.Compile(src, link)
 	var e *expr.Error
 	switch {
 	case errors.As(err, &e):
@@ -189,7 +189,7 @@ func emptyCapture(t *testing.T, link linktype.Type) string {
 
 // TestUnknownLink is a link type that no filter can be compiled for.
 func TestUnknownLink(t *testing.T) {
-	_, err := Compile("ip", 7, CompileOptions{})
+	_, err := Compile("ip", 7)
 	var e *expr.Error
 	if !errors.As(err, &e) || !strings.Contains(e.Msg, "LINKTYPE_7") {
 		t.Errorf("%v", err)
@@ -207,7 +207,7 @@ func TestCompileLong(t *testing.T) {
 		{"port 1", " or 2", 100, false}, {"port 1", " or 2", 10000, true}, {"len = 1", " + 1", 1000, false},
 		{"len = 1", " + 1", 200000, true}, {"len = 1", " + tcp[0]", 10000, true},
 	} {
-		_, err := Compile(c.begin+strings.Repeat(c.more, c.n), linktype.Ethernet, CompileOptions{NoOptimize: true})
+		_, err := CompileOptions{NoOptimize: true}.Compile(c.begin+strings.Repeat(c.more, c.n), linktype.Ethernet)
 		var e *expr.Error
 		if !errors.As(err, &e) || !strings.Contains(e.Msg, "4096") || (e.Pos > 0) != c.early {
 			t.Errorf("%s and %d times %s: %v", c.begin, c.n, c.more, err)

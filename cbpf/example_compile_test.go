@@ -10,7 +10,7 @@ import (
 )
 
 func ExampleCompile() {
-	p, err := cbpf.Compile("ip and not tcp", linktype.Ethernet, cbpf.CompileOptions{SnapLen: 96})
+	p, err := cbpf.CompileOptions{SnapLen: 96}.Compile("ip and not tcp", linktype.Ethernet)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -27,7 +27,7 @@ func ExampleCompile() {
 
 // What is wrong with a filter comes with its place.
 func ExampleCompile_error() {
-	_, err := cbpf.Compile("tcp port 22 or port 99999", linktype.Ethernet, cbpf.CompileOptions{})
+	_, err := cbpf.Compile("tcp port 22 or port 99999", linktype.Ethernet)
 	fmt.Println(err)
 	var e *expr.Error
 	if errors.As(err, &e) {

@@ -65,7 +65,7 @@ func TestVXLAN(t *testing.T) {
 		{"vxlan and vlan", nil},
 	} {
 		for _, plain := range []bool{true, false} {
-			p, err := Compile(c.filter, linktype.Ethernet, CompileOptions{NoOptimize: plain})
+			p, err := CompileOptions{NoOptimize: plain}.Compile(c.filter, linktype.Ethernet)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +104,7 @@ func TestHosts(t *testing.T) {
 		{linktype.Ethernet, "ether host both", "", "no names"},
 		{linktype.Ethernet, "net both", "", "no names"},
 	} {
-		got, err := Compile(c.filter, c.link, CompileOptions{Hosts: hosts})
+		got, err := CompileOptions{Hosts: hosts}.Compile(c.filter, c.link)
 		var e *expr.Error
 		if c.no != "" {
 			if !errors.As(err, &e) || !strings.Contains(e.Msg, c.no) {
@@ -112,11 +112,11 @@ func TestHosts(t *testing.T) {
 			}
 			continue
 		}
-		want, err2 := Compile(c.like, c.link, CompileOptions{})
+		want, err2 := Compile(c.like, c.link)
 		if err != nil || err2 != nil || !slices.Equal(got, want) {
 			t.Errorf("%s is not %s: %v, %v\n%v\n%v", c.filter, c.like, err, err2, got, want)
 		}
-		if _, err := Compile(c.filter, c.link, CompileOptions{}); !errors.As(err, &e) || !strings.Contains(e.Msg, "not looked up") {
+		if _, err := Compile(c.filter, c.link); !errors.As(err, &e) || !strings.Contains(e.Msg, "not looked up") {
 			t.Errorf("%s without names: %v", c.filter, err)
 		}
 	}
@@ -136,8 +136,8 @@ func TestOptions(t *testing.T) {
 		{"port mine", CompileOptions{Services: services}, "udp port 7777"},
 		{"ip broadcast", CompileOptions{Netmask: 0xffffff00}, "ip and (ip[19] = 0 or ip[19] = 255)"},
 	} {
-		got, err := Compile(c.filter, linktype.Ethernet, c.opts)
-		want, err2 := Compile(c.like, linktype.Ethernet, CompileOptions{})
+		got, err := c.opts.Compile(c.filter, linktype.Ethernet)
+		want, err2 := Compile(c.like, linktype.Ethernet)
 		if err != nil || err2 != nil {
 			t.Fatal(err, err2)
 		}
@@ -150,13 +150,13 @@ func TestOptions(t *testing.T) {
 			}
 		}
 	}
-	if p, err := Compile("ip", linktype.Ethernet, CompileOptions{SnapLen: 96}); err != nil || p[2].K != 96 {
+	if p, err := (CompileOptions{SnapLen: 96}).Compile("ip", linktype.Ethernet); err != nil || p[2].K != 96 {
 		t.Errorf("snap length: %v, %v", p, err)
 	}
-	if p, err := Compile("", linktype.Ethernet, CompileOptions{}); err != nil || !slices.Equal(p, Program{{Op: ClassRet, K: DefaultSnapLen}}) {
+	if p, err := Compile("", linktype.Ethernet); err != nil || !slices.Equal(p, Program{{Op: ClassRet, K: DefaultSnapLen}}) {
 		t.Errorf("no filter: %v, %v", p, err)
 	}
-	if p, err := Compile("ip", linktype.Null, CompileOptions{BigEndian: true}); err != nil || p[1].K != 2 {
+	if p, err := (CompileOptions{BigEndian: true}).Compile("ip", linktype.Null); err != nil || p[1].K != 2 {
 		t.Errorf("a big-endian file: %v, %v", p, err)
 	}
 }
@@ -178,7 +178,7 @@ func TestProtoChain(t *testing.T) {
 		return Packet{Data: data, WireLen: uint32(len(data))}
 	}
 	for _, c := range []struct{ length, headers int }{{0, DefaultChainLength}, {1, 1}, {3, 3}} {
-		p, err := Compile("ip6 protochain 6", linktype.Ethernet, CompileOptions{ChainLength: c.length})
+		p, err := CompileOptions{ChainLength: c.length}.Compile("ip6 protochain 6", linktype.Ethernet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,11 +190,11 @@ func TestProtoChain(t *testing.T) {
 	}
 	// an authentication header whose length leads back to itself: libpcap's code never ends on it
 	loop := unhex(t, "020000000001020000000002 0800 4500 0028 0000 0000 40 33 0000 0a000001 0a000002 3303"+strings.Repeat("00", 30))
-	p, err := Compile("ip protochain 6", linktype.Ethernet, CompileOptions{})
+	p, err := Compile("ip protochain 6", linktype.Ethernet)
 	if err != nil || p.Run(Packet{Data: loop, WireLen: uint32(len(loop))}) != 0 {
 		t.Errorf("a header that follows itself: %v", err)
 	}
-	if _, err := Compile("protochain 6", linktype.Ethernet, CompileOptions{ChainLength: 500}); err == nil {
+	if _, err := (CompileOptions{ChainLength: 500}).Compile("protochain 6", linktype.Ethernet); err == nil {
 		t.Error("a chain of 500 headers fits a program")
 	}
 }
@@ -214,7 +214,7 @@ func FuzzCompile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src string, data []byte, which uint8) {
 		link := links[int(which)%len(links)]
 		opts := CompileOptions{NoOptimize: true, LinuxExt: which > 200, BigEndian: which > 100}
-		plain, err := Compile(src, link, opts)
+		plain, err := opts.Compile(src, link)
 		var e *expr.Error
 		if err != nil {
 			if !errors.As(err, &e) {
@@ -228,7 +228,7 @@ func FuzzCompile(f *testing.F) {
 		pkt := Packet{Data: data, WireLen: uint32(len(data))}
 		want := plain.Run(pkt)
 		opts.NoOptimize = false
-		p, err := Compile(src, link, opts)
+		p, err := opts.Compile(src, link)
 		switch errors.As(err, &e); {
 		case err == nil:
 		case e != nil && e.Msg == refusedNever:

@@ -12,7 +12,7 @@ func BenchmarkCompile(b *testing.B) {
 		b.Run("all/"+f, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Compile(f, linktype.Ethernet, CompileOptions{}); err != nil {
+				if _, err := Compile(f, linktype.Ethernet); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -20,7 +20,7 @@ func BenchmarkCompile(b *testing.B) {
 		b.Run("plain/"+f, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Compile(f, linktype.Ethernet, CompileOptions{NoOptimize: true}); err != nil {
+				if _, err := (CompileOptions{NoOptimize: true}).Compile(f, linktype.Ethernet); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -263,7 +263,7 @@ func FuzzFilter(f *testing.F) {
 		}
 		l := refLinks()[r.IntN(len(refLinks()))]
 		text := randomFilter(r, l)
-		p, err := Compile(text, l.typ, CompileOptions{BigEndian: l.big})
+		p, err := CompileOptions{BigEndian: l.big}.Compile(text, l.typ)
 		if err == nil {
 			require.NoError(t, p.Validate(Pcap), "%s: %v", text, p)
 		}

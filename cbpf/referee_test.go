@@ -184,7 +184,7 @@ func selectsNone(packets []refPacket, run func(refPacket) uint32) bool {
 // compareFilter compares one filter on one link type and returns how we differ from libpcap, "" when not.
 func compareFilter(l refLink, f string, want outcome, packets []refPacket, sum *tally) (kind, text string) {
 	sum.filters++
-	got, err := Compile(f, l.typ, CompileOptions{BigEndian: l.big})
+	got, err := CompileOptions{BigEndian: l.big}.Compile(f, l.typ)
 	switch {
 	case err != nil && want.err != "":
 		sum.refused++

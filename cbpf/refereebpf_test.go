@@ -16,7 +16,7 @@ func TestRefereeEBPF(t *testing.T) {
 	}
 	for i, l := range cbpf.RefereeLinks(t) {
 		for n := i % step; n < len(filters); n += step {
-			p, err := cbpf.Compile(filters[n], l.Type, l.Options)
+			p, err := l.Options.Compile(filters[n], l.Type)
 			if err != nil {
 				continue
 			}

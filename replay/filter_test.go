@@ -42,7 +42,7 @@ func expressionFilters(m *vm.Machine, make func(*vm.Machine, *prog.Program) (vm.
 }
 
 func compileFor(text string, link linktype.Type, big bool) (cbpf.Program, error) {
-	p, err := cbpf.Compile(text, link, cbpf.CompileOptions{BigEndian: big})
+	p, err := cbpf.CompileOptions{BigEndian: big}.Compile(text, link)
 	if err != nil {
 		return cbpf.Program{{Op: cbpf.ClassRet | cbpf.RetK}}, nil // vlan where there are none
 	}

@@ -82,6 +82,10 @@ func NewMachine(c Config) (*Machine, error) {
 	return m, nil
 }
 
+// Spare makes a CPU beside the machine's own, for what runs while all of those are busy. To programs it is the first: none that changes a
+// map with a value for each CPU may run on it. It lives as long as the machine.
+func (m *Machine) Spare() (*CPU, error) { return newCPU(m, 0) }
+
 // MaxCPUs is the most virtual CPUs of a machine.
 const MaxCPUs = 1024
 

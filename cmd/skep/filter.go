@@ -89,7 +89,7 @@ func (a *app) filter(args []string, f *filterFlags) error {
 	if err != nil {
 		return err
 	}
-	p, err := cbpf.Compile(text, link, o)
+	p, err := o.Compile(text, link)
 	if err != nil {
 		return a.explainFilter(err)
 	}

@@ -187,7 +187,7 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 		return err
 	}
 	defer v.Close()
-	if o.Filters, err = f.filter.filters(a, func() *skep.VM { return v }); err != nil {
+	if o.Filters, err = f.filter.filters(a, v); err != nil {
 		return err
 	}
 	if err := a.replayOptions(&o, captures, f); err != nil {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/skepvm/skep"
 	"github.com/skepvm/skep/cbpf"
-	"github.com/skepvm/skep/cbpf/expr"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/object"
 	"github.com/skepvm/skep/replay"
@@ -54,9 +53,8 @@ func (f *captureFilterFlags) parse() (out []namedExpr, err error) {
 	return out, nil
 }
 
-// filters makes the replay's filters, which are compiled for each link type as it comes, on the VM's machine. An expression that
-// is none is an error at once.
-func (f *captureFilterFlags) filters(a *app, v func() *skep.VM) ([]replay.Filter, error) {
+// filters makes the replay's filters on a VM. An expression that is none is an error at once.
+func (f *captureFilterFlags) filters(a *app, v *skep.VM) ([]replay.Filter, error) {
 	list, err := f.parse()
 	if err != nil {
 		return nil, err
@@ -67,24 +65,17 @@ func (f *captureFilterFlags) filters(a *app, v func() *skep.VM) ([]replay.Filter
 		return nil, err
 	}
 	var out []replay.Filter
-	for i, e := range list {
-		compile := func(link linktype.Type, big bool) (vm.Engine, error) {
-			o := o
-			o.BigEndian = big
-			p, err := cbpf.Compile(e.text, link, o)
-			if err != nil {
-				return nil, a.explainFilter(err)
-			}
-			spec, err := p.EBPF(cbpf.EBPFOptions{Name: fmt.Sprintf("filter%d_link%d_%t", i, link, big)})
-			if err != nil {
-				return nil, err
-			}
-			return v().Add(spec)
-		}
-		if _, err := expr.Parse(e.text); err != nil {
+	for _, e := range list {
+		filter, err := v.Filter(e.name, e.text, o)
+		if err != nil {
 			return nil, a.explainFilter(err)
 		}
-		out = append(out, replay.Filter{Name: e.name, Compile: compile})
+		compile := filter.Compile
+		filter.Compile = func(link linktype.Type, bigEndian bool) (vm.Engine, error) {
+			e, err := compile(link, bigEndian)
+			return e, a.explainFilter(err)
+		}
+		out = append(out, filter)
 	}
 	return out, nil
 }
@@ -109,15 +100,18 @@ func (a *app) replayFilters(captures []string, f *replayFlags) (err error) {
 	if f.engine == "both" {
 		return errors.New("--engine both compares runs of a program; filters alone run on one engine")
 	}
-	var v *skep.VM
-	o := replay.Options{}
-	if o.Filters, err = f.filter.filters(a, func() *skep.VM { return v }); err != nil {
-		return err
+	if f.cpus != 1 {
+		return errors.New("--cpus shares out the packets of a program; filters alone run on one CPU")
 	}
-	if v, err = skep.New(&object.Object{}, skep.Options{Engine: f.engine}); err != nil {
+	v, err := skep.New(&object.Object{}, skep.Options{Engine: f.engine})
+	if err != nil {
 		return err
 	}
 	defer v.Close()
+	o := replay.Options{}
+	if o.Filters, err = f.filter.filters(a, v); err != nil {
+		return err
+	}
 	if f.write != "" {
 		out, err := os.Create(f.write)
 		if err != nil {
@@ -137,7 +131,9 @@ func (a *app) replayFilters(captures []string, f *replayFlags) (err error) {
 		}
 		sinks = append(sinks, sink)
 	}
-	a.replayOptions(&o, captures, &f.sessionFlags)
+	if err := a.replayOptions(&o, captures, &f.sessionFlags); err != nil {
+		return err
+	}
 	stop, release := a.interrupted()
 	defer release()
 	o.Stop = stop

@@ -45,7 +45,7 @@ var allowed = map[string]string{
 	"cover":              "asm prog",
 	"tracing":            "mem prog helpers btf internal/jsonpos",
 	"examples":           "",
-	"":                   "tracing cover asm mem maps prog helpers object verifier vm jit replay kver btf",
+	"":                   "tracing cover cbpf cbpf/expr linktype asm mem maps prog helpers object verifier vm jit replay kver btf",
 	"suite":              "*",
 	"conformance":        "*",
 	"conformance/gen":    "asm maps prog helpers",
