@@ -60,8 +60,8 @@ func (v *VM) Chain(links []Link) ([]*replay.Chain, error) {
 			if l.Priority != nil {
 				c.Priority = *l.Priority
 			}
-			if id, ok := v.programID(p); ok {
-				c.Element = id + 1
+			if c.Element, err = v.ProgramHandle(name); err != nil {
+				return err
 			}
 			list[cpu] = append(list[cpu], c)
 		}
@@ -113,14 +113,18 @@ func (v *VM) nameOf(p *program) string {
 	return p.spec.Name
 }
 
-// programID is the id of a linked program on the machine, which maps name it by.
-func (v *VM) programID(p *program) (uint32, bool) {
+// ProgramHandle is the word by which elements of maps name a program: devmaps, cpumaps and maps of programs.
+func (v *VM) ProgramHandle(name string) (uint32, error) {
+	p, err := v.program(name)
+	if err != nil {
+		return 0, err
+	}
 	for _, l := range v.machine.Programs() {
 		if l.Prog() == p.spec {
-			return l.ID(), true
+			return l.ID() + 1, nil
 		}
 	}
-	return 0, false
+	return 0, fmt.Errorf("program %s is not linked", name)
 }
 
 // ReplayChain is Replay with a chain of programs.

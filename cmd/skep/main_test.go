@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("EXAMPLES", examples)
 			env.Setenv("VECTORS", filepath.Join(filepath.Dir(examples), "conformance", "testdata", "vectors"))
 			env.Setenv("TIMERS", filepath.Join(filepath.Dir(examples), "conformance", "kernel", "testdata", "timers.o"))
+			env.Setenv("OBJECTS", filepath.Join(filepath.Dir(examples), "object", "testdata"))
 			env.Setenv("SSH", sshPacket)
 			env.Setenv("NO_COLOR", "1")
 			return nil

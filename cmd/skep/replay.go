@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -45,12 +46,14 @@ type sessionFlags struct {
 	diff            diffFlags
 	steps           *stepPrinter // nil when nobody wants to see instructions
 	filter          captureFilterFlags
+	chain           chainFlags
+	links           []skep.Link // of the chain, once its objects are ready
 }
 
 func (f *sessionFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.program, "prog", "", "program to run, when the object has several")
 	fl.StringVar(&f.engine, "engine", "", "interp, checked, jit, or both: each packet on two engines, and any difference fails")
-	fl.StringArrayVar(&f.set, "set", nil, "set a map element before the run: MAP:KEY=VALUE in hex; may be repeated")
+	fl.StringArrayVar(&f.set, "set", nil, "set a map element before the run: MAP:KEY=VALUE in hex, @PROGRAM behind it for what names one; may be repeated")
 	fl.IntVar(&f.loop, "loop", 1, "passes over the capture; time goes on from pass to pass")
 	fl.Uint64Var(&f.limit, "limit", 0, "stop after so many packets")
 	fl.Uint64Var(&f.seed, "seed", 0, "of the random numbers that programs get")
@@ -92,11 +95,18 @@ Time is the capture's, random numbers come from --seed: the same input gives the
 writes the packets that match any of them, as they were captured, and --split one file for each filter. A filter is compiled for the link type of
 each packet's interface and sees what was captured. OBJECT may also be a filter in text, as "skep filter" and tcpdump -d, -dd, -ddd print.
 
+Several programs make a chain: --xdp, --tc and --egress take the place of OBJECT and run as the kernel's hooks would, each on what the one
+before it left; the report and -w say of each verdict whose it was. XDP programs run in libxdp's order, by the priority and the verdicts to go on
+at that their objects (.xdp_run_config) or @PRIORITY,VERDICT… say. Programs of xdp/devmap and xdp/cpumap sections run where an element of a map
+names them: --set MAP:KEY=IFINDEX@PROGRAM.
+
 -w writes the packets as the program left them into a pcapng file with the verdict on each; --split writes one file for each verdict.`,
-		Example: "  skep replay filter.bpf.o capture.pcap\n  skep replay --engine both -w out.pcapng filter.bpf.o capture.pcap.gz\n  skep replay --filter web='tcp port 80' --filter dns='udp port 53' -w out.pcap capture.pcap",
+		Example: "  skep replay filter.bpf.o capture.pcap\n  skep replay --engine both -w out.pcapng filter.bpf.o capture.pcap.gz\n  skep replay --xdp guard.bpf.o@10 --xdp lb.bpf.o:balance@20,pass,tx --tc policy.bpf.o capture.pcap\n  skep replay --filter web='tcp port 80' --filter dns='udp port 53' -w out.pcap capture.pcap",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			switch {
+			case f.chain.used():
+				return a.replay("", args, &f)
 			case len(f.filter.list) > 0 && f.load.progType == "" && !isProgram(args[0]):
 				return a.replayFilters(args, &f)
 			case len(args) < 2:
@@ -107,6 +117,7 @@ each packet's interface and sees what was captured. OBJECT may also be a filter 
 	}
 	fl := cmd.Flags()
 	f.add(fl)
+	f.chain.add(fl)
 	fl.StringVarP(&f.write, "write", "w", "", "pcapng file for the packets as the program left them, verdict on each")
 	fl.StringVar(&f.split, "split", "", "directory for one capture for each verdict")
 	fl.StringVarP(&f.output, "output", "o", "text", "text, json, csv, or html: a page with charts")
@@ -123,6 +134,9 @@ func (a *app) replay(path string, captures []string, f *replayFlags) (err error)
 	output, err := findReplayOutput(f.output)
 	if err != nil {
 		return err
+	}
+	if f.chain.used() && (f.detail || f.output == "html") {
+		return errors.New("--detail and -o html measure one program, not a chain")
 	}
 	o := replay.Options{StopOnFault: f.stopOnFault, CountChanged: f.changed, Detail: f.detail || f.output == "html", After: uint64(max(f.after, 0))}
 	if f.write != "" {
@@ -178,6 +192,13 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 	if f.cpus < 1 {
 		return fmt.Errorf("--cpus %d: want 1 or more", f.cpus)
 	}
+	if f.chain.used() {
+		specs, err := f.chain.specs()
+		if err := errors.Join(err, f.checkChain()); err != nil {
+			return err
+		}
+		path = specs[0].path
+	}
 	in, err := a.read(path)
 	if err != nil {
 		return err
@@ -224,6 +245,8 @@ func (a *app) replayOn(v *skep.VM, in *file, f *sessionFlags, o replay.Options) 
 		return nil, errors.New("--trace follows one CPU")
 	case f.cpus > 1 && (f.diff.object != "" || f.engine == "both"):
 		return nil, errors.New("--cpus shares the packets out: what runs twice to be compared stays on one")
+	case f.chain.used() && f.engine != "both":
+		return v.ReplayChain(f.links, o)
 	case f.diff.object == "" && f.engine != "both":
 		engines, err := v.Engines(f.program)
 		if err != nil {
@@ -247,6 +270,9 @@ func (a *app) replayOn(v *skep.VM, in *file, f *sessionFlags, o replay.Options) 
 		return nil, err
 	}
 	defer w.Close()
+	if f.chain.used() {
+		return v.ReplayChainBoth(w, f.links, o)
+	}
 	return v.ReplayBoth(w, f.program, program, o)
 }
 
@@ -291,6 +317,12 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 	if f.steps != nil {
 		f.steps.space = v.Machine().Space()
 	}
+	if f.chain.used() {
+		if f.links, err = f.chain.links(a, v, &f.load); err != nil {
+			v.Close()
+			return nil, err
+		}
+	}
 	if err := f.state.load(v); err != nil {
 		v.Close()
 		return nil, err
@@ -319,9 +351,17 @@ func setElement(v *skep.VM, s string) error {
 	if err != nil {
 		return fmt.Errorf("key: %w", err)
 	}
+	val, program, named := strings.Cut(val, "@")
 	value, err := hex.DecodeString(val)
 	if err != nil {
 		return fmt.Errorf("value: %w", err)
+	}
+	if named {
+		handle, err := v.ProgramHandle(program)
+		if err != nil {
+			return err
+		}
+		value = binary.LittleEndian.AppendUint32(value, handle)
 	}
 	return maps.HostOf(m).Update(key, value, maps.Any)
 }

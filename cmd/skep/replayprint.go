@@ -70,8 +70,14 @@ func printReplayCSV(w io.Writer, r *replay.Report) error {
 	for _, f := range r.Filters {
 		row("filter", f.Name, f.Packets, strconv.FormatUint(f.Bytes, 10))
 	}
+	for _, p := range r.Programs {
+		row("program", p.Hook+" "+p.Name, p.Packets, "")
+		for _, v := range p.Verdicts {
+			row("returned", p.Hook+" "+p.Name+" "+v.Name, v.Packets, strconv.FormatUint(v.Bytes, 10))
+		}
+	}
 	for _, v := range r.Verdicts {
-		row("verdict", v.Name, v.Packets, strconv.FormatUint(v.Bytes, 10))
+		row("verdict", strings.TrimSpace(v.Hook+" "+v.Program+" "+v.Name), v.Packets, strconv.FormatUint(v.Bytes, 10))
 	}
 	for _, to := range r.Redirects {
 		row("redirect", redirectName(to), to.Packets, "")
@@ -109,8 +115,19 @@ func printReplay(w io.Writer, r *replay.Report) {
 		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes\n", f.Name, f.Packets, 100*float64(f.Packets)/float64(max(r.Seen, 1)), f.Bytes)
 	}
 	for _, v := range r.Verdicts {
-		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes\n", v.Name, v.Packets,
+		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes", v.Name, v.Packets,
 			100*float64(v.Packets)/float64(max(r.Packets, 1)), v.Bytes)
+		if v.Program != "" {
+			fmt.Fprintf(w, "  by %s (%s)", v.Program, v.Hook)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, p := range r.Programs {
+		fmt.Fprintf(w, "  %-11s %-20s%12d packets", p.Hook, p.Name, p.Packets)
+		for _, v := range p.Verdicts {
+			fmt.Fprintf(w, "  %s %d", v.Name, v.Packets)
+		}
+		fmt.Fprintln(w)
 	}
 	for _, to := range r.Redirects {
 		fmt.Fprintf(w, "  redirected %-20s%12d packets\n", redirectName(to), to.Packets)

@@ -17,7 +17,7 @@ cc() {
 for cpu in v1 v2 v4; do
 	cc isa.c "isa_$cpu.o" -g -mcpu="$cpu"
 done
-for name in externs strong_kconfig core core_target odd map_kinds callbacks nosection; do
+for name in chain externs strong_kconfig core core_target odd map_kinds callbacks nosection; do
 	cc "$name.c" "$name.o" -g -mcpu=v3
 done
 for name in legacy_maps iproute2; do # from before BTF
