@@ -31,6 +31,8 @@ func (c testCase) isMem() bool { return c.rm == None }
 func (c testCase) emit() []byte {
 	var a Asm
 	switch s := forms[c.op].shape; {
+	case c.lock && s == shapeImm:
+		a.LockMI(c.op, c.w, c.mem, int32(c.imm))
 	case c.lock:
 		a.LockMR(c.op, c.w, c.mem, c.reg)
 	case s == shapeReg && c.isMem():
