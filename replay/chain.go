@@ -188,6 +188,9 @@ func (c *Chain) Run(ctx uint32) (vm.Result, error) {
 		return vm.Result{}, failure("a chain runs in a replay only")
 	}
 	i := int((ctx - c.side.frames) / c.side.stride)
+	if i >= len(c.batch) {
+		return vm.Result{}, failure("no packet of the replay is at %#x", ctx)
+	}
 	e := &c.ends[i]
 	*e = chainEnd{ctx: ctx, typ: c.Type(), n: uint64(c.batch[i].n)}
 	ret, err := c.hooks(i, e)

@@ -31,6 +31,7 @@ type chainCase struct {
 	capture  []byte
 	programs []chainSource
 	elements []string
+	rejected bool // by the verifier: not for the JIT
 }
 
 type chainSource struct {
@@ -57,7 +58,7 @@ func readChain(t *testing.T, ar *txtar.Archive) *chainCase {
 				key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 				old.option(t, key, value, &c.link)
 			}
-			c.options = old.options
+			c.options, c.rejected = old.options, old.rejected
 		case "packets":
 			packets = string(f.Data)
 		case "elements":
@@ -214,6 +215,9 @@ func TestChains(t *testing.T) {
 				require.NoError(t, os.WriteFile(file, txtar.Format(ar), 0o644))
 			}
 			for _, name := range engineNames() {
+				if name == "jit" && c.rejected {
+					continue
+				}
 				require.Equal(t, want, c.outcome(t, name, ""), name)
 				if name != "interp" {
 					require.Equal(t, want, c.outcome(t, "interp", name), "interp against %s", name)
@@ -221,4 +225,100 @@ func TestChains(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lastEngine is machine code where there is some.
+func lastEngine() string {
+	names := engineNames()
+	return names[len(names)-1]
+}
+
+func chainFile(t *testing.T, name string) *chainCase {
+	ar, err := txtar.ParseFile(filepath.Join("testdata", "chain", name+".txtar"))
+	require.NoError(t, err)
+	return readChain(t, ar)
+}
+
+// On several CPUs, every one has its chain; the counts of all are those of one, and sinks get the packets in order.
+func TestChainOnCPUs(t *testing.T) {
+	one, two := chainFile(t, "egress"), chainFile(t, "egress")
+	var packets strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&packets, "%d 02000000%04x020000000002 0800 %02x*46\n", i, i%97, i%4)
+	}
+	one.capture = captureOf(t, linktype.Ethernet, packets.String())
+	want := one.outcome(t, lastEngine(), "")
+	require.Contains(t, want, `tc/ingress router: 3000 packets`)
+
+	m, err := vm.NewMachine(vm.Config{CPUs: 2})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Close()) }()
+	chains := [2]*Chain{}
+	for cpu := range chains {
+		var programs []ChainProgram
+		for _, src := range two.programs {
+			insns, err := asm.Parse(src.src, asm.ParseOptions{Helpers: helpers.ID})
+			require.NoError(t, err)
+			l, err := m.Link(&prog.Program{Name: src.Name, Type: src.Hook.Type(), Insns: insns, License: "GPL",
+				Funcs: []prog.Func{{Name: src.Name, End: len(insns)}}})
+			require.NoError(t, err)
+			src.Engine, err = vm.NewInterpreter(m.CPU(cpu), l, vm.InterpOptions{})
+			require.NoError(t, err)
+			programs = append(programs, src.ChainProgram)
+		}
+		chains[cpu], err = NewChain(programs)
+		require.NoError(t, err)
+	}
+	sink := &noteSink{pcapngSink: pcapngSink{notes: map[noteKey]string{}}}
+	rep, err := Run(Options{Type: prog.SchedCLS, Target: Target{Machine: m, Engine: chains[0]}, Others: []vm.Engine{chains[1]},
+		Input: bytes.NewReader(one.capture), Sinks: []Sink{sink}})
+	require.NoError(t, err)
+	require.Equal(t, 2, rep.CPUs)
+	require.True(t, strings.HasSuffix(want, sink.b.String()), "sinks get other packets")
+	for _, p := range rep.Programs {
+		require.Contains(t, want, fmt.Sprintf("%s %s: %d packets", p.Hook, p.Name, p.Packets))
+	}
+	for _, v := range rep.Verdicts {
+		require.Contains(t, want, fmt.Sprintf(`{"program":"%s","hook":"%s","name":"%s","value":%d,"packets":%d,`, v.Program, v.Hook, v.Name, v.Value, v.Packets))
+	}
+}
+
+func TestChainRefused(t *testing.T) {
+	c := chainFile(t, "xdp_order")
+	good, err := c.target(t, "interp")
+	require.NoError(t, err)
+	chain := good.Engine.(*Chain)
+	_, err = chain.Run(64)
+	require.ErrorContains(t, err, "in a replay only")
+
+	_, err = NewChain(nil)
+	require.ErrorContains(t, err, "to begin with")
+	_, err = NewChain([]ChainProgram{{Name: "x"}})
+	require.ErrorContains(t, err, `program "x" of a chain: no engine`)
+	_, err = NewChain([]ChainProgram{{Name: "x", Hook: hooks, Engine: chain}})
+	require.ErrorContains(t, err, "no hook")
+	_, err = NewChain([]ChainProgram{{Name: "x", Hook: HookEgress, Engine: chain}})
+	require.ErrorContains(t, err, "to begin with")
+
+	o := Options{Type: prog.XDP, Target: good, Input: bytes.NewReader(c.capture)}
+	for _, change := range []func(*Options){
+		func(o *Options) { o.Type = prog.SchedCLS },
+		func(o *Options) { o.Detail = true },
+		func(o *Options) { o.Others = []vm.Engine{chain} },
+		func(o *Options) { o.Others = []vm.Engine{chain.links[0].Engine} },
+		func(o *Options) {
+			other := target(t, assemble(t, prog.XDP, "r0 = 0\nexit"), "interp")
+			o.Against = &other
+		},
+	} {
+		bad := o
+		change(&bad)
+		_, err := Run(bad)
+		require.ErrorContains(t, err, "several programs")
+	}
+	rep, err := Run(o)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, rep.Packets)
+	_, err = chain.Run(64)
+	require.ErrorContains(t, err, "in a replay only")
 }

@@ -253,6 +253,9 @@ func (s *side) alloc(n uint32) (uint32, error) {
 }
 
 func (s *side) free() {
+	if s.chain != nil {
+		s.chain.side = nil
+	}
 	for _, addr := range s.owned {
 		s.space.Free(addr)
 	}
