@@ -35,7 +35,7 @@ func TestReadme(t *testing.T) {
 		t.Skip("the sessions show machine code, which this machine has none of")
 	}
 	t.Chdir("../..")
-	for _, name := range []string{"README.md", "docs/conformance.md", "docs/filter.md", "docs/seccomp.md", "docs/verify.md"} {
+	for _, name := range []string{"README.md", "docs/chains.md", "docs/conformance.md", "docs/filter.md", "docs/seccomp.md", "docs/verify.md"} {
 		t.Run(name, func(t *testing.T) { testSessions(t, name) })
 	}
 }
