@@ -3,6 +3,8 @@ package replay
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -132,4 +134,32 @@ func TestShardsStop(t *testing.T) {
 	o.Against = &against
 	_, err = Run(o)
 	require.ErrorContains(t, err, "several CPUs")
+}
+
+// TestShardsChunks: a file of many chunks gives on several CPUs what it gives on one.
+func TestShardsChunks(t *testing.T) {
+	spec := traffic.Spec{Packets: 6000, Seed: 5, SizeMin: 500, SizeMax: 1500}
+	file := filepath.Join(t.TempDir(), "long.pcap")
+	out, err := os.Create(file)
+	require.NoError(t, err)
+	_, err = traffic.Generate(out, spec)
+	require.NoError(t, err)
+	require.NoError(t, out.Close())
+	run := func(others int) *Report {
+		target := stubTarget(t, &stub{ret: 2})
+		o := Options{Type: prog.XDP, Target: target, Files: []string{file}, CountChanged: true}
+		for range others {
+			o.Others = append(o.Others, &stub{space: target.Machine.Space(), ret: 2})
+		}
+		rep, err := Run(o)
+		require.NoError(t, err)
+		rep.Elapsed, rep.CPUs = 0, 0
+		return rep
+	}
+	one := run(0)
+	require.EqualValues(t, 6000, one.Packets)
+	require.Greater(t, one.Bytes, uint64(3*chunkSize))
+	for _, others := range []int{1, 3} {
+		require.Equal(t, one, run(others))
+	}
 }

@@ -91,6 +91,9 @@ func (o *Options) openSource(buf []byte) (source, error) {
 		return openFollowed(o.Files[0], o.Stop, buf)
 	case len(o.Files) == 1:
 		if info, err := os.Stat(o.Files[0]); err != nil || !info.IsDir() {
+			if len(o.Others) > 0 {
+				return pcap.Open(o.Files[0], buf) // the workers are what goes on while the reader reads
+			}
 			return openAhead(o.Files[0], buf)
 		}
 	}

@@ -138,6 +138,9 @@ func (r *Reader) Buffer() []byte { return r.buf }
 // SetBuffer makes the next batch's packets lie in another buffer, which is as long as the present one. What has been read and not
 // yet given is copied there.
 func (r *Reader) SetBuffer(buf []byte) {
+	if r.ahead != nil {
+		r.ahead.stop(r) // its pieces lie in the present one
+	}
 	n := copy(buf, r.buf[r.pos:r.end])
 	r.base += int64(r.pos)
 	r.buf, r.pos, r.end = buf, 0, n
