@@ -17,11 +17,11 @@ import (
 
 // One map of a type that is not implemented, and one program that is rejected, concern those that need them alone.
 func TestOneUnsupportedPartFailsAlone(t *testing.T) {
-	arena := &maps.Spec{Name: "shared", Type: maps.Arena, MaxEntries: 10, Flags: maps.Mmapable, LockOff: -1, TimerOff: -1}
+	ops := &maps.Spec{Name: "shared", Type: maps.StructOps, KeySize: 4, ValueSize: 4, MaxEntries: 1, LockOff: -1, TimerOff: -1}
 	huge := &maps.Spec{Name: "huge", Type: maps.Array, KeySize: 4, ValueSize: 1 << 20, MaxEntries: 1 << 20, LockOff: -1, TimerOff: -1}
 	calls := &maps.Spec{Name: "calls", Type: maps.ProgArray, KeySize: 4, ValueSize: 4, MaxEntries: 2, LockOff: -1, TimerOff: -1,
 		Contents: []maps.Entry{{Key: []byte{0, 0, 0, 0}, ProgName: "good"}, {Key: []byte{1, 0, 0, 0}, ProgName: "rejected"}}}
-	all := []*maps.Spec{arena, huge, calls}
+	all := []*maps.Spec{ops, huge, calls}
 	program := func(name, text string) *prog.Program {
 		insns, err := asm.Parse(text, asm.ParseOptions{Maps: func(name string) (int32, bool) {
 			for i, m := range all {
@@ -37,7 +37,7 @@ func TestOneUnsupportedPartFailsAlone(t *testing.T) {
 	obj := &object.Object{Maps: all, Programs: []*prog.Program{
 		program("good", "r0 = 2\nexit"),
 		program("rejected", "r0 = *(u64 *)(r10 - 520)\nexit"),
-		program("needs_arena", "r1 = map[shared]\nr0 = 2\nexit"),
+		program("needs_ops", "r1 = map[shared]\nr0 = 2\nexit"),
 		program("needs_huge", "r1 = map[huge]\nr0 = 2\nexit"),
 		program("caller", "r2 = map[calls]\nr3 = 1\ncall 12\nr0 = 1\nexit"),
 	}}
@@ -50,7 +50,7 @@ func TestOneUnsupportedPartFailsAlone(t *testing.T) {
 		res, err = v.Run("caller", skep.Packet{Data: make([]byte, 60)})
 		require.NoError(t, err)
 		require.Equal(t, "XDP_DROP", res.Verdict, "the place of a rejected program is empty")
-		for name, why := range map[string]string{"rejected": "E_STACK", "needs_arena": "map shared", "needs_huge": "map huge"} {
+		for name, why := range map[string]string{"rejected": "E_STACK", "needs_ops": "map shared", "needs_huge": "map huge"} {
 			_, err := v.Run(name, skep.Packet{Data: make([]byte, 60)})
 			require.ErrorContains(t, err, why)
 		}

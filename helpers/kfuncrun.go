@@ -14,7 +14,7 @@ import (
 const firstKfunc = 1 << 20
 
 // kfuncRows are the kernel functions that are implemented.
-var kfuncRows = numbered(dynptrRows, stringRows, memoryRows, xdpRows)
+var kfuncRows = numbered(dynptrRows, stringRows, memoryRows, xdpRows, arenaRows)
 
 // dynptrRows are those for iterators of numbers, dynptrs, work queues and sections.
 var dynptrRows = []Row{

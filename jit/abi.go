@@ -147,5 +147,6 @@ const (
 	exitDepth            // local call in the last frame
 	exitBad              // instruction that no engine runs
 	exitPacket           // classic packet load
+	exitArena            // load, store, atomic or cast of an arena's pointer
 	exitAtomic           // atomic at an address that is not a multiple of its size
 )

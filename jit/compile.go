@@ -35,7 +35,8 @@ type target struct {
 	tables   *helpers.Tables
 	array    func(handle uint32) (arrayMap, bool)
 	hash     func(handle uint32) (hashMap, bool)
-	covered  *vm.Linked // has counters of executions; nil when it has none
+	arena    func(pc int) bool // Go does that instruction: vm.Linked.ThroughArena; nil when it does none
+	covered  *vm.Linked        // has counters of executions; nil when it has none
 }
 
 // counter is the guest address of the count of how often control came to pc.
@@ -288,6 +289,11 @@ func (g *gen) insn(pc int) error {
 	g.left--
 	in, k := g.insns[pc], g.kinds[pc]
 	info := k.Info()
+	if g.t.arena != nil && g.t.arena(pc) {
+		g.exitAt(exitArena, pc)
+		g.follow(pc, in, info)
+		return nil
+	}
 	switch info.Class {
 	case asm.ClassALU:
 		g.alu(in, info)

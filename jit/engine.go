@@ -199,6 +199,9 @@ func (e *engine) serve(p *program, site *site) *vm.Fault {
 		return e.helper(p, site)
 	case exitPacket:
 		return e.packet(p, site)
+	case exitArena:
+		p.linked.Arena(int(site.pc), e.cpu.Env.Space, e.state.regs[:])
+		return nil
 	case exitAtomic:
 		e.atomic(p.insns[site.pc])
 		return nil

@@ -121,7 +121,7 @@ func (c *Compiler) Compile(cpu *vm.CPU, v *verifier.Verified) (vm.Engine, error)
 		if err := v.Runnable(); err != nil {
 			return nil, err
 		}
-		l, err := c.machine.LinkVerified(v.Program())
+		l, err := c.machine.LinkProved(v.Program(), v.Arena())
 		if err != nil {
 			return nil, err
 		}
@@ -204,7 +204,8 @@ func (c *Compiler) byID(id uint32) *program {
 
 func (c *Compiler) target(l *vm.Linked) target {
 	t := target{Processor: c.processor, id: l.ID(), mask: c.machine.Space().Mask(), zero: l.ZeroesFrames(),
-		verified: l.Verified(), stretch: c.stretch, tables: c.machine.Tables(), array: c.arrayMap, hash: c.hashMap}
+		verified: l.Verified(), stretch: c.stretch, tables: c.machine.Tables(), array: c.arrayMap, hash: c.hashMap,
+		arena: l.ThroughArena}
 	if _, counts := l.CoverAt(0); counts {
 		t.covered = l
 	}

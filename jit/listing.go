@@ -79,6 +79,7 @@ var siteNames = [...]string{
 	exitDepth:   "calls too deep",
 	exitBad:     "cannot run",
 	exitPacket:  "packet load",
+	exitArena:   "arena",
 	exitAtomic:  "not aligned",
 }
 

@@ -15,10 +15,12 @@ const (
 	E2BIG      Errno = 7
 	EAGAIN     Errno = 11
 	ENOMEM     Errno = 12
+	EFAULT     Errno = 14
 	EBUSY      Errno = 16
 	EEXIST     Errno = 17
 	EINVAL     Errno = 22
 	ENOSPC     Errno = 28
+	ERANGE     Errno = 34
 	ENODATA    Errno = 61
 	EOVERFLOW  Errno = 75
 	EOPNOTSUPP Errno = 95
@@ -31,10 +33,12 @@ var errnoText = map[Errno]string{
 	E2BIG:      "too big or map full (E2BIG)",
 	EAGAIN:     "no room at the moment (EAGAIN)",
 	ENOMEM:     "out of guest memory (ENOMEM)",
+	EFAULT:     "bad address (EFAULT)",
 	EBUSY:      "busy (EBUSY)",
 	EEXIST:     "element exists (EEXIST)",
 	EINVAL:     "invalid argument (EINVAL)",
 	ENOSPC:     "no space (ENOSPC)",
+	ERANGE:     "address out of range (ERANGE)",
 	ENODATA:    "no data (ENODATA)",
 	EOVERFLOW:  "value out of range (EOVERFLOW)",
 	EOPNOTSUPP: "operation not supported (EOPNOTSUPP)",

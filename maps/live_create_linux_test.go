@@ -97,7 +97,7 @@ func variants(base *Spec) []*Spec {
 			}
 		},
 		func(yield func(*Spec)) {
-			for _, x := range []uint64{0, 1, 15, 16, 1 << 40} {
+			for _, x := range []uint64{0, 1, 15, 16, 1 << 40, 1<<32 - 4096, 1<<32 - 1<<16, 1 << 44} {
 				s := *base
 				s.Extra = x
 				yield(&s)

@@ -35,7 +35,7 @@ type Spec struct {
 	// that struct there.
 	LockOff, TimerOff int
 
-	Extra  uint64 // map_extra: hash functions of a bloom filter
+	Extra  uint64 // map_extra: hash functions of a bloom filter, or the user address of an arena
 	Broken string // why the map cannot be made, for messages; "" when it can
 }
 
@@ -62,6 +62,8 @@ const (
 	Mmapable      uint32 = 1 << 10
 	PreserveElems uint32 = 1 << 11
 	InnerMap      uint32 = 1 << 12
+	SegvOnFault   uint32 = 1 << 17
+	NoUserConv    uint32 = 1 << 18
 
 	accessMask = ReadOnly | WriteOnly | ReadOnlyProg | WriteOnlyProg
 )
@@ -86,6 +88,8 @@ var FlagRows = []FlagRow{
 	{Mmapable, "mmapable", kver.V(5, 5)},
 	{PreserveElems, "preserve_elems", kver.V(5, 10)},
 	{InnerMap, "inner_map", kver.V(5, 10)},
+	{SegvOnFault, "segv_on_fault", kver.V(6, 9)},
+	{NoUserConv, "no_user_conv", kver.V(6, 9)},
 }
 
 // NewFlags are the rows of the flags that s has. Loaders leave Mmapable out of data sections where the kernel has it not.

@@ -264,5 +264,8 @@ var Types = [NumTypes]Row{
 			noEntries: true, mustBeZero: true},
 		host: hostRules{next: ENOTSUPP},
 		make: newStorage},
-	Arena: {Kernel: "BPF_MAP_TYPE_ARENA", Short: "arena", Since: kver.V(6, 9)},
+	Arena: {Kernel: "BPF_MAP_TYPE_ARENA", Short: "arena", Since: kver.V(6, 9),
+		rules: rules{flags: Mmapable | SegvOnFault | NoUserConv, need: Mmapable, extra: ^uint64(kernelPage - 1)},
+		host:  hostRules{lookup: EINVAL, update: EOPNOTSUPP, del: EOPNOTSUPP, next: EOPNOTSUPP},
+		make:  newPages},
 }

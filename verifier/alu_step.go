@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/maps"
 )
 
 // aluSigns are the operators as the kernel prints them: without a sign for the signed ones.
@@ -154,6 +155,11 @@ func (v *verifier) adjust(in *insn, op asm.ALUOp, dst *reg) *Error {
 		src = &v.regs()[in.src]
 	} else {
 		imm = constReg(in.imm)
+	}
+	if v.arenaMap >= 0 {
+		if done, err := v.adjustArena(in, dst, src); done || err != nil {
+			return err
+		}
 	}
 	switch {
 	case dst.isPtr() && src.isPtr():
@@ -390,6 +396,10 @@ func (v *verifier) stepImm64(in *insn) *Error {
 		*dst = ptrReg(ptrMap)
 		dst.aux = int32(uint32(in.imm))
 	case asm.PseudoMapIdxValue:
+		if v.prog.Maps[uint32(in.imm)].Type == maps.Arena { // what it is, only user space may follow
+			*dst = unknownReg()
+			break
+		}
 		*dst = ptrReg(ptrMapValue)
 		dst.aux = int32(uint32(in.imm))
 		dst.off = int32(in.imm >> 32)

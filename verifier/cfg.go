@@ -193,8 +193,14 @@ func (v *verifier) checkPseudo(pc int, in asm.Insn) *Error {
 	if err := v.checkMapType(pc, m); err != nil {
 		return err
 	}
-	if err := v.checkMapUse(pc, m, v.mapFields[in.Imm]); err != nil || in.Src == asm.PseudoMapIdx {
+	if err := v.checkMapUse(pc, m, v.mapFields[in.Imm]); err != nil {
 		return err
+	}
+	if m.Type == maps.Arena {
+		return v.checkArena(pc, in)
+	}
+	if in.Src == asm.PseudoMapIdx {
+		return nil
 	}
 	off := uint32(v.prog.Insns[pc+1].Imm)
 	switch {

@@ -190,7 +190,7 @@ func (v *verifier) checkArgOff(n uint8, r *reg, arg helpers.Arg) *Error {
 		return v.checkOffReg(n, r)
 	}
 	switch r.typ {
-	case scalar, ptrStack, ptrPacket, ptrPacketMeta, ptrMapKey, ptrMapValue, ptrMem, ptrBuf:
+	case scalar, ptrStack, ptrPacket, ptrPacketMeta, ptrMapKey, ptrMapValue, ptrMem, ptrBuf, ptrArena:
 		return nil
 	case ptrBTF: // a member may be passed
 		if r.off >= 0 && r.tn.Equals(0) {

@@ -110,13 +110,16 @@ func (v *verifier) stepAtomic(in *insn) *Error {
 			return err
 		}
 	}
+	if err := v.sameArena(in, regs[in.dst].typ); err != nil {
+		return err
+	}
 	a.write, a.value = true, noValue // fails when the load went to the register that addresses the place, as in the kernel
 	return v.access(&a)
 }
 
 // checkAtomicType rejects atomic access to memory that is only rewritten to real memory at load time.
 func (v *verifier) checkAtomicType(n uint8, r *reg, what string) *Error {
-	if r.typ == ptrCtx || r.isPacket() || r.typ == ptrFlowKeys || r.isSock() {
+	if r.typ == ptrCtx || r.isPacket() || r.typ == ptrFlowKeys || r.isSock() || r.typ == ptrArena && !v.arenaAtomic() {
 		return v.fail(BadAtomic, "BPF_ATOMIC %s R%d %s is not allowed", what, n, r.typeString())
 	}
 	return nil
@@ -126,7 +129,8 @@ func (v *verifier) checkAtomicType(n uint8, r *reg, what string) *Error {
 // rewrites it by that sort (kernel: save_aux_ptr_type).
 func (v *verifier) samePointer(in *insn, t regType) *Error {
 	rewritten := func(t regType) bool {
-		return t == ptrCtx || t == ptrBTF || t == ptrSocket || t == ptrSockCommon || t == ptrTCPSock || t == ptrXDPSock
+		return t == ptrCtx || t == ptrBTF || t == ptrSocket || t == ptrSockCommon || t == ptrTCPSock || t == ptrXDPSock ||
+			t == ptrArena
 	}
 	if in.memTyp == notInit {
 		in.memTyp = t
@@ -230,6 +234,7 @@ func (v *verifier) accessType(a *access, r *reg) *Error {
 		return v.accessMapPtr(a, r, off)
 	case ptrBTF:
 		return v.accessBTF(a, r, off)
+	case ptrArena: // any address will do: a fault yields 0, or nothing is written
 	default:
 		return v.failMemType(a, r)
 	}
@@ -264,6 +269,8 @@ func (v *verifier) checkAlign(a *access, r *reg) *Error {
 	strict := v.profile.StrictAlign || a.strict
 	what := ""
 	switch r.typ {
+	case ptrArena:
+		return nil
 	case ptrPacket, ptrPacketMeta:
 		return v.checkPacketAlign(a, r, strict)
 	case ptrFlowKeys:

@@ -342,6 +342,8 @@ func (v *verifier) covers(old, cur *reg, how likeness) bool {
 			return false
 		}
 		return old.off == cur.off && v.ids.same(old.id, cur.id) && cur.within(&old.bounds)
+	case ptrArena:
+		return true
 	case ptrMapValue, ptrMapKey, ptrMem, ptrBuf, ptrTPBuffer:
 		return old.off == cur.off && old.aux == cur.aux && old.rng == cur.rng && cur.within(&old.bounds) &&
 			v.ids.same(old.id, cur.id) && v.ids.same(old.ref, cur.ref)

@@ -27,13 +27,14 @@ const (
 	ptrDynptr // const struct bpf_dynptr, and on the stack a dynptr
 	ptrIter   // on the stack only: an open-coded iterator
 	ptrIRQ    // on the stack only: saved state of interrupts
+	ptrArena  // anything that was cast to the arena's address space: 32 bits of an address
 	numRegTypes
 )
 
 // typeNames are the kernel's (reg_type_str).
 var typeNames = [numRegTypes]string{
 	"?", "scalar", "ctx", "map_ptr", "map_value", "map_key", "fp", "pkt", "pkt_meta", "pkt_end", "flow_keys", "sock",
-	"sock_common", "tcp_sock", "xdp_sock", "tp_buffer", "ptr_", "mem", "buf", "func", "dynptr_ptr", "", "",
+	"sock_common", "tcp_sock", "xdp_sock", "tp_buffer", "ptr_", "mem", "buf", "func", "dynptr_ptr", "", "", "arena",
 }
 
 // regFlags modify a type.

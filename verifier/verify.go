@@ -23,6 +23,7 @@ type verifier struct {
 	kernel    *btf.Types // see kernelTypes
 	hook      hook       // of tracing and LSM programs
 	tables    *helpers.Tables
+	arenaMap  int  // index of the arena that the program loads; -1 without one
 	kernelPC  int  // where the program does what only a kernel can do for it; -1 when it doesn't
 	outside   bool // see Options
 	sleepable bool
@@ -95,12 +96,13 @@ func Verify(p *prog.Program, o Options) (*Verified, error) {
 	if v.log != nil {
 		v.log.end(v, err)
 	}
+	use := v.arenaProof()
 	v.recycle()
 	if err != nil {
 		err.Stats = v.stats
 		return nil, err
 	}
-	return &Verified{prog: p, profile: v.profile, stats: v.stats, tables: v.tables, kernelPC: v.kernelPC}, nil
+	return &Verified{prog: p, profile: v.profile, stats: v.stats, tables: v.tables, kernelPC: v.kernelPC, arena: use}, nil
 }
 
 // newVerifier makes a verifier that writes no log. Its arena has to be recycled.
@@ -109,7 +111,7 @@ func newVerifier(p *prog.Program, o *Options) *verifier {
 	if profile == nil {
 		profile = Newest()
 	}
-	return &verifier{prog: p, profile: profile, givenBTF: o.BTF, tables: o.Tables, kernelPC: -1, outside: o.Outside, arena: arenas.Get().(*arena)}
+	return &verifier{prog: p, profile: profile, givenBTF: o.BTF, tables: o.Tables, kernelPC: -1, arenaMap: -1, outside: o.Outside, arena: arenas.Get().(*arena)}
 }
 
 func (v *verifier) run() *Error {
@@ -137,6 +139,9 @@ func (v *verifier) run() *Error {
 		return err
 	}
 	v.cur = nil
+	if err := v.checkArenaLoads(); err != nil {
+		return err
+	}
 	if err := v.checkStackDepth(); err != nil {
 		return err
 	}

@@ -110,6 +110,8 @@ func (v *verifier) step(in *insn) (done bool, err *Error) {
 	switch in.class {
 	case asm.ClassALU, asm.ClassNeg, asm.ClassMovsx, asm.ClassSwap:
 		err = v.stepALU(in)
+	case asm.ClassAddrCast:
+		err = v.stepCast(in)
 	case asm.ClassImm64:
 		err = v.stepImm64(in)
 		v.pc++

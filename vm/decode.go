@@ -17,6 +17,7 @@ type insn struct {
 // Kinds that only decode makes.
 const (
 	opTailCall asm.Kind = asm.NumKinds + iota
+	opArena             // CPU.Arena does it
 )
 
 // tailCallID is bpf_tail_call, which engines do themselves.
@@ -61,6 +62,9 @@ func (l *Linked) makeCode() {
 		case asm.ClassImm64:
 			d.imm = asm.Imm64(in, l.insns[pc+1])
 			pc++
+		}
+		if l.ThroughArena(pc) {
+			d.op = opArena
 		}
 		if kind == asm.Ja32 {
 			d.op = asm.Ja

@@ -623,6 +623,8 @@ func (x *Interpreter) special(in *insn) (exits bool, f *Fault) {
 		return false, x.enter(x.pc + int(in.off))
 	case opTailCall:
 		return false, x.tailCall()
+	case opArena:
+		x.prog.Arena(int(x.prog.slots[x.pc-1]), x.space, x.regs[:])
 	default:
 		return false, x.cannotRun()
 	}

@@ -12,7 +12,7 @@ import (
 
 // Kinds that only fuse makes; the names list what they stand for.
 const (
-	opMovAdd64K asm.Kind = opTailCall + 1 + iota
+	opMovAdd64K asm.Kind = opArena + 1 + iota
 	opMovAnd64K
 	opMovLsh64K
 	opMovRsh64K
@@ -70,7 +70,7 @@ var fusions = []fusion{
 }
 
 // fusionsOf has the fusions by their first kind.
-var fusionsOf = func() (by [opTailCall + 1][]fusion) {
+var fusionsOf = func() (by [opArena + 1][]fusion) {
 	for _, f := range fusions {
 		by[f.first] = append(by[f.first], f)
 	}

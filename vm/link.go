@@ -20,6 +20,9 @@ type Linked struct {
 	data  []span // map values that it addresses directly
 	zero  bool   // frames are to be zeroed
 
+	arena   *maps.Pages // that the program loads; nil without one
+	through []bool      // by slot: CPU.Arena does the instruction; nil when it does none
+
 	verified bool   // LinkVerified made it
 	cover    *cover // nil when the machine does not count
 	attach   prog.Attach
@@ -74,14 +77,25 @@ func (e *LinkError) Unwrap() error { return e.Err }
 // Link checks that p has the form of a program (legal fields, jumps to instructions inside, no way off the end),
 // makes the maps that it refers to if the machine has not got them yet, and registers it. Each call makes another
 // Linked. The error is a *LinkError.
-func (m *Machine) Link(p *prog.Program) (*Linked, error) { return m.link(p, false) }
+func (m *Machine) Link(p *prog.Program) (*Linked, error) {
+	return m.link(p, false, prog.ArenaUse{})
+}
 
 // LinkVerified is Link for a program that the verifier has accepted: its frames begin with what was there, as in the
 // kernel, which saves the time of zeroing them, and machine code need not keep R1-R5 over a call nor wrap addresses in the
 // space's margins. The safety of the host does not depend on it.
-func (m *Machine) LinkVerified(p *prog.Program) (*Linked, error) { return m.link(p, true) }
+// Programs with an arena want LinkProved.
+func (m *Machine) LinkVerified(p *prog.Program) (*Linked, error) {
+	return m.link(p, true, prog.ArenaUse{})
+}
 
-func (m *Machine) link(p *prog.Program, verified bool) (*Linked, error) {
+// LinkProved is LinkVerified with what the verifier found out of the program's use of an arena (verifier.Verified.Arena). Without it,
+// accesses to the arena are like those to any other guest memory, and no cast gives an address of the arena's user.
+func (m *Machine) LinkProved(p *prog.Program, use prog.ArenaUse) (*Linked, error) {
+	return m.link(p, true, use)
+}
+
+func (m *Machine) link(p *prog.Program, verified bool, use prog.ArenaUse) (*Linked, error) {
 	l := &Linked{prog: p, attach: p.Attach(), insns: append([]asm.Insn(nil), p.Insns...), verified: verified}
 	if p.Broken != "" {
 		return nil, l.failure(-1, "%s", p.Broken)
@@ -100,6 +114,9 @@ func (m *Machine) link(p *prog.Program, verified bool) (*Linked, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.resolve(l); err != nil {
+		return nil, err
+	}
+	if err := l.useArena(use); err != nil {
 		return nil, err
 	}
 	l.zero = !verified && slices.ContainsFunc(l.insns, namesR10)
@@ -269,8 +286,15 @@ func (m *Machine) mapLoad(l *Linked, pc int) (uint64, error) {
 	if err != nil {
 		return 0, l.failure(pc, "%w", err)
 	}
+	arena, ok := maps.PagesOf(mp)
+	if ok {
+		l.arena = arena
+	}
 	if in.Src == asm.PseudoMapIdx {
 		return uint64(mp.Handle()), nil
+	}
+	if ok {
+		return arena.User() + uint64(uint32(l.insns[pc+1].Imm)), nil
 	}
 	off := uint32(l.insns[pc+1].Imm)
 	if spec.Type != maps.Array {

@@ -97,14 +97,14 @@ func (a *app) jit(file string, f *jitFlags) error {
 }
 
 func (a *app) listMachineCode(m *vm.Machine, p *prog.Program, target jit.Processor, unverified bool) (*jit.Listing, error) {
-	link := m.LinkVerified
-	if _, err := verifier.Verify(p, verifier.Options{Outside: true}); err != nil {
-		if !unverified {
-			return nil, err
-		}
-		link = m.Link
+	var l *vm.Linked
+	v, err := verifier.Verify(p, verifier.Options{Outside: true})
+	switch {
+	case err == nil:
+		l, err = m.LinkProved(p, v.Arena())
+	case unverified:
+		l, err = m.Link(p)
 	}
-	l, err := link(p)
 	if err != nil {
 		return nil, err
 	}

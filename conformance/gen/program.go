@@ -101,13 +101,13 @@ func local(m int) bool { return m == lru || m == bloom || m == ring }
 // Parse assembles a program over new Maps.
 func Parse(t prog.Type, text string) (*prog.Program, error) { return ParseOver(t, text, Maps()) }
 
-// ParseOver is Parse over maps that Maps made, which programs may share.
+// ParseOver is Parse over given maps, which programs may share.
 func ParseOver(t prog.Type, text string, over []*maps.Spec) (*prog.Program, error) {
 	var kfuncs []prog.Kfunc
 	insns, err := asm.Parse(text, asm.ParseOptions{
 		Helpers: helpers.ID,
 		Maps: func(name string) (int32, bool) {
-			i := slices.IndexFunc(specs, func(s *maps.Spec) bool { return s.Name == name })
+			i := slices.IndexFunc(over, func(s *maps.Spec) bool { return s.Name == name })
 			return int32(i), i >= 0
 		},
 		Kfuncs: func(name string) (int32, bool) {

@@ -35,7 +35,7 @@ func NewMaps(specs []*maps.Spec) (*MapSet, error) {
 	s := &MapSet{}
 	for _, spec := range specs {
 		m, err := ebpf.NewMap(&ebpf.MapSpec{Name: spec.Name, Type: ebpf.MapType(spec.Type), KeySize: spec.KeySize,
-			ValueSize: spec.ValueSize, MaxEntries: spec.MaxEntries, Flags: spec.Flags})
+			ValueSize: spec.ValueSize, MaxEntries: spec.MaxEntries, Flags: spec.Flags, MapExtra: spec.Extra})
 		if err != nil {
 			s.Close()
 			return nil, fmt.Errorf("map %s: %w", spec.Name, err)
@@ -348,4 +348,11 @@ func (p *Program) Run(data []byte) (Result, error) {
 		Out: unsafe.Pointer(&out[0])}
 	_, err := bpf(cmdProgTestRun, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return Result{Ret: attr.Ret, Data: out[:min(int(attr.SizeOut), len(out))]}, err
+}
+
+// RunCtx test-runs a program that sleeps once, with a ctx.
+func (p *Program) RunCtx(ctx []byte) (ret uint32, err error) {
+	attr := runAttr{FD: uint32(p.fd), CtxIn: uint32(len(ctx)), PtrIn: unsafe.Pointer(&ctx[0])}
+	_, err = bpf(cmdProgTestRun, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return attr.Ret, err
 }

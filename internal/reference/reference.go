@@ -106,6 +106,11 @@ func (e *Engine) step() *vm.Fault {
 	next := e.pc + 1
 	dst, src := &e.regs[in.Dst], e.regs[in.Src]
 	e.count++
+	if e.prog.ThroughArena(e.pc) {
+		e.prog.Arena(e.pc, e.cpu.Env.Space, e.regs[:])
+		e.pc = next
+		return nil
+	}
 	switch info.Class {
 	case asm.ClassALU:
 		*dst = asm.Eval(info.ALU, info.Width, *dst, asm.Operand(in, src))
