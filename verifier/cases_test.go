@@ -95,6 +95,7 @@ func caseMaps() []*maps.Spec {
 		m("sockhash", maps.SockHash, 4, 8, 4),
 		m("userring", maps.UserRingBuf, 0, 0, 4096),
 		m("progs2", maps.ProgArray, 4, 4, 8),
+		m("arena", maps.Arena, 0, 0, 16),
 	}
 	by := map[string]*maps.Spec{}
 	for _, s := range list {
@@ -107,6 +108,7 @@ func caseMaps() []*maps.Spec {
 	by["rodata"].Flags, by["rodata"].Frozen, by["rodata"].DataSection = maps.ReadOnlyProg, true, true
 	by["rodata"].Contents = []maps.Entry{{Key: make([]byte, 4), Value: []byte{7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 'h', 'i', 0, 0, '%', 'd', 0, 1}}}
 	by["data"].DataSection = true
+	by["arena"].Flags, by["arena"].Extra = maps.Mmapable, 1<<44
 	by["outer"].Inner = m("inner", maps.Hash, 4, 8, 16)
 	return list
 }

@@ -90,6 +90,10 @@ func (v *verifier) checkGlobalArg(i int, a *globalArg) *Error {
 		}
 	case argDynptr:
 		return v.globalDynptr(n, r)
+	case argArena: // any value would do, but others make no sense
+		if r.typ != ptrArena && r.typ != scalar {
+			return v.fail(ArgType, "R%d is not a pointer to arena or scalar.", n)
+		}
 	case argMemory:
 		return v.checkGlobalMem(i, n, r, a)
 	case argObject:
@@ -245,7 +249,10 @@ func (v *verifier) globalPointer(i int, f, ptr *btf.Type, tags map[string]bool) 
 		}
 		return v.kernelArg(i, globalArg{kind: argObject, flags: untrusted}, to)
 	case tags["arena"]:
-		return globalArg{}, v.fail(Unsupported, "arena arguments are not supported")
+		if len(tags) > 1 {
+			return globalArg{}, v.fail(BadPrototype, "arg#%d arena cannot be combined with any other tags", i)
+		}
+		return globalArg{kind: argArena}, nil
 	case tags["nullable"]:
 		return globalArg{}, v.fail(BadPrototype, "arg#%d has invalid combination of tags", i)
 	case !v.profile.GlobalMemory:

@@ -51,4 +51,3 @@ func sameArenaWords(t *testing.T, f *conformance.Fixture, p *prog.Program, refus
 	got := ours.(*verifier.Error).Kernel
 	require.True(t, strings.HasSuffix(refused.Error(), got), "the verifier says %q, the kernel %q", got, refused)
 }
-
