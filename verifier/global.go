@@ -36,6 +36,7 @@ const (
 	argMemory
 	argDynptr
 	argObject
+	argArena
 )
 
 // enterGlobal is a call of a global function: it is not walked (kernel: check_func_call, btf_check_func_arg_match).
