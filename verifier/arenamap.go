@@ -114,7 +114,7 @@ func (v *verifier) checkArenaLoads() *Error {
 	}
 	for pc := range v.insns {
 		if in := &v.insns[pc]; in.memTyp == ptrArena && in.class == asm.ClassLoad && in.signed {
-			return v.failAt(pc, Unsupported, "sign extending loads from arena are not supported yet")
+			return v.failAt(pc, MemType, "sign extending loads from arena are not supported yet")
 		}
 	}
 	return nil

@@ -32,7 +32,7 @@ type insn struct {
 	target int32  // of a jump or local call
 	visits uint32 // how often the walk got here
 	imm    uint64
-	memTyp regType // what this load or store went through, on any path so far
+	memTyp regType // what this load or store went through, on any path so far; see adjustArena for arithmetic
 	states uint32  // states that were kept here
 	inline inlining
 	scc    int32 // the loop that it belongs to; 0 none

@@ -15,7 +15,7 @@
 // The path of each state is a list of steps (history.go): precision and the path in an error both come from it.
 //
 // Whose rules these are is data: a Profile. A rejection is an *Error with a stable Code; codes.txt has the smallest
-// program for each. What is not known yet is refused (E_UNSUPPORTED): arenas, struct_ops and extension programs, objects that
+// program for each. What is not known yet is refused (E_UNSUPPORTED): struct_ops and extension programs, objects that
 // programs allocate, kinds of arguments of helpers and of kernel functions (kfunc.go) that no check is there for, and callbacks
 // but those in callback.go.
 //
