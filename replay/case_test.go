@@ -145,7 +145,7 @@ func (c *replayCase) option(t *testing.T, key, value string, link *linktype.Type
 	}
 }
 
-// captureOf makes a pcapng file of lines "time-ns/wire-length/interface hex…": wire length and interface may be missing,
+// captureOf makes a pcapng file of lines "time-ns/wire-length/interface/queue hex…": all but the time may be missing,
 // and "…*n" in the hex is n times that byte.
 func captureOf(t testing.TB, link linktype.Type, packets string) []byte {
 	var out bytes.Buffer
@@ -172,6 +172,8 @@ func captureOf(t testing.TB, link linktype.Type, packets string) []byte {
 				p.OrigLen = uint32(n)
 			case 2:
 				p.Iface = int(n)
+			case 3:
+				p.Queue, p.Has = uint32(n), pcap.HasQueue
 			}
 		}
 		for _, word := range words[1:] {

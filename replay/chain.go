@@ -410,9 +410,6 @@ func (c *Chain) tc(list []*link, e *chainEnd) (uint64, error) {
 		}
 		code := uint32(ret)
 		switch {
-		case code == tcOK && l.TCX:
-			c.space.Store32(e.ctx+prog.SKBTCIndex, c.space.Load32(e.ctx+prog.SKBTCClassid)&0xffff)
-			return ret, nil
 		case code == tcOK || code == tcShot || code == tcRedirect || !l.TCX && (code == tcStolen || code == tcTrap):
 			return ret, nil
 		case l.TCX:
@@ -438,7 +435,9 @@ func (c *Chain) toEgress(e *chainEnd, ifindex uint32) {
 	e.to = ifindex
 	c.noRedirect(e)
 	c.space.Store32(e.ctx+prog.SKBIfindex, ifindex)
-	c.space.Store64(e.ctx+prog.SKBTstamp, 0)
+	if c.space.Load8(e.ctx+prog.SKBTstampType) == 0 { // skb_clear_tstamp leaves delivery times
+		c.space.Store64(e.ctx+prog.SKBTstamp, 0)
+	}
 }
 
 // count counts a packet under the program that decided.
