@@ -134,6 +134,9 @@ func NewChain(programs []ChainProgram) (*Chain, error) {
 		if p.Hook >= hooks || p.Engine == nil {
 			return nil, failure("program %q of a chain: no engine, or no hook", p.Name)
 		}
+		if p.Element == 0 && (p.Hook == HookDevmap || p.Hook == HookCpumap) {
+			return nil, failure("program %q of a chain: not of any map's element", p.Name)
+		}
 		if p.Continue == 0 {
 			p.Continue = DefaultContinue
 		}
@@ -320,7 +323,6 @@ func (c *Chain) devmap(e *chainEnd, m maps.Map, to prog.Redirect, ret uint64) (u
 		return ret, nil
 	}
 	e.to = to.To
-	c.noRedirect(e)
 	c.space.Store32(e.ctx+prog.XDPEgress, to.To)
 	ret, err := c.run(l, e)
 	if err == nil && uint32(ret) != xdpPass && uint32(ret) != xdpDrop {
@@ -342,7 +344,7 @@ func (c *Chain) element(h Hook, m maps.Map, key uint32) *link {
 	}
 	id := c.space.Load32(addr + 4)
 	for _, l := range c.by[h] {
-		if id != 0 && l.Element == id {
+		if l.Element == id {
 			return l
 		}
 	}

@@ -300,6 +300,9 @@ func TestChainRefused(t *testing.T) {
 	_, err = NewChain([]ChainProgram{{Name: "x", Hook: HookEgress, Engine: chain}})
 	require.ErrorContains(t, err, "to begin with")
 
+	_, err = NewChain([]ChainProgram{{Name: "x", Hook: HookDevmap, Engine: chain}})
+	require.ErrorContains(t, err, "not of any map's element")
+
 	o := Options{Type: prog.XDP, Target: good, Input: bytes.NewReader(c.capture)}
 	for _, change := range []func(*Options){
 		func(o *Options) { o.Type = prog.SchedCLS },
