@@ -82,14 +82,11 @@ func (r *runner) deliver(sink Sink, i int, ctx uint32, p *packet, ret uint32, fa
 	return sink.Write(x)
 }
 
-type nameKey struct {
-	typ prog.Type
-	ret uint32
-}
+type nameKey uint64 // program type and return value
 
 // verdictName is Type.Verdict without an allocation for the usual values.
 func (r *runner) verdictName(typ prog.Type, ret uint32) string {
-	key := nameKey{typ, ret}
+	key := nameKey(typ)<<32 | nameKey(ret)
 	if name, ok := r.names[key]; ok {
 		return name
 	}
