@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 CLANG=${CLANG:-clang-19}
 STRIP=${STRIP:-llvm-strip-19}
 
-for name in hooks kfuncs storage timers; do
+for name in arena hooks kfuncs storage timers; do
 	"$CLANG" -O2 -Wall -Wno-unused-but-set-variable -target bpf -fdebug-compilation-dir=. -I../../../examples -g -mcpu=v3 \
 		-c "$name.c" -o "$name.o"
 	"$STRIP" -g "$name.o"
