@@ -80,11 +80,17 @@ func New(space *mem.Space, spec *Spec, o Options) (Map, error) {
 	return m, nil
 }
 
-// Fill puts the plain entries of the map's Spec.Contents into it. Entries that name a program or a map are left to the
+// Fill puts the plain entries of the map's Spec.Contents into it; an arena has one, without a key, which it begins with. Entries that name a program or a map are left to the
 // caller, who knows those.
 func Fill(m Map) error {
 	for _, e := range m.Spec().Contents {
 		if e.ProgName != "" || e.MapName != "" {
+			continue
+		}
+		if arena, ok := PagesOf(m); ok {
+			if _, err := arena.WriteAt(e.Value, 0); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := m.HostUpdate(e.Key, e.Value, Any); err != nil {

@@ -41,6 +41,7 @@ type loader struct {
 	maps       []*mapDef
 	mapAt      map[mapPlace]*mapDef
 	mapByID    map[uint32]*mapDef
+	arena      *mapDef           // whose variables section arenaSection has; nil without
 	kconfig    *mapDef           // nil when the object has none
 	kconfigAt  map[string]uint32 // offsets of its variables
 	kfuncs     map[string]bool

@@ -53,6 +53,9 @@ func (l *loader) readMaps() error {
 		}
 	}
 	l.readKconfig()
+	if s := l.sectionNamed(arenaSection); s != nil {
+		l.readArena(s)
+	}
 	for _, m := range l.maps {
 		m.spec.Broken = cmp.Or(m.spec.Broken, unusable(m.spec))
 		l.out.Maps = append(l.out.Maps, m.spec)
@@ -324,6 +327,35 @@ func (l *loader) readData(s *section) error {
 	l.addMap(&mapDef{spec: spec, sec: s})
 	return nil
 }
+
+// arenaSection is where variables of the arena's address space are (libbpf: ARENA_SEC).
+const arenaSection = ".addr_space.1"
+
+// readArena makes a section of variables what the object's arena, if it has one, begins with.
+func (l *loader) readArena(s *section) {
+	for _, m := range l.maps {
+		switch {
+		case m.spec.Type != maps.Arena:
+		case l.arena != nil:
+			l.arena = nil
+			return
+		default:
+			l.arena = m
+		}
+	}
+	if l.arena == nil {
+		return
+	}
+	spec := l.arena.spec
+	if s.size > uint64(spec.MaxEntries)*arenaPage {
+		spec.Broken = fmt.Sprintf("section %q has %d bytes, more than the arena", s.name, s.size)
+		return
+	}
+	spec.Contents = []maps.Entry{{Value: slices.Clone(s.data)}}
+}
+
+// arenaPage is the size of an arena's pages in bytes.
+const arenaPage = 4096
 
 // fillMaps sets the initial contents of program arrays and maps of maps: by relocations of their definitions, and by
 // the section names that iproute2 invented: the program in section "ID/KEY" goes to slot KEY of the map with that id.

@@ -59,6 +59,11 @@ func (l *loader) resolveLoad(fn *function, pc int, sym *symbol) ref {
 			return ref{kind: refValue, m: m, off: uint32(at)}
 		}
 		return broken("section %q is no map", sec.name)
+	case sec.name == arenaSection:
+		if l.arena != nil {
+			return ref{kind: refValue, m: l.arena, off: uint32(at)}
+		}
+		return broken("variable %q is for an arena, and there is none, or more than one", sym.name)
 	case sec.code():
 		if target := l.functionAt[place{sec, int(at / asm.InsnSize)}]; target != nil && at%asm.InsnSize == 0 {
 			return ref{kind: refFunc, fn: target}

@@ -71,6 +71,8 @@ func TestArenaList(t *testing.T) {
 	set, err := kernel.NewMaps(obj.Maps)
 	require.NoError(t, err)
 	defer set.Close()
+	arena := slices.IndexFunc(obj.Maps, func(m *maps.Spec) bool { return m.Type == maps.Arena })
+	require.NoError(t, set.FillArena(arena, obj.Maps[arena]))
 	theirs := map[string]*kernel.Program{}
 	for _, p := range obj.Programs { // not by cilium/ebpf, which drops the casts
 		loaded, err := kernel.LoadProgram(over(p, obj.Maps), set)
@@ -80,7 +82,7 @@ func TestArenaList(t *testing.T) {
 	}
 	bss := slices.IndexFunc(obj.Maps, func(m *maps.Spec) bool { return strings.HasSuffix(m.Name, ".bss") })
 	machines := everyEngine(t, file, nil)
-	for i, name := range strings.Fields("sum push push push sum pop sum push push pop pop pop pop pop push sum") {
+	for i, name := range strings.Fields("globals sum globals push push push sum pop sum push push pop pop pop pop pop push sum globals") {
 		in := binary.LittleEndian.AppendUint64(nil, uint64(100+i))
 		ret, err := theirs[name].RunCtx(bytes.Clone(in))
 		require.NoError(t, err)

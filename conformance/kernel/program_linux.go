@@ -356,3 +356,15 @@ func (p *Program) RunCtx(ctx []byte) (ret uint32, err error) {
 	_, err = bpf(cmdProgTestRun, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return attr.Ret, err
 }
+
+// FillArena writes what map i, an arena, begins with, as a loader does that shares it.
+func (s *MapSet) FillArena(i int, spec *maps.Spec) error {
+	size := uintptr(spec.MaxEntries) * 4096
+	user := uintptr(spec.Extra) // nowhere else may it be
+	at, err := unix.MmapPtr(s.maps[i].FD(), 0, *(*unsafe.Pointer)(unsafe.Pointer(&user)), size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	copy(unsafe.Slice((*byte)(at), size), spec.Contents[0].Value)
+	return unix.MunmapPtr(at, size)
+}

@@ -26,6 +26,7 @@ struct item {
 
 struct item __arena *head;
 u64 pushed, total;
+u64 __arena first = 7, last;
 
 SEC("syscall")
 int push(u64 *ctx)
@@ -67,6 +68,15 @@ int pop(void *ctx)
 	head = n->next;
 	bpf_arena_free_pages(&arena, n, 1);
 	return (int)n->value; // of a page that is gone: 0
+}
+
+SEC("syscall")
+int globals(u64 *ctx)
+{
+	asm volatile("" ::"r"(&arena));
+	last += first;
+	first = *ctx;
+	return (int)last;
 }
 
 char _license[] SEC("license") = "GPL";
