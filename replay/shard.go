@@ -30,6 +30,7 @@ type load struct {
 	shares [][]packet // by worker
 	exits  [][]held   // by worker, when there are sinks
 	data   [][]byte   // what they hold
+	errs   []error    // by worker: what it stopped at, in this load or one before
 	wait   sync.WaitGroup
 	first  int64 // time of the capture's first packet
 	busy   bool
@@ -46,7 +47,6 @@ type worker struct {
 	number int
 	in     chan *load
 	hold   holder
-	err    error // of the load that it stopped at; read by the reader behind load.wait
 }
 
 // shards is what a runner has for several CPUs.
@@ -95,7 +95,7 @@ func newShards(r *runner, move bool, slot uint32) (*shards, error) {
 	for i := range sh.loads {
 		l := &sh.loads[i]
 		l.shares, l.exits = make([][]packet, len(engines)), make([][]held, len(engines))
-		l.data = make([][]byte, len(engines))
+		l.data, l.errs = make([][]byte, len(engines)), make([]error, len(engines))
 		if move && len(r.o.Filters) == 0 {
 			l.chunk = make([]byte, linkRoom+chunkSize)
 			continue
@@ -130,13 +130,15 @@ func (sh *shards) stop() {
 }
 
 func (w *worker) work() {
+	var failed error
 	for l := range w.in {
-		if w.err == nil {
+		if failed == nil {
 			l.data[w.number] = l.data[w.number][:0]
 			w.hold.exits, w.hold.data = l.exits[w.number][:0], &l.data[w.number]
-			w.err = w.run(l)
+			failed = w.run(l)
 			l.exits[w.number] = w.hold.exits
 		}
+		l.errs[w.number] = failed
 		l.wait.Done()
 	}
 }
@@ -271,9 +273,9 @@ func (r *runner) finish(l *load) error {
 	}
 	l.wait.Wait()
 	l.busy = false
-	for _, w := range r.shards.workers {
-		if w.err != nil {
-			return w.err
+	for _, err := range l.errs {
+		if err != nil {
+			return err
 		}
 	}
 	if len(r.o.Sinks) == 0 {
