@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +22,9 @@ import (
 func TestSocketOptions(t *testing.T) {
 	if unix.Geteuid() != 0 {
 		t.Skip("needs root: some options want CAP_NET_ADMIN")
+	}
+	if err := exec.Command(os.Args[0], "-test.run", "^$").Run(); errors.Is(err, syscall.ENOEXEC) {
+		t.Skip("an emulator answers here, which does not know all options")
 	}
 	values := []int32{0, 1, 2, 3, 6, 7, 42, 87, 88, 100, 127, 128, 255, 256, 1000, 1151, 1152, 1153, 2304, 4608, 32767, 32768, 65536, 212992, 212993,
 		1 << 20, 1<<31 - 1, -1, -2, -128, -1 << 31}
