@@ -24,7 +24,8 @@ type PageMap struct{ Name, Text string }
 var page string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"count": groups, "bytes": byteSize, "percent": percent, "time": wallTime, "hue": func(i int) int { return i % hues },
+	"count": groups, "bytes": byteSize, "percent": percent, "time": wallTime, "px": func(v float64) string { return fmt.Sprintf("%.1f", v) }, // the same on every processor
+	"hue":      func(i int) int { return i % hues },
 	"quantile": func(h *Histogram, q float64) string { return groups(h.Quantile(q)) },
 	"mean":     func(h *Histogram) string { return fmt.Sprintf("%.1f", h.Mean()) },
 }).Parse(page))

@@ -21,8 +21,8 @@ func TestPace(t *testing.T) {
 		require.GreaterOrEqual(t, rep.Elapsed, 39*time.Millisecond, name)
 	}
 	stop := make(chan struct{})
-	time.AfterFunc(5*time.Millisecond, func() { close(stop) })
-	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, &stub{ret: 2}), Input: bytes.NewReader(capture), Pace: 1e-9, Stop: stop})
+	first := &stub{ret: 2, fail: func(uint64) error { close(stop); return nil }}
+	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, first), Input: bytes.NewReader(capture), Pace: 1e-9, Stop: stop})
 	require.ErrorIs(t, err, ErrStopped)
 	require.EqualValues(t, 1, rep.Packets)
 }
