@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/object"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/replay"
@@ -125,6 +126,71 @@ func TestAddObject(t *testing.T) {
 	require.ErrorContains(t, err, "not for xdp")
 	_, err = v.Chain([]skep.Link{{Program: "only_tx", Hook: replay.HookEgress}})
 	require.ErrorContains(t, err, "not for tc/egress")
+}
+
+// What maps name is of their own object: a program of that name in another object does not take the place of one that was refused, nor a
+// map there that of an object's own, whichever came first. What Add brings has the names of the first.
+func TestNamesAreOfTheObject(t *testing.T) {
+	caller := func(number, leaf string) *object.Object {
+		value := func(name string) *maps.Spec {
+			return &maps.Spec{Name: name, Type: maps.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1, LockOff: -1, TimerOff: -1}
+		}
+		inner := value("inner")
+		inner.Contents = []maps.Entry{{Key: make([]byte, 4), Value: []byte{number[0] - '0', 0, 0, 0}}}
+		specs := []*maps.Spec{
+			{Name: "jumps", Type: maps.ProgArray, KeySize: 4, ValueSize: 4, MaxEntries: 1, LockOff: -1, TimerOff: -1,
+				Contents: []maps.Entry{{Key: make([]byte, 4), ProgName: "leaf"}}},
+			{Name: "outer", Type: maps.ArrayOfMaps, KeySize: 4, ValueSize: 4, MaxEntries: 1, Inner: value("shape"), LockOff: -1, TimerOff: -1,
+				Contents: []maps.Entry{{Key: make([]byte, 4), MapName: "inner"}}},
+			inner,
+		}
+		obj := assembled(prog.XDP, nil, nil, `
+			r2 = map[0]
+			r3 = 0
+			call 12
+			*(u32 *)(r10 - 4) = 0
+			r2 = r10
+			r2 += -4
+			r1 = map[1]
+			call 1
+			if r0 == 0 goto none
+			r1 = r0
+			r2 = r10
+			r2 += -4
+			call 1
+			if r0 == 0 goto none
+			r0 = *(u32 *)(r0 + 0)
+		none:
+			exit`)
+		obj.Programs = append(obj.Programs, assembled(prog.XDP, nil, nil, leaf).Programs...)
+		obj.File = number + ".o"
+		for i, name := range []string{"entry", "leaf"} {
+			obj.Programs[i].Name, obj.Programs[i].Maps = name, specs
+		}
+		obj.Maps = specs
+		return obj
+	}
+	run := func(v *skep.VM, name string) uint32 {
+		res, err := v.Run(name, skep.Packet{Data: make([]byte, 64)})
+		require.NoError(t, err, name)
+		return res.Ret
+	}
+	const refused = "r0 = *(u64 *)(r10 - 520)\nexit"
+	for _, engine := range bothEngines {
+		v, err := skep.New(caller("1", "r0 = 11\nexit"), skep.Options{Engine: engine})
+		require.NoError(t, err)
+		for _, obj := range []*object.Object{caller("2", refused), caller("3", "r0 = 13\nexit"), caller("4", refused)} {
+			_, err := v.AddObject(obj)
+			require.NoError(t, err)
+		}
+		require.Equal(t, []uint32{11, 2, 13, 4}, []uint32{run(v, "entry"), run(v, "2.o:entry"), run(v, "3.o:entry"), run(v, "4.o:entry")}, engine)
+		added := caller("5", refused).Programs[0]
+		added.Name = "added"
+		_, err = v.Add(added)
+		require.NoError(t, err)
+		require.EqualValues(t, 11, run(v, "added"), engine)
+		require.NoError(t, v.Close())
+	}
 }
 
 // Two engines agree on a whole chain, and what a chain decides differently is found.

@@ -157,12 +157,20 @@ func (v *VM) ready(specs []*maps.Spec, programs []*program) error {
 		v.order = append(v.order, p)
 		p.err = v.build(p)
 	}
-	return v.fill()
+	of := make([]*prog.Program, len(programs))
+	for i, p := range programs {
+		of[i] = p.spec
+	}
+	return v.fill(of, specs)
 }
 
-// fill puts programs and maps into the maps that name them. Those that were refused leave their place empty.
-func (v *VM) fill() error {
-	err := v.machine.SetProgs(nil)
+// fill puts programs and maps of an object into its maps that name them. Those that were refused leave their place empty.
+func (v *VM) fill(programs []*prog.Program, specs []*maps.Spec) error {
+	specs = slices.Clone(specs)
+	for _, p := range programs {
+		specs = append(specs, p.Maps...)
+	}
+	err := v.machine.SetProgs(programs, specs)
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return err
@@ -170,7 +178,8 @@ func (v *VM) fill() error {
 	var rest []error
 	for _, err := range joined.Unwrap() {
 		var missing *vm.MissingError
-		if !errors.As(err, &missing) || missing.What == "program" && v.programs[missing.Name] == nil {
+		refused := func(p *prog.Program) bool { return p.Name == missing.Name }
+		if !errors.As(err, &missing) || missing.What == "program" && !slices.ContainsFunc(programs, refused) {
 			rest = append(rest, err)
 		}
 	}
@@ -223,6 +232,10 @@ func (v *VM) Add(spec *prog.Program) (vm.Engine, error) {
 	v.programs[spec.Name] = p
 	v.order = append(v.order, p)
 	p.err = v.build(p)
+	err := v.fill(append(slices.Clone(v.obj.Programs), spec), v.obj.Maps)
+	if p.err == nil {
+		p.err = err
+	}
 	return p.engine, p.err
 }
 

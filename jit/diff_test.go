@@ -83,7 +83,7 @@ func (s *side) link(t testing.TB, programs [2][]asm.Insn, specs []*maps.Spec) *v
 		require.NoError(t, err, asm.FormatProgram(insns))
 		s.last = append(s.last, l)
 	}
-	require.NoError(t, s.m.SetProgs(nil))
+	require.NoError(t, s.m.SetProgs(nil, nil))
 	return s.last[0]
 }
 

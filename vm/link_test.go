@@ -132,7 +132,7 @@ func TestSetProgs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.SetProgs(nil); err == nil || !strings.Contains(err.Error(), "no program nobody") {
+	if err := m.SetProgs(nil, nil); err == nil || !strings.Contains(err.Error(), "no program nobody") {
 		t.Errorf("unknown program: %v", err)
 	}
 	if got := m.CPU(0).TailCall(m.Maps().ByName("jumps").Handle(), 1); got != l {

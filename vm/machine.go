@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
+	"github.com/skepvm/skep/prog"
 )
 
 // Config of a Machine. The zero value is one CPU, packet time, seed 0, no shadow.
@@ -175,23 +177,32 @@ func (m *Machine) addMap(spec *maps.Spec) (maps.Map, error) {
 }
 
 // SetProgs fills in the initial elements of maps that name programs or other maps, for all maps added since the
-// last call. byName gives the programs' ids; nil is every linked program by its own name, the newest first. What is not there
-// leaves its element empty; the error joins those of all that failed, a *MissingError each in that case.
-func (m *Machine) SetProgs(byName map[string]uint32) error {
+// last call. The names are those of these programs and maps, as an object has its own; without any, of all that the machine has.
+// Of programs with one name the one linked last counts. What is not there leaves its element empty; the error joins those of all that
+// failed, a *MissingError each in that case.
+func (m *Machine) SetProgs(programs []*prog.Program, specs []*maps.Spec) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.pending) == 0 {
 		return nil
 	}
-	if byName == nil {
-		byName = make(map[string]uint32, len(m.linked))
-		for id, l := range m.linked {
-			byName[l.prog.Name] = uint32(id)
+	all := len(programs)+len(specs) == 0
+	ids := make(map[string]uint32, len(m.linked))
+	for id, l := range m.linked {
+		if all || slices.Contains(programs, l.prog) {
+			ids[l.prog.Name] = uint32(id)
+		}
+	}
+	handles := map[string]uint32{}
+	for _, mp := range m.table.All() {
+		name := mp.Spec().Name
+		if _, ok := handles[name]; !ok && (all || slices.Contains(specs, mp.Spec())) {
+			handles[name] = mp.Handle()
 		}
 	}
 	var failed []error
 	for _, p := range m.pending {
-		if err := m.setPending(p, byName); err != nil {
+		if err := p.fill(ids, handles); err != nil {
 			failed = append(failed, fmt.Errorf("map %s: initial contents: %w", p.m.Spec().Name, err))
 		}
 	}
@@ -207,20 +218,21 @@ type MissingError struct {
 
 func (e *MissingError) Error() string { return "no " + e.What + " " + e.Name }
 
-func (m *Machine) setPending(p pendingEntry, byName map[string]uint32) error {
+// fill gives the element its value.
+func (p *pendingEntry) fill(ids, handles map[string]uint32) error {
 	var value uint32
 	if name := p.entry.ProgName; name != "" {
-		id, ok := byName[name]
+		id, ok := ids[name]
 		if !ok {
 			return &MissingError{"program", name}
 		}
 		value = id + 1
 	} else {
-		inner := m.table.ByName(p.entry.MapName)
-		if inner == nil {
+		handle, ok := handles[p.entry.MapName]
+		if !ok {
 			return &MissingError{"map", p.entry.MapName}
 		}
-		value = inner.Handle()
+		value = handle
 	}
 	return p.m.HostUpdate(p.entry.Key, binary.LittleEndian.AppendUint32(nil, value), 0)
 }

@@ -85,7 +85,7 @@ func (w *worker) run(c *Case) bool {
 			entry = l
 		}
 	}
-	if err := m.SetProgs(nil); err != nil {
+	if err := m.SetProgs(nil, nil); err != nil {
 		w.errorf("%s: %v", c.Name, err)
 		return false
 	}
