@@ -85,6 +85,7 @@ type Generator struct {
 	zipf  []uint64 // running sum of the flows' weights
 	flows []flow
 	begun int
+	sizes []Size
 	count [64]Count
 }
 
@@ -101,7 +102,7 @@ func New(s Spec) (*Generator, error) {
 	g := &Generator{
 		spec: s, rng: rng(s.Seed), link: link, now: startNS,
 		b: make([]byte, 0, 1<<14), out: make([]byte, 0, 1<<14), pool: make([]byte, poolSize),
-		zipf: make([]uint64, s.Flows), flows: make([]flow, s.Flows),
+		zipf: make([]uint64, s.Flows), flows: make([]flow, s.Flows), sizes: s.sizes(),
 	}
 	for i := 0; i < poolSize; i += 8 {
 		binary.LittleEndian.PutUint64(g.pool[i:], g.rng.next())

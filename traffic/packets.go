@@ -75,20 +75,6 @@ func (h host) mac() [6]byte {
 func (g *Generator) client() host { return host{uint8(g.rng.n(2)), uint8(1 + g.rng.n(250))} }
 func (g *Generator) server() host { return host{2, uint8(1 + g.rng.n(30))} }
 
-// size draws the length in bytes of a frame with data.
-func (g *Generator) size() int {
-	if g.spec.SizeMax != 0 {
-		return g.spec.SizeMin + g.rng.n(g.spec.SizeMax-g.spec.SizeMin+1)
-	}
-	switch at := g.rng.n(12); { // simple IMIX
-	case at < 7:
-		return 64
-	case at < 11:
-		return 576
-	}
-	return 1500
-}
-
 func (g *Generator) u8(v ...byte)           { g.b = append(g.b, v...) }
 func (g *Generator) u16(v uint16)           { g.b = binary.BigEndian.AppendUint16(g.b, v) }
 func (g *Generator) u32(v uint32)           { g.b = binary.BigEndian.AppendUint32(g.b, v) }

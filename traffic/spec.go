@@ -23,10 +23,11 @@ type Spec struct {
 
 	BigEndian bool `json:"big_endian,omitempty"` // the file, and the address family of link null
 
-	// Frames that carry data are 64, 576 or 1500 bytes long in the ratio 7:4:1 (simple IMIX), or, when SizeMax is
-	// set, of any length from SizeMin (at least 64) to SizeMax (at most 9000), all equally likely.
-	SizeMin int `json:"size_min,omitempty"`
-	SizeMax int `json:"size_max,omitempty"`
+	// Frames that carry data have the lengths of Sizes; or, when SizeMax is set, any length from SizeMin (at least 64)
+	// to SizeMax (at most 9000), all equally likely; or else those of IMIX. Sizes and SizeMax exclude each other.
+	Sizes   []Size `json:"sizes,omitempty"`
+	SizeMin int    `json:"size_min,omitempty"`
+	SizeMax int    `json:"size_max,omitempty"`
 
 	Flows int   `json:"flows"`  // flows alive at a time, default 1024; the n-th gets 1/n of the first's packets (Zipf)
 	GapNS int64 `json:"gap_ns"` // average time between packets, default 10,000 ns
@@ -109,8 +110,8 @@ func (s Spec) check() error {
 		{"flows", int64(s.Flows), 1, 1 << 22},
 		{"gap_ns", s.GapNS, 1, 1e9},
 		{"snap", int64(s.Snap), 0, 262144},
-		{"size_max", int64(s.SizeMax), int64(s.SizeMin), 9000},
-		{"size_min", int64(s.SizeMin), 0, 9000},
+		{"size_max", int64(s.SizeMax), int64(s.SizeMin), maxSize},
+		{"size_min", int64(s.SizeMin), 0, maxSize},
 		{"mix.ipv6_percent", int64(s.Mix.IPv6), 0, 100},
 		{"mix.vlan_percent", int64(s.Mix.VLAN), 0, 100},
 		{"mix.qinq_percent", int64(s.Mix.QinQ), 0, 100 - int64(s.Mix.VLAN)},
@@ -140,6 +141,9 @@ func (s Spec) check() error {
 	}
 	if s.Format != "pcap" && s.Format != "pcapng" {
 		return fmt.Errorf("traffic spec: format %q is neither pcap nor pcapng", s.Format)
+	}
+	if err := checkSizes(&s); err != nil {
+		return fmt.Errorf("traffic spec: %w", err)
 	}
 	if total == 0 {
 		return fmt.Errorf("traffic spec: the mix has nothing that link %s can carry", s.Link)

@@ -227,6 +227,76 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+// The shares and bounds of Sizes are kept, and those of SizeMax and IMIX are the same thing said otherwise.
+func TestSizeMix(t *testing.T) {
+	spec := Spec{Packets: 8000, Sizes: []Size{{Min: 64, Max: 1500, Share: 3}, {Min: 1501, Share: 1}}, Mix: Mix{Flows: 1}}
+	g, err := New(spec)
+	require.NoError(t, err)
+	big, bytes := 0, 0
+	for f, _ := g.Next(); f != nil; f, _ = g.Next() {
+		require.GreaterOrEqual(t, len(f), 64)
+		require.LessOrEqual(t, len(f), 1501)
+		bytes += len(f)
+		if len(f) == 1501 {
+			big++
+		}
+	}
+	require.InDelta(t, 2000, big, 150)
+	require.InDelta(t, 782*.75+1501*.25, float64(bytes)/8000, 15)
+
+	for name, s := range map[string]Spec{
+		"":                {Packets: 500},
+		"64-1400":         {Packets: 500, SizeMax: 1400},
+		"300-1500:9":      {Packets: 500, SizeMin: 300, SizeMax: 1500},
+		"64:7,576:4,1500": {Packets: 500, Sizes: []Size{{64, 64, 7}, {576, 576, 4}, {1500, 1500, 1}}},
+	} {
+		var want, got strings.Builder
+		_, err := Generate(&want, s)
+		require.NoError(t, err)
+		same := Spec{Packets: 500}
+		if name != "" {
+			same.Sizes, err = ParseSizes(name)
+			require.NoError(t, err)
+		} else {
+			same.Sizes = IMIX
+		}
+		_, err = Generate(&got, same)
+		require.NoError(t, err)
+		require.Equal(t, want.String(), got.String(), name)
+	}
+}
+
+func TestParseSizesErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"":            `"" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+		"64,":         `"" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+		"64-":         `"64-" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+		"64:1,9:x":    `"9:x" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+		"-5":          `"-5" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+		"64:1,9001:1": "sizes[1].min is 9001, not 64 to 9000",
+		"70-69":       "sizes[0].max is 69, not 70 to 9000",
+		"64:0":        "sizes[0].share is 0, not 1 to 1000000",
+		"64-1500:99999999999999999999": `"64-1500:99999999999999999999" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+	} {
+		_, err := ParseSizes(text)
+		require.EqualError(t, err, want, text)
+	}
+}
+
+func FuzzParseSizes(f *testing.F) {
+	for _, s := range []string{"64", "64-1500:3,1500:1", "64:7,576:4,1500:1", "9000:1000000", "64:0", "-"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		sizes, err := ParseSizes(text)
+		if err != nil {
+			return
+		}
+		_, err = New(Spec{Packets: 1, Sizes: sizes})
+		require.NoError(t, err, "what is parsed is also valid")
+	})
+}
+
 func TestSnap(t *testing.T) {
 	var out bytes.Buffer
 	_, err := Generate(&out, Spec{Packets: 100, Snap: 50})
@@ -254,6 +324,10 @@ func TestSpecErrors(t *testing.T) {
 		`{"format": "snoop"}`:                `traffic spec: format "snoop" is neither pcap nor pcapng`,
 		`{"size_max": 50, "size_min": 64}`:   "traffic spec: size_max is 50, not 64 to 9000",
 		`{"size_max": 99999}`:                "traffic spec: size_max is 99999, not 64 to 9000",
+		`{"sizes": [{"min": 64, "share": 1}], "size_max": 70}`: "traffic spec: sizes and size_max exclude each other",
+		`{"sizes": [{"min": 63, "share": 1}]}`:                 "traffic spec: sizes[0].min is 63, not 64 to 9000",
+		`{"sizes": [{"min": 70, "max": 69, "share": 1}]}`:      "traffic spec: sizes[0].max is 69, not 70 to 9000",
+		`{"sizes": [{"min": 64, "share": 0}]}`:                 "traffic spec: sizes[0].share is 0, not 1 to 1000000",
 		`{"mix": {"flows": -3}}`:             "traffic spec: mix.flows is -3, not 0 to 1000000",
 		`{"mix": {"arp": 3}, "link": "raw"}`: "traffic spec: the mix has nothing that link raw can carry",
 		`{"mix": {"flows":1,"vlan_percent":60, "qinq_percent": 50}}`: "traffic spec: mix.qinq_percent is 50, not 0 to 40",

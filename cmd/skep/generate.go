@@ -14,7 +14,7 @@ import (
 )
 
 type generateFlags struct {
-	file, spec, manifest string
+	file, spec, manifest, sizes string
 	traffic.Spec
 }
 
@@ -25,7 +25,7 @@ func (a *app) generateCommand() *cobra.Command {
 		Short: "Write a capture of invented traffic, the same bytes for the same seed",
 		Long: `Generate writes TCP and UDP flows, DNS, tunnels, fragments, VLANs, IPv6, odd protocols and malformed packets. All addresses
 are from the documentation ranges. --manifest says what is in the file, so that a test knows what to expect.`,
-		Example: "  skep generate -w sample.pcap --packets 1000 --seed 7\n  skep generate -w big.pcap --packets 5000000 --size-max 1500",
+		Example: "  skep generate -w sample.pcap --packets 1000 --seed 7\n  skep generate -w big.pcap --packets 5000000 --sizes 64-1500:3,1500:1",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.generate(cmd, &f) },
 	}
@@ -37,8 +37,9 @@ are from the documentation ranges. --manifest says what is in the file, so that 
 	fl.StringVar(&f.Format, "format", "pcap", "pcap or pcapng")
 	fl.BoolVar(&f.Nano, "nano", false, "nanosecond times in a pcap file")
 	fl.IntVar(&f.Snap, "snap", 0, "cut packets to so many bytes; 0 cuts nothing")
+	fl.StringVar(&f.sizes, "sizes", "", "lengths of data frames, bytes, with their shares, as in 64-1500:3,1500:1; default 64:7,576:4,1500:1")
 	fl.IntVar(&f.SizeMin, "size-min", 0, "shortest data frame, bytes")
-	fl.IntVar(&f.SizeMax, "size-max", 0, "longest data frame, bytes; 0 takes 64, 576 and 1500 in the ratio 7:4:1")
+	fl.IntVar(&f.SizeMax, "size-max", 0, "longest data frame, bytes; 0 leaves it to --sizes")
 	fl.StringVar(&f.spec, "spec", "", "JSON file with the whole specification, mix included; other flags are ignored")
 	fl.StringVar(&f.manifest, "manifest", "", "write what the capture contains as JSON to this file")
 	cobra.CheckErr(cmd.MarkFlagRequired("write"))
@@ -47,6 +48,12 @@ are from the documentation ranges. --manifest says what is in the file, so that 
 
 func (a *app) generate(_ *cobra.Command, f *generateFlags) error {
 	spec := f.Spec
+	if f.sizes != "" {
+		var err error
+		if spec.Sizes, err = traffic.ParseSizes(f.sizes); err != nil {
+			return fmt.Errorf("--sizes: %w", err)
+		}
+	}
 	if f.spec != "" {
 		in, err := os.Open(f.spec)
 		if err != nil {
