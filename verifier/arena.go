@@ -96,6 +96,7 @@ const (
 	frameBytes = int(unsafe.Sizeof(frame{}))
 	stateBytes = int(unsafe.Sizeof(state{}))
 	slotBytes  = int(unsafe.Sizeof(slot{}))
+	refBytes   = int(unsafe.Sizeof(ref{}))
 )
 
 func (p *pool) frame() *frame {
@@ -132,9 +133,11 @@ func (p *pool) copy(s *state) *state {
 		c = new(state)
 		p.made += stateBytes
 	}
+	had := cap(c.refs)
 	refs := append(c.refs[:0], s.refs...)
+	p.made += (cap(refs) - had) * refBytes
 	*c = *s
-	c.refs, c.bytes, c.thin = refs, stateBytes, false
+	c.refs, c.bytes, c.thin = refs, stateBytes+cap(refs)*refBytes, false
 	for i := 0; i <= s.depth; i++ {
 		f := p.frame()
 		had := cap(f.stack)
@@ -215,8 +218,9 @@ func (v *verifier) thinOut(st *state) {
 		return
 	}
 	v.pool.putFrames(st)
+	v.pool.made -= cap(st.refs) * refBytes
 	v.pool.live -= st.bytes - stateBytes
-	st.bytes, st.thin = stateBytes, true
+	st.refs, st.bytes, st.thin = nil, stateBytes, true
 }
 
 // limitMemory throws states away when there are too many: first those of finished paths that were of no use, then all of

@@ -19,7 +19,7 @@ import (
 )
 
 // onKernel are the case files whose cases are all put before the running kernel. Those of a profile of their own are not.
-var onKernel = []string{"kfuncs.txt", "dynptrs.txt", "iterators.txt", "regions.txt", "arenas.txt"}
+var onKernel = []string{"kfuncs.txt", "dynptrs.txt", "iterators.txt", "regions.txt", "arenas.txt", "arena-pointers.txt"}
 
 // needCaseKernel skips where there is no kernel of the release that cases are for.
 func needCaseKernel(t *testing.T) {

@@ -49,6 +49,7 @@ func worstPrograms(tb testing.TB) map[string]*prog.Program {
 		"pending":     "r6 = r1\n" + fill(64) + "r9 = 0\nagain:\nr0 = *(u32 *)(r6 + 12)\nif r0 == r9 goto out\nr9 += 1\ngoto again\nout:\nr0 = r9\nexit\n",
 		"gray": "r6 = r1\n" + fill(64) + "r9 = 0\nagain:\nr9 += 1\nr0 = r9\nr0 >>= 1\nr0 ^= r9\n*(u64 *)(r10 - 504) = r0\nr1 = r9\nr1 &= 3\n*(u64 *)(r10 - 512) = r1\n" +
 			"r2 = r10\nr2 += -8\nr2 += r1\nr3 = *(u8 *)(r2 + 0)\nif r9 < 0x7fffffff goto again\nr0 = 0\nexit\n",
+		"references": "r6 = r1\n" + fill(2) + "r9 = 0\nagain:\nr1 = r6\nr2 = r10\nr2 += -16\nr3 = 12\nr4 = -1\nr5 = 0\ncall 84\nr9 += 1\nif r9 < 0x7fffffff goto again\nr0 = 0\nexit\n",
 	}
 	all := map[string]*prog.Program{}
 	for name, text := range texts {
