@@ -122,10 +122,12 @@ func surelyNotNull(r *reg) bool {
 		return false
 	}
 	switch r.typ {
-	case ptrSocket, ptrTCPSock, ptrMapValue, ptrMapKey, ptrSockCommon, ptrMem, ptrMap:
+	case ptrSocket, ptrTCPSock, ptrMapValue, ptrMapKey, ptrSockCommon, ptrMap:
 		return true
+	case ptrMem:
+		return r.flags&untrusted == 0
 	case ptrBTF:
-		return r.flags&trusted != 0
+		return r.trusted()
 	}
 	return false
 }

@@ -413,9 +413,9 @@ func (v *verifier) checkKfuncObject(i int, n uint8, r *reg, a *helpers.KfuncArg)
 	strict := flags.Has(helpers.KfuncRelease) && r.ref != 0
 	for t := have; ; t = begins[t] {
 		switch {
-		case t == a.Type.Name, a.Type.Name == "__sk_buff" && t == "sk_buff", a.Type.Name == "xdp_md" && t == "xdp_buff":
+		case r.off == 0 && (t == a.Type.Name || a.Type.Name == "__sk_buff" && t == "sk_buff" || a.Type.Name == "xdp_md" && t == "xdp_buff"):
 			return nil
-		case t == "" || strict:
+		case t == "" || strict || r.off != 0: // no struct is inside of one of its kind
 			return v.fail(ArgType, "kernel function %s args#%d expected pointer to %s but R%d has a pointer to STRUCT %s",
 				v.kcall.row.Name, i, a.Type, n, have)
 		}
