@@ -53,6 +53,7 @@ func (v *VM) Chain(links []Link) ([]*replay.Chain, error) {
 		if err != nil {
 			return err
 		}
+		p.chained = true
 		for cpu, e := range engines {
 			c := replay.ChainProgram{Name: name, Hook: l.Hook, Engine: e, Ifindex: l.Ifindex, TCX: strings.HasPrefix(p.spec.Section, "tcx/")}
 			run := cmp.Or(p.spec.Run, &prog.RunConfig{Priority: prog.DefaultRunPriority, Continue: prog.DefaultRunContinue})

@@ -60,8 +60,15 @@ type VM struct {
 	compiler *jit.Compiler
 	programs map[string]*program
 	order    []*program
+	objects  []loaded
 	filters  int     // made by Filter
 	spare    *vm.CPU // that they run on; nil before the first
+}
+
+// loaded is an object of a VM: what its maps name is among its own programs.
+type loaded struct {
+	programs []*program
+	maps     []*maps.Spec
 }
 
 // program is one program on its way from spec to engine.
@@ -72,6 +79,7 @@ type program struct {
 	err      error      // why it cannot run
 	linked   *vm.Linked // nil when the compiler links it
 	engine   vm.Engine
+	chained  bool         // some Chain has it
 	frame    *prog.Buffer // of runs; nil before the first
 	ctx      uint32       // frame of an own type's ctx in guest memory; 0 before the first run
 
@@ -147,6 +155,7 @@ func (v *VM) prepare() error {
 
 // ready takes the programs of an object, which have their names, as far as they go.
 func (v *VM) ready(specs []*maps.Spec, programs []*program) error {
+	v.objects = append(v.objects, loaded{programs, specs})
 	for _, spec := range specs {
 		if spec.Broken != "" {
 			continue // programs that use it are refused by name

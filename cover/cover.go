@@ -34,6 +34,16 @@ func (s Share) Percent() float64 {
 	return 100 * float64(s.Hit) / float64(s.Of)
 }
 
+// nameOf is the name of a program, with its object's where another one is called the same.
+func (p *Profile) nameOf(pr *Program) string {
+	for i := range p.Programs {
+		if other := p.Programs[i].Prog; other != pr.Prog && other.Name == pr.Prog.Name {
+			return pr.Prog.Object + ":" + pr.Prog.Name
+		}
+	}
+	return pr.Prog.Name
+}
+
 func (s *Share) add(hit bool) {
 	s.Of++
 	if hit {

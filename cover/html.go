@@ -72,7 +72,9 @@ func (p *Profile) WriteHTML(w io.Writer, title string) error {
 		data.Files = append(data.Files, p.fileListing(f, fmt.Sprintf("f%d", i)))
 	}
 	for i := range p.Programs {
-		data.Programs = append(data.Programs, p.Programs[i].listing(fmt.Sprintf("p%d", i)))
+		l := p.Programs[i].listing(fmt.Sprintf("p%d", i))
+		l.Name = p.nameOf(&p.Programs[i])
+		data.Programs = append(data.Programs, l)
 	}
 	return pageTemplate.Execute(w, data)
 }
@@ -115,7 +117,7 @@ func (p *Profile) fileListing(f File, id string) listing {
 
 // listing is the program's instructions, with the source lines between them.
 func (p *Program) listing(id string) listing {
-	l := listing{Name: p.Prog.Name, ID: id, Unit: "instructions", Share: p.Insns(), Executed: p.Executed(), Functions: p.Functions()}
+	l := listing{ID: id, Unit: "instructions", Share: p.Insns(), Executed: p.Executed(), Functions: p.Functions()}
 	printer, lines := &asm.Printer{}, p.Prog.Lines
 	for pc, slots := 0, 0; pc < len(p.Prog.Insns); pc += slots {
 		for len(lines) > 0 && lines[0].PC <= pc {

@@ -13,7 +13,7 @@ func (p *Profile) WriteText(w io.Writer) error {
 	for i := range p.Programs {
 		pr := &p.Programs[i]
 		s := pr.Insns()
-		fmt.Fprintf(b, "%s: %.1f %% of %d instructions, %d executed\n", pr.Prog.Name, s.Percent(), s.Of, pr.Executed())
+		fmt.Fprintf(b, "%s: %.1f %% of %d instructions, %d executed\n", p.nameOf(pr), s.Percent(), s.Of, pr.Executed())
 		funcs := pr.Functions()
 		if len(funcs) < 2 {
 			continue

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/maps"
@@ -106,13 +107,16 @@ type Chain struct {
 	keep   bool // leave VLAN tags in packets
 	raw    bool // packets may be of anything
 	vlan   uint64
+	clock  time.Duration // what looking at the clock twice takes; 0 when runs are not measured
+	looks  int           // pairs of looks since looked
 }
 
 // link is a program of a chain with its counts.
 type link struct {
 	ChainProgram
-	ran, decided tally
-	packets      uint64
+	ran, decided    tally
+	packets, faults uint64
+	measured        *measures // nil when nobody asks
 }
 
 // chainEnd is where a packet's way through a chain ended.
@@ -174,7 +178,13 @@ func (c *Chain) begin(s *side, frames int, o *Options) error {
 	*c = Chain{links: c.links, by: c.by, space: s.space, maps: s.maps, side: s, keep: o.KeepVLAN, raw: o.Convert == ConvertRaw,
 		ends: make([]chainEnd, frames)}
 	for _, l := range c.links {
-		l.ran, l.decided, l.packets = newTally(), newTally(), 0
+		*l = link{ChainProgram: l.ChainProgram, ran: newTally(), decided: newTally()}
+		if o.Detail {
+			l.measured = new(measures)
+		}
+	}
+	if o.Detail {
+		c.clock = clockCost()
 	}
 	if c.Type() != prog.XDP {
 		return nil
@@ -260,12 +270,20 @@ func (c *Chain) hooks(i int, e *chainEnd) (uint64, error) {
 func (c *Chain) run(l *link, e *chainEnd) (uint64, error) {
 	e.decided = l
 	l.packets++
-	res, err := l.Engine.Run(e.ctx)
-	e.insns += res.Insns
-	if err == nil {
-		l.ran.verdict(uint32(res.R0), e.n)
+	var res vm.Result
+	var err error
+	if l.measured == nil {
+		res, err = l.Engine.Run(e.ctx)
+	} else {
+		res, err = c.measure(l, e.ctx)
 	}
-	return res.R0, err
+	e.insns += res.Insns
+	if err != nil {
+		l.faults++
+		return res.R0, err
+	}
+	l.ran.verdict(uint32(res.R0), e.n)
+	return res.R0, nil
 }
 
 // xdp is libxdp's dispatcher: what every program lets go on is passed, whatever the last one said.
@@ -464,6 +482,10 @@ func (c *Chain) add(o *Chain) {
 	c.vlan += o.vlan
 	for i, l := range c.links {
 		l.packets += o.links[i].packets
+		l.faults += o.links[i].faults
+		if l.measured != nil {
+			l.measured.merge(o.links[i].measured)
+		}
 		l.ran.add(&o.links[i].ran)
 		l.decided.add(&o.links[i].decided)
 	}
@@ -475,7 +497,11 @@ func (c *Chain) report(rep *Report) {
 	rep.Verdicts, rep.Programs = []Verdict{}, []ProgramReport{}
 	for _, l := range c.links {
 		typ, hook := l.Hook.Type(), l.Hook.String()
-		rep.Programs = append(rep.Programs, ProgramReport{Name: l.Name, Hook: hook, Packets: l.packets, Verdicts: l.ran.list(typ)})
+		p := ProgramReport{Name: l.Name, Hook: hook, Packets: l.packets, Faults: l.faults, Verdicts: l.ran.list(typ)}
+		if l.measured != nil {
+			p.Measures = l.measured.report()
+		}
+		rep.Programs = append(rep.Programs, p)
 		for _, v := range l.decided.list(typ) {
 			v.Program, v.Hook = l.Name, hook
 			rep.Verdicts = append(rep.Verdicts, v)

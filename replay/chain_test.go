@@ -306,7 +306,6 @@ func TestChainRefused(t *testing.T) {
 	o := Options{Type: prog.XDP, Target: good, Input: bytes.NewReader(c.capture)}
 	for _, change := range []func(*Options){
 		func(o *Options) { o.Type = prog.SchedCLS },
-		func(o *Options) { o.Detail = true },
 		func(o *Options) { o.Others = []vm.Engine{chain} },
 		func(o *Options) { o.Others = []vm.Engine{chain.links[0].Engine} },
 		func(o *Options) {

@@ -14,6 +14,14 @@ func (s *side) left(i int, ctx uint32) uint32 {
 	return s.chain.ends[i].ctx
 }
 
+// leftType is the type of the program that a packet of the batch left, when a single one is of type typ.
+func (s *side) leftType(i int, typ prog.Type) prog.Type {
+	if s.chain == nil {
+		return typ
+	}
+	return s.chain.ends[i].typ
+}
+
 // chain is that of the first side, nil when there is a single program.
 func (r *runner) chain() *Chain {
 	c, _ := r.o.Target.Engine.(*Chain)
@@ -26,6 +34,9 @@ func (r *runner) chainVerdict(i int, n uint64) uint32 {
 	e := &s.chain.ends[i]
 	ret := s.space.Load32(offset(e.ctx, prog.FrameRet))
 	e.count(ret, n)
+	if ret == xdpAborted && e.typ == prog.XDP {
+		r.aborted(s.chain.batch[i].in.Number, e.decided.Name, e.decided.Hook.String())
+	}
 	if to, ok := e.sent(s.space, ret); ok {
 		r.tally.redirect(to)
 	}

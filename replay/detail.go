@@ -7,16 +7,23 @@ import (
 	"time"
 
 	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/vm"
 )
 
 // Detail is what Options.Detail adds to a Report.
 type Detail struct {
-	Series       Series    `json:"series"`
-	Instructions Histogram `json:"instructions"` // executed for a packet
+	Series Series `json:"series"`
+	Measures
+}
+
+// Measures are distributions of what packets took.
+type Measures struct {
+	Instructions Histogram `json:"instructions"` // executed for a packet, those with a fault left out
 	Nanoseconds  Histogram `json:"nanoseconds"`  // that a packet took, the time of looking at the clock taken off
 }
 
-// Series is the number of packets by verdict over the capture's time, in intervals of one width.
+// Series is the number of packets by verdict over the capture's time, in intervals of one width. Packets with a fault are those
+// of the verdict "fault".
 type Series struct {
 	StartNS int64       `json:"start_ns"` // of the first interval, since 1970
 	WidthNS int64       `json:"width_ns"`
@@ -67,8 +74,37 @@ func (h *Histogram) Mean() float64 {
 const (
 	subBuckets = 8 // in each power of two
 	maxSeries  = 256
-	seriesWide = 9 // columns: verdicts 0 to 7, and the others
 )
+
+// Columns of a series: for TC programs, then for those of other types, the verdicts -1 to 8 and the others, and the faults behind.
+const (
+	columnOther = 10
+	columnsType = columnOther + 1
+	columnFault = 2 * columnsType
+	seriesWide  = columnFault + 1
+)
+
+// columnOf is the column of a verdict.
+func columnOf(typ prog.Type, ret uint32) int {
+	column := int(min(ret+1, columnOther))
+	if typ != prog.SchedCLS {
+		column += columnsType
+	}
+	return column
+}
+
+// columnName is the name of a column's verdict, in a replay of programs of type typ or of a chain.
+func columnName(column int, typ prog.Type) string {
+	switch {
+	case column == columnFault:
+		return faultVerdict
+	case column%columnsType == columnOther:
+		return otherVerdicts
+	case column < columnsType:
+		return prog.SchedCLS.Verdict(uint32(column - 1))
+	}
+	return typ.Verdict(uint32(column - columnsType - 1))
+}
 
 // gauge is a Histogram while it is filled.
 type gauge struct {
@@ -130,10 +166,51 @@ func (g *gauge) histogram() Histogram {
 	return h
 }
 
+// measures are Measures while they are filled.
+type measures struct{ insns, ns gauge }
+
+func (m *measures) merge(o *measures) {
+	m.insns.merge(&o.insns)
+	m.ns.merge(&o.ns)
+}
+
+func (m *measures) report() *Measures {
+	return &Measures{Instructions: m.insns.histogram(), Nanoseconds: m.ns.histogram()}
+}
+
+// clockCost is what looking at the clock twice takes.
+func clockCost() time.Duration {
+	clock := time.Hour
+	for range 1000 {
+		start := time.Now()
+		clock = min(clock, time.Since(start))
+	}
+	return clock
+}
+
+// measure runs a program of a chain and notes what that takes.
+func (c *Chain) measure(l *link, ctx uint32) (vm.Result, error) {
+	start := time.Now()
+	res, err := l.Engine.Run(ctx)
+	l.measured.ns.add(uint64(max(time.Since(start)-c.clock, 0)))
+	if err == nil {
+		l.measured.insns.add(res.Insns)
+	}
+	c.looks++
+	return res, err
+}
+
+// looked is the time that measure has spent on looking at the clock since it was last asked for.
+func (c *Chain) looked() time.Duration {
+	d := time.Duration(c.looks) * c.clock
+	c.looks = 0
+	return d
+}
+
 // detail collects a Detail.
 type detail struct {
-	insns, ns gauge
-	clock     time.Duration // what looking at the clock twice takes
+	measures
+	clock time.Duration // what looking at the clock twice takes
 
 	start   int64 // of the series; its first packet's time
 	width   int64 // ns, 1 at first: it doubles whenever the series gets too long
@@ -141,25 +218,26 @@ type detail struct {
 	used    int
 }
 
-func newDetail() *detail {
-	d := &detail{width: 1, clock: time.Hour}
-	for range 1000 {
-		start := time.Now()
-		d.clock = min(d.clock, time.Since(start))
-	}
-	return d
+func newDetail() *detail { return &detail{width: 1, clock: clockCost()} }
+
+// packet notes a packet that was run, and left by a program of type typ. The series begins at start.
+func (d *detail) packet(start, ts int64, typ prog.Type, ret uint32, insns uint64) {
+	d.insns.add(insns)
+	d.at(start, ts, columnOf(typ, ret))
 }
 
-// packet notes a packet that was run. The series begins at start.
-func (d *detail) packet(start, ts int64, ret uint32, insns uint64) {
-	d.insns.add(insns)
+// fault notes a packet with a fault.
+func (d *detail) fault(start, ts int64) { d.at(start, ts, columnFault) }
+
+// at adds a packet to the series, which begins at start.
+func (d *detail) at(start, ts int64, column int) {
 	d.start = start
 	at := (ts - d.start) / d.width
 	for at >= maxSeries {
 		d.halve()
 		at = (ts - d.start) / d.width
 	}
-	d.columns[at][min(ret, seriesWide-1)]++
+	d.columns[at][column]++
 	d.used = max(d.used, int(at)+1)
 }
 
@@ -177,8 +255,7 @@ func (d *detail) halve() {
 
 // merge adds what another one has collected of the same capture.
 func (d *detail) merge(o *detail) {
-	d.insns.merge(&o.insns)
-	d.ns.merge(&o.ns)
+	d.measures.merge(&o.measures)
 	if o.used == 0 {
 		return
 	}
@@ -201,22 +278,28 @@ func (d *detail) merge(o *detail) {
 
 func (d *detail) took(t time.Duration) { d.ns.add(uint64(max(t-d.clock, 0))) }
 
-// report makes the Detail of a program of that type.
+// report makes the Detail of a replay of programs of a type, or of a chain.
 func (d *detail) report(typ prog.Type) *Detail {
-	out := &Detail{Instructions: d.insns.histogram(), Nanoseconds: d.ns.histogram()}
+	out := &Detail{Measures: *d.measures.report()}
 	out.Series = Series{StartNS: d.start, WidthNS: d.width, Rows: []SeriesRow{}}
 	total := map[string]uint64{}
 	for v := range seriesWide {
-		row := SeriesRow{Name: typ.Verdict(uint32(v)), Packets: make([]uint64, d.used)}
-		if v == seriesWide-1 {
-			row.Name = otherVerdicts
-		}
+		row := SeriesRow{Name: columnName(v, typ), Packets: make([]uint64, d.used)}
+		known, sum := total[row.Name], uint64(0)
 		for i := range row.Packets {
 			row.Packets[i] = d.columns[i][v]
-			total[row.Name] += row.Packets[i]
+			sum += row.Packets[i]
 		}
-		if total[row.Name] > 0 {
+		total[row.Name] += sum
+		switch {
+		case sum == 0:
+		case known == 0:
 			out.Series.Rows = append(out.Series.Rows, row)
+		default: // other verdicts of XDP and of TC
+			at := slices.IndexFunc(out.Series.Rows, func(r SeriesRow) bool { return r.Name == row.Name })
+			for i, n := range row.Packets {
+				out.Series.Rows[at].Packets[i] += n
+			}
 		}
 	}
 	slices.SortStableFunc(out.Series.Rows, func(a, b SeriesRow) int { return cmp.Compare(total[b.Name], total[a.Name]) })

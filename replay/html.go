@@ -25,7 +25,6 @@ var page string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"count": groups, "bytes": byteSize, "percent": percent, "time": wallTime, "px": func(v float64) string { return fmt.Sprintf("%.1f", v) }, // the same on every processor
-	"hue":      func(i int) int { return i % hues },
 	"quantile": func(h *Histogram, q float64) string { return groups(h.Quantile(q)) },
 	"mean":     func(h *Histogram) string { return fmt.Sprintf("%.1f", h.Mean()) },
 }).Parse(page))
@@ -67,28 +66,49 @@ const (
 
 // WriteHTML writes the report as a page that needs nothing else: tables, and charts when Options.Detail has measured for them.
 func (rep *Report) WriteHTML(w io.Writer, p Page) error {
+	colours := rep.colours()
 	data := struct {
 		Page
 		*Report
 		Rate         string
 		Span         time.Duration
+		Hue          func(verdict string) int
 		Series       *chart
 		Legend       []SeriesRow
 		Distribution []distribution
-	}{Page: p, Report: rep, Span: time.Duration(rep.LastNS - rep.FirstNS)}
-	data.Rate = fmt.Sprintf("%.2f", float64(rep.Packets)/1e6/max(rep.Elapsed.Seconds(), 1e-9))
+	}{Page: p, Report: rep, Span: time.Duration(rep.LastNS - rep.FirstNS), Hue: func(name string) int { return colours[name] }}
+	data.Rate = fmt.Sprintf("%.2f", rep.PerSecond()/1e6)
 	if d := rep.Detail; d != nil {
 		if len(d.Series.Rows) > 0 {
-			data.Series, data.Legend = d.Series.chart(), d.Series.Rows
+			data.Series, data.Legend = d.Series.chart(colours), d.Series.Rows
 		}
-		for _, h := range []distribution{{"Time for a packet", "ns", &d.Nanoseconds, nil}, {"Instructions for a packet", "instructions", &d.Instructions, nil}} {
-			if h.Count > 0 {
-				h.Chart = h.chart()
-				data.Distribution = append(data.Distribution, h)
-			}
+		data.Distribution = d.Measures.distributions("for a packet")
+	}
+	for i := range rep.Programs {
+		if p := &rep.Programs[i]; p.Measures != nil {
+			data.Distribution = append(data.Distribution, p.Measures.distributions(fmt.Sprintf("of %s (%s)", p.Name, p.Hook))...)
 		}
 	}
 	return pageTemplate.Execute(w, data)
+}
+
+// colours has a hue for each verdict's name.
+func (rep *Report) colours() map[string]int {
+	hue := map[string]int{}
+	add := func(name string) {
+		if _, ok := hue[name]; !ok {
+			hue[name] = len(hue) % hues
+		}
+	}
+	for _, v := range rep.Verdicts {
+		add(v.Name)
+	}
+	if rep.Detail != nil {
+		for _, row := range rep.Detail.Series.Rows {
+			add(row.Name)
+		}
+	}
+	return hue
 }
 
 type distribution struct {
@@ -97,8 +117,19 @@ type distribution struct {
 	Chart *chart
 }
 
+// distributions are what there is to draw of some measures; of says whose they are.
+func (m *Measures) distributions(of string) (list []distribution) {
+	for _, h := range []distribution{{"Time " + of, "ns", &m.Nanoseconds, nil}, {"Instructions " + of, "instructions", &m.Instructions, nil}} {
+		if h.Count > 0 {
+			h.Chart = h.chart()
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
 // chart stacks the rows: the height of a column is all packets of its interval.
-func (s *Series) chart() *chart {
+func (s *Series) chart(hue map[string]int) *chart {
 	n := len(s.Rows[0].Packets)
 	below, most := make([]uint64, n), uint64(1)
 	for i := range n {
@@ -110,7 +141,7 @@ func (s *Series) chart() *chart {
 	}
 	c := &chart{Width: chartWidth, Height: chartHeight}
 	top := c.scale(most)
-	for hue, row := range s.Rows {
+	for _, row := range s.Rows {
 		var up, down strings.Builder
 		for i, v := range row.Packets {
 			left, right := c.column(i, n)
@@ -119,7 +150,7 @@ func (s *Series) chart() *chart {
 			down.WriteString(reversed(left, right, y0))
 			below[i] += v
 		}
-		c.Areas = append(c.Areas, area{Path: "M" + up.String()[1:] + backwards(down.String()) + "Z", Name: row.Name, Hue: hue % hues})
+		c.Areas = append(c.Areas, area{Path: "M" + up.String()[1:] + backwards(down.String()) + "Z", Name: row.Name, Hue: hue[row.Name]})
 	}
 	for _, part := range []float64{0, 0.25, 0.5, 0.75, 1} {
 		at := chartLeft + part*(chartWidth-chartLeft)

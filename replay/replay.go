@@ -103,9 +103,6 @@ type Progress struct {
 // ErrStopped says that Options.Stop ended a replay.
 var ErrStopped = errors.New("replay: stopped")
 
-// maxExamples is how many faults a Report keeps.
-const maxExamples = 5
-
 // Error says that a replay cannot be done as asked.
 type Error struct {
 	Reason string
@@ -174,7 +171,7 @@ func (o *Options) check() error {
 	case len(o.Others) > 0 && (o.Against != nil || o.Target.Engine == nil):
 		return failure("several CPUs are for one engine's program: not for a comparison, nor for filters alone")
 	case !o.chainsFit():
-		return failure("several programs: every engine must be a chain of as many, of type %s, and there is no detail of them", o.Type)
+		return failure("several programs: every engine must be a chain of as many, of type %s", o.Type)
 	case len(o.Others) >= vm.MaxCPUs:
 		return failure("%d CPUs: at most %d", len(o.Others)+1, vm.MaxCPUs)
 	case o.Pace < 0 || o.Rate < 0 || o.Pace > 0 && o.Rate > 0:
@@ -206,7 +203,7 @@ func (o *Options) chainsFit() bool {
 			return false
 		}
 	}
-	return !isChain || c.Type() == o.Type && !o.Detail
+	return !isChain || c.Type() == o.Type
 }
 
 func btoi(b bool) int {

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -27,6 +28,8 @@ type Report struct {
 
 	Faults        uint64         `json:"faults,omitempty"` // packets that the program did not come to an end with
 	FaultExamples []FaultExample `json:"fault_examples,omitempty"`
+	// AbortedExamples are the first packets that ended with XDP_ABORTED; Verdicts has their number.
+	AbortedExamples []AbortedExample `json:"aborted_examples,omitempty"`
 
 	Truncated uint64 `json:"truncated,omitempty"`   // packets of which the capture has a part
 	VLAN      uint64 `json:"vlan_taken,omitempty"`  // packets whose VLAN tag went to vlan_tci
@@ -80,6 +83,9 @@ type ProgramReport struct {
 	Hook     string    `json:"hook"`
 	Packets  uint64    `json:"packets"` // that it was run on
 	Verdicts []Verdict `json:"verdicts"`
+	Faults   uint64    `json:"faults,omitempty"` // packets that it did not come to an end with
+
+	*Measures // of its runs; nil without Options.Detail
 }
 
 // Redirect is how many packets were redirected to a place.
@@ -90,11 +96,37 @@ type Redirect struct {
 	Packets uint64 `json:"packets"`
 }
 
-// FaultExample is one of the first faults.
+// FaultExample is one of the first faults, of a Chain one of the first of a program.
 type FaultExample struct {
-	Packet uint64 `json:"packet"` // number, from 1
-	Error  string `json:"error"`
-	Err    error  `json:"-"` // the *vm.Fault
+	Packet  uint64 `json:"packet"`            // number, from 1
+	Program string `json:"program,omitempty"` // of a Chain
+	Hook    string `json:"hook,omitempty"`    // where it ran
+	Error   string `json:"error"`
+	Err     error  `json:"-"` // the *vm.Fault
+}
+
+// AbortedExample is one of the first packets with XDP_ABORTED, of a Chain one of the first of a program.
+type AbortedExample struct {
+	Packet  uint64 `json:"packet"`            // number, from 1
+	Program string `json:"program,omitempty"` // of a Chain: whose verdict it is
+	Hook    string `json:"hook,omitempty"`    // where it ran
+}
+
+// PerSecond is the number of packets a second, 0 when no time went by.
+func (rep *Report) PerSecond() float64 {
+	if rep.Elapsed <= 0 {
+		return 0
+	}
+	return float64(rep.Packets) / rep.Elapsed.Seconds()
+}
+
+// MarshalJSON adds PerSecond, as packets_per_second.
+func (rep *Report) MarshalJSON() ([]byte, error) {
+	type fields Report
+	return json.Marshal(struct {
+		*fields
+		PerSecond float64 `json:"packets_per_second,omitempty"`
+	}{(*fields)(rep), rep.PerSecond()})
 }
 
 // smallVerdicts are counted in an array, others in a map.

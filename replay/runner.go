@@ -686,7 +686,11 @@ func (s *side) batch(at, n int) (int, error) {
 	}
 	start := time.Now()
 	done, err := s.engine.RunBatch(first, s.stride, 1)
-	s.timed.took(time.Since(start))
+	took := time.Since(start)
+	if s.chain != nil {
+		took -= s.chain.looked()
+	}
+	s.timed.took(took)
 	return done, err
 }
 
@@ -710,6 +714,9 @@ func (r *runner) account() error {
 		ret, err := uint32(0), s.failed[i]
 		if err != nil {
 			r.fault(p.in.Number, err)
+			if r.detail != nil {
+				r.detail.fault(r.report.FirstNS, int64(p.in.Time))
+			}
 		} else {
 			insns := s.space.Load64(offset(s.left(i, ctx), prog.FrameInsns))
 			r.report.Insns += insns
@@ -719,7 +726,7 @@ func (r *runner) account() error {
 				ret = r.verdict(s, ctx, uint64(p.n))
 			}
 			if r.detail != nil {
-				r.detail.packet(r.report.FirstNS, int64(p.in.Time), ret, insns)
+				r.detail.packet(r.report.FirstNS, int64(p.in.Time), s.leftType(i, r.typ), ret, insns)
 			}
 		}
 		for _, sink := range r.o.Sinks {
@@ -736,6 +743,9 @@ func (r *runner) account() error {
 func (r *runner) verdict(s *side, ctx uint32, n uint64) uint32 {
 	ret := s.space.Load32(offset(ctx, prog.FrameRet))
 	r.tally.verdict(ret, n)
+	if ret == xdpAborted && r.typ == prog.XDP {
+		r.aborted(s.space.Load64(offset(ctx, prog.FrameNumber)), "", "")
+	}
 	if ret == r.redir && r.redir != 0 {
 		r.tally.redirect(readRedirect(s.space, ctx))
 	}
@@ -764,11 +774,4 @@ func (r *runner) target(to prog.Redirect) (ifindex uint32, mapName string) {
 		ifindex = to.To
 	}
 	return ifindex, m.Spec().Name
-}
-
-func (r *runner) fault(number uint64, err error) {
-	r.report.Faults++
-	if len(r.report.FaultExamples) < maxExamples {
-		r.report.FaultExamples = append(r.report.FaultExamples, FaultExample{number, err.Error(), err})
-	}
 }

@@ -3,7 +3,6 @@ package replay
 import (
 	"cmp"
 	"errors"
-	"slices"
 	"sync"
 
 	"github.com/skepvm/skep/internal/pcap"
@@ -333,13 +332,13 @@ func (r *runner) collect() {
 		rep.Changed += o.Changed
 		rep.Faults += o.Faults
 		rep.FaultExamples = append(rep.FaultExamples, o.FaultExamples...)
+		rep.AbortedExamples = append(rep.AbortedExamples, o.AbortedExamples...)
 		r.tally.add(&w.tally)
 		if r.detail != nil {
 			r.detail.merge(w.detail)
 		}
 	}
-	slices.SortFunc(rep.FaultExamples, func(a, b FaultExample) int { return cmp.Compare(a.Packet, b.Packet) })
-	rep.FaultExamples = rep.FaultExamples[:min(len(rep.FaultExamples), maxExamples)]
+	rep.firstExamples()
 	rep.CPUs = len(r.shards.workers)
 	rep.Shared = sharedMaps(r.shards.workers[0].sides[0].maps)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,6 +73,21 @@ func (s *chainSpec) split(after func(*skep.Link, string) error) error {
 		s.path, s.program = s.path[:colon], s.path[colon+1:]
 	}
 	return nil
+}
+
+// title names what a page is about: the object, or the files of the chain in the order of its flags.
+func (f *sessionFlags) title(path string) (string, error) {
+	if !f.chain.used() {
+		return filepath.Base(path), nil
+	}
+	specs, err := f.chain.specs()
+	var names []string
+	for _, s := range specs {
+		if name := filepath.Base(s.path); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", "), err
 }
 
 func isFile(path string) bool {
@@ -186,8 +202,6 @@ func (f *sessionFlags) checkChain() error {
 		return errors.New("--diff compares two versions of one program, not of a chain")
 	case f.program != "":
 		return errors.New("--prog: the programs of a chain are named with their files")
-	case f.cover.to != "":
-		return errors.New("--cover is for one program, not for a chain")
 	}
 	return nil
 }

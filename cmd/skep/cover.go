@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -59,9 +62,12 @@ func (f *coverFlags) write(a *app, v *skep.VM) error {
 	if err != nil {
 		return err
 	}
-	title := "skep"
-	if len(profile.Programs) > 0 {
-		title = filepath.Base(profile.Programs[0].Prog.Object)
+	var objects []string
+	for _, p := range profile.Programs {
+		if name := filepath.Base(p.Prog.Object); !slices.Contains(objects, name) {
+			objects = append(objects, name)
+		}
 	}
+	title := cmp.Or(strings.Join(objects, ", "), "skep")
 	return errors.Join(form.write(profile, out, title), out.Close())
 }

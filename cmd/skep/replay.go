@@ -10,7 +10,6 @@ import (
 	"math"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,7 +120,7 @@ names them: --set MAP:KEY=IFINDEX@PROGRAM.
 	fl.StringVarP(&f.write, "write", "w", "", "pcapng file for the packets as the program left them, verdict on each")
 	fl.StringVar(&f.split, "split", "", "directory for one capture for each verdict")
 	fl.StringVarP(&f.output, "output", "o", "text", "text, json, csv, or html: a page with charts")
-	fl.BoolVar(&f.detail, "detail", false, "measure every packet: verdicts over time, histograms of ns and instructions (in json and html)")
+	fl.BoolVar(&f.detail, "detail", false, "measure every packet: verdicts over time, histograms of ns and instructions; -o html always does")
 	f.diff.add(fl)
 	fl.Uint64Var(&f.trace, "trace", 0, "print the instructions that are executed for the packet of that number, with the registers they change")
 	fl.BoolVar(&f.stopOnFault, "stop-on-fault", false, "end with exit code 3 at the first fault; else faults are counted")
@@ -134,9 +133,6 @@ func (a *app) replay(path string, captures []string, f *replayFlags) (err error)
 	output, err := findReplayOutput(f.output)
 	if err != nil {
 		return err
-	}
-	if f.chain.used() && (f.detail || f.output == "html") {
-		return errors.New("--detail and -o html measure one program, not a chain")
 	}
 	o := replay.Options{StopOnFault: f.stopOnFault, CountChanged: f.changed, Detail: f.detail || f.output == "html", After: uint64(max(f.after, 0))}
 	if f.write != "" {
@@ -162,7 +158,11 @@ func (a *app) replay(path string, captures []string, f *replayFlags) (err error)
 		f.steps = &stepPrinter{w: a.out, only: f.trace}
 	}
 	var report *replay.Report
-	page := &replay.Page{Title: filepath.Base(path), Capture: strings.Join(captures, ", ")}
+	title, err := f.title(path)
+	if err != nil {
+		return err
+	}
+	page := &replay.Page{Title: title, Capture: strings.Join(captures, ", ")}
 	err = a.session(path, captures, &f.sessionFlags, o, func(v *skep.VM, r *replay.Report) (err error) {
 		report = r
 		if f.output == "html" {

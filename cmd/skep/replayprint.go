@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
 	gomaps "maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/skepvm/skep"
@@ -59,47 +57,6 @@ func pageMaps(v *skep.VM) ([]replay.PageMap, error) {
 	return out, nil
 }
 
-// printReplayCSV prints a row for each number of the report: what it counts, of which name, how many packets and bytes.
-func printReplayCSV(w io.Writer, r *replay.Report) error {
-	c := csv.NewWriter(w)
-	row := func(what, name string, packets uint64, bytes string) {
-		_ = c.Write([]string{what, name, strconv.FormatUint(packets, 10), bytes}) // Error says what went wrong
-	}
-	_ = c.Write([]string{"what", "name", "packets", "bytes"})
-	row("replayed", r.Engine, r.Packets, strconv.FormatUint(r.Bytes, 10))
-	for _, f := range r.Filters {
-		row("filter", f.Name, f.Packets, strconv.FormatUint(f.Bytes, 10))
-	}
-	for _, p := range r.Programs {
-		row("program", p.Hook+" "+p.Name, p.Packets, "")
-		for _, v := range p.Verdicts {
-			row("returned", p.Hook+" "+p.Name+" "+v.Name, v.Packets, strconv.FormatUint(v.Bytes, 10))
-		}
-	}
-	for _, v := range r.Verdicts {
-		row("verdict", strings.TrimSpace(v.Hook+" "+v.Program+" "+v.Name), v.Packets, strconv.FormatUint(v.Bytes, 10))
-	}
-	for _, to := range r.Redirects {
-		row("redirect", redirectName(to), to.Packets, "")
-	}
-	for _, counts := range []struct {
-		what string
-		replay.Counts
-	}{{"converted", r.Converted}, {"skipped", r.Skipped}} {
-		for _, name := range sortedNames(counts.Counts) {
-			row(counts.what, name, counts.Counts[name], "")
-		}
-	}
-	for _, n := range []struct {
-		what    string
-		packets uint64
-	}{{"changed", r.Changed}, {"truncated", r.Truncated}, {"vlan_taken", r.VLAN}, {"clock_backs", r.ClockBack}, {"faults", r.Faults}} {
-		row(n.what, "", n.packets, "")
-	}
-	c.Flush()
-	return c.Error()
-}
-
 func printReplay(w io.Writer, r *replay.Report) {
 	engine := r.Engine
 	if r.Against != "" {
@@ -126,6 +83,9 @@ func printReplay(w io.Writer, r *replay.Report) {
 		fmt.Fprintf(w, "  %-11s %-20s%12d packets", p.Hook, p.Name, p.Packets)
 		for _, v := range p.Verdicts {
 			fmt.Fprintf(w, "  %s %d", v.Name, v.Packets)
+		}
+		if p.Faults > 0 {
+			fmt.Fprintf(w, "  faults %d", p.Faults)
 		}
 		fmt.Fprintln(w)
 	}
@@ -154,10 +114,49 @@ func printReplay(w io.Writer, r *replay.Report) {
 	for _, f := range r.FaultExamples {
 		fmt.Fprintf(w, "    packet %d: %s\n", f.Packet, f.Error)
 	}
+	printAborted(w, r.AbortedExamples)
 	if len(r.Filters) > 0 && len(r.Verdicts) == 0 {
 		return
 	}
 	fmt.Fprintf(w, "  %.1f instructions a packet\n", float64(r.Insns)/float64(max(r.Packets, 1)))
+	if r.Detail == nil {
+		return
+	}
+	printMeasures(w, "a packet", &r.Detail.Measures)
+	for i := range r.Programs {
+		printMeasures(w, fmt.Sprintf("%s (%s)", r.Programs[i].Name, r.Programs[i].Hook), r.Programs[i].Measures)
+	}
+}
+
+// printAborted prints the first packets that ended with XDP_ABORTED, a line for each program of a chain.
+func printAborted(w io.Writer, list []replay.AbortedExample) {
+	packets := map[string][]string{}
+	var order []string
+	for _, x := range list {
+		by := ""
+		if x.Program != "" {
+			by = fmt.Sprintf(" by %s (%s)", x.Program, x.Hook)
+		}
+		if packets[by] == nil {
+			order = append(order, by)
+		}
+		packets[by] = append(packets[by], fmt.Sprint(x.Packet))
+	}
+	for _, by := range order {
+		fmt.Fprintf(w, "  first with XDP_ABORTED%s: packet %s\n", by, strings.Join(packets[by], ", "))
+	}
+}
+
+// printMeasures prints the middle and the ends of distributions.
+func printMeasures(w io.Writer, of string, m *replay.Measures) {
+	for _, h := range []struct {
+		unit string
+		*replay.Histogram
+	}{{"ns", &m.Nanoseconds}, {"instructions", &m.Instructions}} {
+		if h.Count > 0 {
+			fmt.Fprintf(w, "  %-28s %s: mean %.1f, half up to %d, 99 %% up to %d, most %d\n", of, h.unit, h.Mean(), h.Quantile(0.5), h.Quantile(0.99), h.Max)
+		}
+	}
 }
 
 // redirectName says where packets were redirected to.

@@ -32,7 +32,7 @@ func (s *stepPrinter) step(l *vm.Linked, pc int, regs *[asm.NumRegs]uint64) {
 		s.flush()
 		s.on = s.only == 0 || s.number(uint32(regs[asm.R1])) == s.only
 		if s.on && s.only != 0 {
-			fmt.Fprintf(s.w, "packet %d\n", s.only)
+			fmt.Fprintf(s.w, "packet %d: %s\n", s.only, l.Prog().Name)
 		}
 	}
 	if !s.on {
