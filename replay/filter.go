@@ -34,7 +34,7 @@ const MaxFilters = 64
 // filters are the filters of a replay, and the frames that they share.
 type filters struct {
 	list    []Filter
-	base    uint32 // guest address of the reader's buffer
+	base    uint32 // guest address of the load's buffer
 	frames  uint32 // ctx of the first frame
 	guest   []byte // the frames, from the first one's header on
 	stride  uint32
@@ -53,8 +53,8 @@ type filterLink struct {
 }
 
 // newFilters makes frames for batches of n records in the guest memory of a side.
-func newFilters(o *Options, s *side, base uint32, n int) (*filters, error) {
-	f := &filters{list: o.Filters, base: base, stride: prog.FrameStride(prog.Classic.Row().CtxSize), engines: map[filterLink][]vm.Engine{},
+func newFilters(o *Options, s *side, n int) (*filters, error) {
+	f := &filters{list: o.Filters, stride: prog.FrameStride(prog.Classic.Row().CtxSize), engines: map[filterLink][]vm.Engine{},
 		matched: make([]uint64, n), names: map[uint64]string{}}
 	addr, err := s.alloc(f.stride * uint32(n))
 	if err != nil {
@@ -164,14 +164,14 @@ func (r *runner) filter(recs []pcap.Record) ([]pcap.Record, error) {
 func (r *runner) filterLink(rec *pcap.Record) filterLink {
 	key := filterLink{link: rec.Link}
 	if rec.Link == linktype.Null {
-		key.big = r.source.Interfaces()[rec.Iface].BigEndian
+		key.big = r.ifaces[rec.Iface].BigEndian
 	}
 	return key
 }
 
 // deliverRaw hands a packet to a sink as it was captured; the verdict are the names of the filters.
 func (r *runner) deliverRaw(sink Sink, rec *pcap.Record, number, matched uint64) error {
-	iface := &r.source.Interfaces()[rec.Iface]
+	iface := &r.ifaces[rec.Iface]
 	x := &r.exit
 	off := int(rec.Off) + linkRoom
 	*x = Exit{Type: prog.Classic, Number: number, TS: rec.TS + r.shift, Data: r.chunk[off : off+int(rec.CapLen)], OrigLen: rec.OrigLen,

@@ -16,7 +16,6 @@ import (
 )
 
 const (
-	chunkSize = 1 << 20 // read(2) at a time: more falls out of the cache before it is used
 	maxBatch  = 64      // frames: with their records they stay in the first-level cache
 	slotsSize = 2 << 20 // of all slots together, where packets are copied to slots
 	maxPacket = 262144  // bytes; captures have no longer ones
@@ -39,15 +38,19 @@ type runner struct {
 
 	filters *filters // nil without
 	shards  *shards  // nil on one CPU
-	dealing packet   // being dealt to a worker
+	dealing packet   // being dealt to a lane
 	pacer   *pacer   // nil when nothing is to be waited for
 	timers  bool     // programs set some: they fire between packets
 	sides   []*side  // one or two
-	chunk   []byte   // the reader's buffer begins at linkRoom of it
+	loads   []*load  // on one CPU
+	most    int      // packets of a batch
 	source  source
 	link    *linkRow
 
-	recs      []pcap.Record
+	// Of the load that is worked on.
+	chunk  []byte
+	ifaces []pcap.Interface
+
 	batch     []packet
 	detail    *detail // nil unless asked for
 	before    []byte  // copy of the batch's packets, when changes are counted
@@ -117,10 +120,10 @@ func newRunner(o *Options) (*runner, error) {
 	if len(o.Others) > 0 {
 		return r, r.shard(move, slot)
 	}
-	for _, t := range targets {
+	for i, t := range targets {
 		s, err := newSide(t, o, n, move, slot)
-		if err == nil && !move {
-			s.chunk, err = s.alloc(linkRoom + chunkSize)
+		if err == nil && !move && i > 0 {
+			s.chunk, err = s.alloc(chunkSize)
 		}
 		if err != nil {
 			r.free()
@@ -131,11 +134,11 @@ func newRunner(o *Options) (*runner, error) {
 		}
 		r.sides = append(r.sides, s)
 	}
-	if err := r.makeChunk(move, n); err != nil {
+	if err := r.makeLoads(move, n); err != nil {
 		r.free()
 		return nil, &Error{Reason: "guest memory for packets", Err: err}
 	}
-	r.recs, r.batch = make([]pcap.Record, n), make([]packet, 0, n)
+	r.most, r.batch = n, make([]packet, 0, n)
 	if o.Detail {
 		r.detail = newDetail()
 		r.sides[0].timed = r.detail
@@ -144,33 +147,24 @@ func newRunner(o *Options) (*runner, error) {
 	return r, nil
 }
 
-// makeChunk makes the reader's buffer: in guest memory, unless only copies of packets are needed there.
-func (r *runner) makeChunk(move bool, n int) (err error) {
-	s := r.sides[0]
-	addr := s.chunk
-	if move && len(r.o.Filters) == 0 {
-		r.chunk = make([]byte, linkRoom+chunkSize)
-		return nil
+// makeLoads makes what the pieces of the capture lie in, and the filters.
+func (r *runner) makeLoads(move bool, n int) (err error) {
+	if r.loads, err = r.newLoads(r.sides[0], loadsFor(1), move); err != nil {
+		return err
 	}
-	if move {
-		if addr, err = s.alloc(linkRoom + chunkSize); err != nil {
-			return err
-		}
-	}
-	r.chunk, _ = s.space.Bytes(addr, linkRoom+chunkSize)
-	r.filters, err = r.newFilters(s, addr+linkRoom, n)
+	r.filters, err = r.newFilters(r.sides[0], n)
 	return err
 }
 
 // newFilters makes the filters, if there are any.
-func (r *runner) newFilters(s *side, base uint32, n int) (*filters, error) {
+func (r *runner) newFilters(s *side, n int) (*filters, error) {
 	if len(r.o.Filters) == 0 {
 		return nil, nil
 	}
 	for i := range r.o.Filters {
 		r.report.Filters = append(r.report.Filters, FilterCount{Name: r.o.Filters[i].Name})
 	}
-	return newFilters(r.o, s, base, n)
+	return newFilters(r.o, s, n)
 }
 
 // shard makes a runner of several CPUs of r.
@@ -184,13 +178,12 @@ func (r *runner) shard(move bool, slot uint32) (err error) {
 	if r.shards, err = newShards(r, move, slot); err != nil {
 		return &Error{Reason: "guest memory for packets", Err: err}
 	}
-	r.recs, r.chunk = make([]pcap.Record, loadRecords), r.shards.loads[0].chunk
-	r.filters, err = r.newFilters(r.shards.workers[0].sides[0], 0, maxBatch)
+	r.filters, err = r.newFilters(r.shards.lanes[0].sides[0], maxBatch)
 	return err
 }
 
-// newWorker makes the runner of a worker of r.
-func (r *runner) newWorker(o *Options, s *side) *runner {
+// newLane makes the runner of one of several CPUs of r.
+func (r *runner) newLane(o *Options, s *side) *runner {
 	w := &runner{o: o, typ: r.typ, isSKB: r.isSKB, l3: r.l3, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
 	w.tally = newTally()
 	if r.detail != nil {
@@ -266,7 +259,7 @@ func (r *runner) free() {
 		s.free()
 	}
 	if r.shards != nil {
-		r.shards.stop()
+		r.shards.free()
 	}
 }
 
@@ -313,44 +306,6 @@ func (r *runner) rewind() error {
 		r.shift = r.last - r.passFirst + 1000
 	}
 	return nil
-}
-
-// pass replays the capture once.
-func (r *runner) pass() (err error) {
-	if r.source, err = r.o.openSource(r.chunk[linkRoom:]); err != nil {
-		return err
-	}
-	defer func() { _ = r.source.Close() }() // read to its end or to an error
-	r.report.Format = r.source.Format().String()
-	r.link = nil
-	if r.shards != nil {
-		return r.passShards()
-	}
-	for {
-		want := len(r.recs)
-		if r.o.Limit > 0 {
-			want = int(min(uint64(want), r.o.Limit-r.report.Packets))
-			if want == 0 {
-				return errLimit
-			}
-		}
-		if r.stopped() {
-			return ErrStopped
-		}
-		n, err := r.source.ReadBatch(r.recs[:want])
-		if err != nil {
-			return r.end(err)
-		}
-		if r.pacer != nil && !r.pacer.wait(r.recs[0].TS+r.shift) {
-			return ErrStopped
-		}
-		if err := r.records(r.recs[:n]); err != nil {
-			return err
-		}
-		if r.o.Progress != nil {
-			r.progress()
-		}
-	}
 }
 
 // end says what the end of a source means: nothing, damage that is to be tolerated, or an error.
@@ -451,7 +406,7 @@ func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 	p.off, p.n, p.wire = int(rec.Off)+linkRoom, int(rec.CapLen), rec.OrigLen
 	p.link = rec.Link
 	if len(r.o.Sinks) > 0 {
-		p.iface = &r.source.Interfaces()[rec.Iface]
+		p.iface = &r.ifaces[rec.Iface]
 	}
 	in := &p.in
 	if r.isSKB || r.chained { // XDP alone sees no more than what is set here
@@ -528,7 +483,7 @@ func (r *runner) clock(ts int64) uint64 {
 
 func (r *runner) ifindex(n uint32) uint32 {
 	if len(r.o.Ifindex) > 0 {
-		if i, ok := r.o.Ifindex[r.source.Interfaces()[n].Name]; ok {
+		if i, ok := r.o.Ifindex[r.ifaces[n].Name]; ok {
 			return i
 		}
 	}

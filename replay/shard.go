@@ -2,61 +2,57 @@ package replay
 
 import (
 	"cmp"
-	"errors"
+	"slices"
 	"sync"
 
-	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/vm"
 )
 
-// A replay on several virtual CPUs. The reader takes a chunk at a time, makes packets of its records and deals them out by flow; each worker
-// runs its share of a chunk on its own CPU while the reader is at the next chunk. A worker is a runner of its own, which reads nothing.
+// A replay on several virtual CPUs. Packets are dealt out by flow, and each CPU has a lane: a runner of its own with the CPU's engine, which reads
+// nothing. The goroutine that has a load deals its packets, then takes each lane's share through the lane, whichever has its turn, and at last
+// gives the sinks what they left. So a lane runs its packets in the order of the file, and lanes run at the same time.
 //
-// Packets of one flow go to one worker, in their order. So the same capture, seed and number of CPUs give the same result as
-// long as flows share nothing but what is kept for each CPU.
+// Packets of one flow go to one lane. So the same capture, seed and number of CPUs give the same result as long as flows share nothing but what is
+// kept for each CPU.
 
-const (
-	loads       = 3    // chunks on their way: one being read, one being run, one to catch up with
-	loadRecords = 8192 // packets of a chunk at most
-)
-
-// load is a chunk on its way from the reader through the workers.
-type load struct {
-	addr   uint32 // guest address of the chunk; 0 when packets are copied
-	chunk  []byte
-	shares [][]packet // by worker
-	exits  [][]held   // by worker, when there are sinks
-	data   [][]byte   // what they hold
-	errs   []error    // by worker: what it stopped at, in this load or one before
-	wait   sync.WaitGroup
-	first  int64 // time of the capture's first packet
-	busy   bool
+// share is what a load has for several CPUs.
+type share struct {
+	packets [][]packet // by lane
+	exits   [][]held   // by lane, when there are sinks
+	data    [][]byte   // what they hold
+	errs    []error    // by lane: what it stopped at, in this load or one before
+	first   int64      // time of the capture's first packet
+	left    []int      // lanes that have not run their packets yet
 }
 
 // held is an Exit that waits for its turn.
 type held struct {
 	Exit
-	off, n int // of the data in the worker's share of the load
+	off, n int // of the data in the lane's share of the load
 }
 
-type worker struct {
+// lane runs what one CPU has to run.
+type lane struct {
 	*runner
 	number int
-	in     chan *load
+	turn   uint64 // the load that it runs next; under shards.mu
+	failed error
 	hold   holder
 }
 
 // shards is what a runner has for several CPUs.
 type shards struct {
-	workers []*worker
-	loads   [loads]load
-	next    int // load to fill
-	running sync.WaitGroup
+	lanes   []*lane
+	loads   []*load
+	dealing station
+	dealt   bool // in dealing: no more packets are dealt
+	mu      sync.Mutex
+	moved   sync.Cond // a lane's turn has changed
 }
 
-// holder is the sink of a worker: it keeps what the real sinks get later.
+// holder is the sink of a lane: it keeps what the real sinks get later.
 type holder struct {
 	exits []held
 	data  *[]byte // of the load
@@ -70,86 +66,195 @@ func (h *holder) Write(x *Exit) error {
 
 func (h *holder) Close() error { return nil }
 
-// newShards makes a worker for the target's engine and one for each of Options.Others, and starts them.
-func newShards(r *runner, move bool, slot uint32) (*shards, error) {
-	sh := &shards{}
+// newShards makes a lane for the target's engine and one for each of Options.Others.
+func newShards(r *runner, move bool, slot uint32) (sh *shards, err error) {
+	sh = &shards{}
+	sh.moved.L = &sh.mu
+	defer func() {
+		if err != nil {
+			sh.free()
+		}
+	}()
 	engines := append([]vm.Engine{r.o.Target.Engine}, r.o.Others...)
 	for i, e := range engines {
 		t := r.o.Target
 		t.Engine = e
 		o := *r.o
 		o.Others, o.Filters, o.Sinks = nil, nil, nil
-		w := &worker{number: i, in: make(chan *load, loads)}
+		l := &lane{number: i}
 		if len(r.o.Sinks) > 0 {
-			o.Sinks = []Sink{&w.hold}
+			o.Sinks = []Sink{&l.hold}
 		}
 		side, err := newSide(t, &o, maxBatch, move, slot)
 		if err != nil {
-			sh.stop()
-			return nil, err
+			return sh, err
 		}
-		w.runner = r.newWorker(&o, side)
-		sh.workers = append(sh.workers, w)
+		l.runner = r.newLane(&o, side)
+		sh.lanes = append(sh.lanes, l)
 	}
-	for i := range sh.loads {
-		l := &sh.loads[i]
-		l.shares, l.exits = make([][]packet, len(engines)), make([][]held, len(engines))
-		l.data, l.errs = make([][]byte, len(engines)), make([]error, len(engines))
-		if move && len(r.o.Filters) == 0 {
-			l.chunk = make([]byte, linkRoom+chunkSize)
-			continue
+	sh.loads, err = r.newLoads(sh.lanes[0].sides[0], loadsFor(len(engines)), move)
+	for _, l := range sh.loads {
+		l.share = &share{
+			packets: make([][]packet, len(engines)), exits: make([][]held, len(engines)),
+			data: make([][]byte, len(engines)), errs: make([]error, len(engines)),
 		}
-		addr, err := sh.workers[0].sides[0].alloc(linkRoom + chunkSize)
-		if err != nil {
-			sh.stop()
-			return nil, err
-		}
-		l.addr = addr
-		l.chunk, _ = sh.workers[0].sides[0].space.Bytes(addr, linkRoom+chunkSize)
 	}
-	for _, w := range sh.workers {
-		sh.running.Add(1)
-		go func() {
-			defer sh.running.Done()
-			w.work()
-		}()
-	}
-	return sh, nil
+	return sh, err
 }
 
-// stop ends the workers and frees their memory.
-func (sh *shards) stop() {
-	for _, w := range sh.workers {
-		close(w.in)
-	}
-	sh.running.Wait()
-	for _, w := range sh.workers {
-		w.free()
+func (sh *shards) free() {
+	for _, l := range sh.lanes {
+		l.free()
 	}
 }
 
-func (w *worker) work() {
-	var failed error
-	for l := range w.in {
-		if failed == nil {
-			l.data[w.number] = l.data[w.number][:0]
-			w.hold.exits, w.hold.data = l.exits[w.number][:0], &l.data[w.number]
-			failed = w.run(l)
-			l.exits[w.number] = w.hold.exits
+// pass takes the pieces of a capture through a pass.
+func (sh *shards) pass(r *runner, c *crew) {
+	sh.dealing, sh.dealt = station{}, false
+	sh.dealing.free.L = &sh.dealing.mu
+	for _, l := range sh.lanes {
+		l.turn = 0
+	}
+	c.run(sh.loads, func(l *load) {
+		sh.dealing.enter(l.seq)
+		err := sh.deal(r, l)
+		sh.dealing.leave()
+		sh.runAll(l)
+		c.running.enter(l.seq)
+		defer c.running.leave()
+		if c.over {
+			return
 		}
-		l.errs[w.number] = failed
-		l.wait.Done()
+		if err = cmp.Or(r.merge(l), cmp.Or(l.share.errs...), err); err != nil || l.end != nil {
+			c.stop(err)
+		}
+	})
+}
+
+// deal gives each packet of a load to the lane of its flow. The error is what ends the pass when they have run.
+func (sh *shards) deal(r *runner, l *load) error {
+	sr := l.share
+	for i := range sr.packets {
+		sr.packets[i] = sr.packets[i][:0]
+	}
+	if sh.dealt {
+		return nil
+	}
+	r.use(l)
+	err := r.deal(l)
+	if err == nil && l.end != nil {
+		err = r.end(l.end)
+	}
+	sh.dealt = err != nil || l.end != nil
+	sr.first = r.report.FirstNS
+	return err
+}
+
+// deal makes packets of records and gives each to the lane of its flow.
+func (r *runner) deal(l *load) (err error) {
+	for recs := l.Recs; len(recs) > 0; {
+		if r.stopped() {
+			return ErrStopped
+		}
+		group := recs[:min(len(recs), maxBatch)]
+		recs = recs[len(group):]
+		if r.filters != nil {
+			if group, err = r.filter(group); err != nil {
+				return err
+			}
+		}
+		for i := range group {
+			if r.o.Limit > 0 && r.report.Packets == r.o.Limit {
+				return errLimit
+			}
+			p := &r.dealing
+			why, err := r.prepare(&group[i], p)
+			if err != nil {
+				return err
+			}
+			if why != skipNot {
+				r.skipped[why]++
+				continue
+			}
+			n := int(r.flow(p) % uint32(len(l.share.packets)))
+			l.share.packets[n] = append(l.share.packets[n], *p)
+			r.report.Packets++
+			r.report.Bytes += uint64(p.n)
+		}
+		if r.o.Progress != nil {
+			r.progress()
+		}
+	}
+	return nil
+}
+
+// flow is the number of a packet's flow. What is no Ethernet frame, and was not made one, is all of one flow.
+func (r *runner) flow(p *packet) uint32 {
+	if r.o.Convert == ConvertRaw && p.link != linktype.Ethernet {
+		return 0
+	}
+	off := p.off
+	if r.l3 {
+		off -= etherLen // the program does not see the header, but it is there
+	}
+	return flowHash(r.chunk[off : p.off+p.n])
+}
+
+// runAll takes each lane's packets of a load through the lane.
+func (sh *shards) runAll(l *load) {
+	left := l.share.left[:0]
+	for i := range sh.lanes {
+		left = append(left, (i+int(l.seq))%len(sh.lanes)) // loads that are on their way at the same time begin with different ones
+	}
+	l.share.left = left
+	for len(left) > 0 {
+		at := sh.ready(left, l.seq)
+		ln := sh.lanes[left[at]]
+		left = slices.Delete(left, at, at+1)
+		ln.take(l)
+		sh.mu.Lock()
+		ln.turn++
+		sh.mu.Unlock()
+		sh.moved.Broadcast()
 	}
 }
 
-// run runs the worker's share of a load.
-func (w *worker) run(l *load) error {
-	r := w.runner
-	r.chunk, r.report.FirstNS = l.chunk, l.first
+// ready waits until one of the lanes has its turn for a load, and returns which.
+func (sh *shards) ready(lanes []int, seq uint64) int {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for {
+		for at, n := range lanes {
+			if sh.lanes[n].turn == seq {
+				return at
+			}
+		}
+		sh.moved.Wait()
+	}
+}
+
+// take runs the lane's packets of a load, unless it has failed.
+func (ln *lane) take(l *load) {
+	sr := l.share
+	sr.exits[ln.number] = sr.exits[ln.number][:0]
+	if ln.failed == nil {
+		sr.data[ln.number] = sr.data[ln.number][:0]
+		ln.hold.exits, ln.hold.data = sr.exits[ln.number], &sr.data[ln.number]
+		ln.failed = ln.run(l)
+		sr.exits[ln.number] = ln.hold.exits
+	}
+	sr.errs[ln.number] = ln.failed
+}
+
+// run runs the lane's packets of a load.
+func (ln *lane) run(l *load) error {
+	r := ln.runner
+	r.use(l)
+	r.report.FirstNS = l.share.first
 	if !r.copies() {
 		r.sides[0].chunk = l.addr
 	}
-	list := l.shares[w.number]
+	list := l.share.packets[ln.number]
 	for len(list) > 0 {
 		n := min(len(list), maxBatch)
 		for i := range n {
@@ -175,140 +280,26 @@ func (w *worker) run(l *load) error {
 	return nil
 }
 
-// passShards is pass on several CPUs.
-func (r *runner) passShards() error {
-	sh := r.shards
-	for {
-		l := &sh.loads[sh.next]
-		if err := r.finish(l); err != nil {
-			return err
-		}
-		want := len(r.recs)
-		if r.o.Limit > 0 {
-			if want = int(min(uint64(want), r.o.Limit-r.report.Packets)); want == 0 {
-				return cmp.Or(r.drain(), errLimit)
-			}
-		}
-		if r.stopped() {
-			return cmp.Or(r.drain(), ErrStopped)
-		}
-		r.chunk = l.chunk
-		r.source.SetBuffer(l.chunk[linkRoom:])
-		n, err := r.source.ReadBatch(r.recs[:want])
-		if err != nil {
-			return cmp.Or(r.drain(), r.end(err))
-		}
-		if err := r.deal(l, r.recs[:n]); err != nil {
-			return errors.Join(err, r.drain())
-		}
-		r.send(l)
-		if r.o.Progress != nil {
-			r.progress()
-		}
-	}
-}
-
-// deal makes packets of records and gives each to the worker of its flow.
-func (r *runner) deal(l *load, recs []pcap.Record) (err error) {
-	for i := range l.shares {
-		l.shares[i] = l.shares[i][:0]
-	}
-	if r.filters != nil {
-		r.filters.base = l.addr + linkRoom
-	}
-	for len(recs) > 0 {
-		group := recs[:min(len(recs), maxBatch)]
-		recs = recs[len(group):]
-		if r.filters != nil {
-			if group, err = r.filter(group); err != nil {
-				return err
-			}
-		}
-		for i := range group {
-			p := &r.dealing
-			why, err := r.prepare(&group[i], p)
-			if err != nil {
-				return err
-			}
-			if why != skipNot {
-				r.skipped[why]++
-				continue
-			}
-			n := int(r.flow(p) % uint32(len(l.shares)))
-			l.shares[n] = append(l.shares[n], *p)
-			r.report.Packets++
-			r.report.Bytes += uint64(p.n)
-		}
-	}
-	return nil
-}
-
-// flow is the number of a packet's flow. What is no Ethernet frame, and was not made one, is all of one flow.
-func (r *runner) flow(p *packet) uint32 {
-	if r.o.Convert == ConvertRaw && p.link != linktype.Ethernet {
-		return 0
-	}
-	off := p.off
-	if r.l3 {
-		off -= etherLen // the program does not see the header, but it is there
-	}
-	return flowHash(r.chunk[off : p.off+p.n])
-}
-
-// send gives a load to the workers.
-func (r *runner) send(l *load) {
-	l.busy, l.first = true, r.report.FirstNS
-	l.wait.Add(len(r.shards.workers))
-	for _, w := range r.shards.workers {
-		w.in <- l
-	}
-	r.shards.next = (r.shards.next + 1) % loads
-}
-
-// finish waits for a load and gives the sinks its packets, in the capture's order.
-func (r *runner) finish(l *load) error {
-	if !l.busy {
-		return nil
-	}
-	l.wait.Wait()
-	l.busy = false
-	for _, err := range l.errs {
-		if err != nil {
-			return err
-		}
-	}
+// merge delivers what the lanes hold of a load to the sinks, in the capture's order.
+func (r *runner) merge(l *load) error {
 	if len(r.o.Sinks) == 0 {
 		return nil
 	}
-	return r.merge(l)
-}
-
-// drain finishes what is on its way.
-func (r *runner) drain() error {
-	var first error
-	for range loads {
-		first = cmp.Or(first, r.finish(&r.shards.loads[r.shards.next]))
-		r.shards.next = (r.shards.next + 1) % loads
-	}
-	return first
-}
-
-// merge delivers what the workers hold of a load. Each holds its packets in order.
-func (r *runner) merge(l *load) error {
 	var at [vm.MaxCPUs]int
+	exits := l.share.exits
 	for {
 		first := -1
-		for w := range l.exits {
-			if at[w] < len(l.exits[w]) && (first < 0 || l.exits[w][at[w]].Number < l.exits[first][at[first]].Number) {
-				first = w
+		for n := range exits {
+			if at[n] < len(exits[n]) && (first < 0 || exits[n][at[n]].Number < exits[first][at[first]].Number) {
+				first = n
 			}
 		}
 		if first < 0 {
 			return nil
 		}
-		h := &l.exits[first][at[first]]
+		h := &exits[first][at[first]]
 		at[first]++
-		h.Data = l.data[first][h.off : h.off+h.n]
+		h.Data = l.share.data[first][h.off : h.off+h.n]
 		for _, sink := range r.o.Sinks {
 			if err := sink.Write(&h.Exit); err != nil {
 				return &Error{Reason: "output", Err: err}
@@ -321,7 +312,7 @@ func (r *runner) merge(l *load) error {
 func (r *runner) collect() {
 	rep := &r.report
 	rep.Packets, rep.Bytes = 0, 0
-	for i, w := range r.shards.workers {
+	for i, w := range r.shards.lanes {
 		o := &w.report
 		if c := r.chain(); c != nil && i > 0 {
 			c.add(w.sides[0].chain)
@@ -339,8 +330,8 @@ func (r *runner) collect() {
 		}
 	}
 	rep.firstExamples()
-	rep.CPUs = len(r.shards.workers)
-	rep.Shared = sharedMaps(r.shards.workers[0].sides[0].maps)
+	rep.CPUs = len(r.shards.lanes)
+	rep.Shared = sharedMaps(r.shards.lanes[0].sides[0].maps)
 }
 
 // sharedMaps names the maps whose elements packets of different flows may find changed by each other, in an order that depends on how fast

@@ -68,47 +68,34 @@ func (g *gopacketSource[CI]) Next(p *Packet) error {
 	return err
 }
 
-// source is where the packets of a pass come from: *pcap.Reader, *pcap.Merger, or a Source.
+// source is where the packets of a pass come from: *pcap.Reader, *pcap.Merger, or a Source. A goroutine that calls Claim, Load and Parse has one piece,
+// as pcap.Piece says.
 type source interface {
-	ReadBatch([]pcap.Record) (int, error) // packets in the chunk that openSource was given
-	SetBuffer([]byte)                     // another chunk for the next batch
-	Interfaces() []pcap.Interface
+	Claim(*pcap.Piece)
+	Load(*pcap.Piece)
+	Parse(*pcap.Piece) error
 	Format() pcap.Format
 	Consumed() (n, of int64)
 	Close() error
 }
 
-// openSource opens what the options name; packets will lie in buf.
-func (o *Options) openSource(buf []byte) (source, error) {
+// openSource opens what the options name.
+func (o *Options) openSource() (source, error) {
 	switch {
 	case o.Source != nil:
-		return &feed{src: o.Source, buf: buf}, nil
+		return &feed{src: o.Source}, nil
 	case o.Input != nil:
-		return pcap.NewReader(o.stoppable(o.Input), buf)
+		return pcap.NewPieces(o.stoppable(o.Input))
 	case o.Files[0] == "-":
-		return pcap.NewReader(o.stoppable(os.Stdin), buf)
+		return pcap.NewPieces(o.stoppable(os.Stdin))
 	case o.Follow:
-		return openFollowed(o.Files[0], o.Stop, buf)
+		return openFollowed(o.Files[0], o.Stop)
 	case len(o.Files) == 1:
 		if info, err := os.Stat(o.Files[0]); err != nil || !info.IsDir() {
-			if len(o.Others) > 0 {
-				return pcap.Open(o.Files[0], buf) // the workers are what goes on while the reader reads
-			}
-			return openAhead(o.Files[0], buf)
+			return pcap.OpenPieces(o.Files[0])
 		}
 	}
-	return pcap.OpenAll(o.Files, buf)
-}
-
-func openAhead(name string, buf []byte) (source, error) {
-	r, err := pcap.Open(name, buf)
-	if err != nil {
-		return nil, err
-	}
-	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
-		r.ReadAhead()
-	}
-	return r, nil
+	return pcap.OpenAll(o.Files, nil)
 }
 
 // stoppable lets Stop end the reading of a pipe. A file that can seek needs no help.
@@ -135,12 +122,12 @@ type followed struct {
 
 func (f followed) Close() error { return errors.Join(f.Reader.Close(), f.file.Close()) }
 
-func openFollowed(name string, stop <-chan struct{}, buf []byte) (source, error) {
+func openFollowed(name string, stop <-chan struct{}) (source, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, &CaptureError{File: name, Reason: "cannot open", Err: errors.Unwrap(err)}
 	}
-	r, err := pcap.NewReader(pcap.Follow(f, stop), buf)
+	r, err := pcap.NewPieces(pcap.Follow(f, stop))
 	if err != nil {
 		_ = f.Close() // err says more
 		return nil, err
@@ -148,52 +135,55 @@ func openFollowed(name string, stop <-chan struct{}, buf []byte) (source, error)
 	return followed{r, f}, nil
 }
 
-// feed copies the packets of a Source into the chunk.
+// feed copies the packets of a Source into pieces.
 type feed struct {
 	src    Source
-	buf    []byte
 	ifaces []pcap.Interface
-	held   bool // next is a packet that the last batch had no room for
+	held   bool // next is a packet that the last piece had no room for
 	next   Packet
 	err    error
 }
 
-func (f *feed) Interfaces() []pcap.Interface { return f.ifaces }
-func (f *feed) SetBuffer(buf []byte)         { f.buf = buf }
-func (f *feed) Format() pcap.Format          { return pcap.None }
-func (f *feed) Consumed() (n, of int64)      { return 0, 0 }
-func (f *feed) Close() error                 { return nil }
+// feedRecords is how many packets of a Source are a piece.
+const feedRecords = maxBatch
 
-func (f *feed) ReadBatch(recs []pcap.Record) (n int, err error) {
-	used := 0
-	for n < len(recs) && f.err == nil {
+func (f *feed) Claim(*pcap.Piece)       {}
+func (f *feed) Load(*pcap.Piece)        {}
+func (f *feed) Format() pcap.Format     { return pcap.None }
+func (f *feed) Consumed() (n, of int64) { return 0, 0 }
+func (f *feed) Close() error            { return nil }
+
+func (f *feed) Parse(p *pcap.Piece) error {
+	p.Recs = p.Recs[:0]
+	for used := 0; len(p.Recs) < feedRecords && f.err == nil; {
 		if !f.held {
 			f.next = Packet{}
 			if f.err = f.src.Next(&f.next); f.err != nil {
 				break
 			}
 		}
-		p := &f.next
-		data := p.Data[:min(len(p.Data), maxPacket)]
-		if f.held = used+len(data) > len(f.buf); f.held {
+		next := &f.next
+		data := next.Data[:min(len(next.Data), maxPacket)]
+		if f.held = used+len(data) > len(p.Buf); f.held {
 			break
 		}
-		if f.err = f.interfaces(p.Iface); f.err != nil {
+		if f.err = f.interfaces(next.Iface); f.err != nil {
 			break
 		}
-		copy(f.buf[used:], data)
-		recs[n] = pcap.Record{TS: p.Time.UnixNano(), Off: uint32(used), CapLen: uint32(len(data)), OrigLen: uint32(p.OrigLen),
-			Iface: uint32(p.Iface), Link: f.src.Link()}
-		if p.OrigLen <= 0 {
-			recs[n].OrigLen = uint32(len(p.Data))
+		copy(p.Buf[used:], data)
+		rec := pcap.Record{TS: next.Time.UnixNano(), Off: uint32(used), CapLen: uint32(len(data)), OrigLen: uint32(next.OrigLen),
+			Iface: uint32(next.Iface), Link: f.src.Link()}
+		if next.OrigLen <= 0 {
+			rec.OrigLen = uint32(len(next.Data))
 		}
+		p.Recs = append(p.Recs, rec)
 		used += len(data)
-		n++
 	}
-	if n > 0 {
-		return n, nil
+	p.Ifaces = f.ifaces
+	if f.held {
+		return nil
 	}
-	return 0, f.err
+	return f.err
 }
 
 // interfaces makes sure that there is an interface of that number.

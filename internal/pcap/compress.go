@@ -45,7 +45,7 @@ func (r *Reader) unpack() error {
 		}
 		z, err := c.open(io.MultiReader(bytes.NewReader(head), src))
 		if err != nil {
-			return &Error{File: r.file, Reason: "bad " + c.name + " header", Err: err}
+			return &Error{File: r.name, Reason: "bad " + c.name + " header", Err: err}
 		}
 		r.src, r.unpacker, r.pos, r.end, r.eof = z, z, 0, 0, false
 		if err := r.need(4); err != nil {

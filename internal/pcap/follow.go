@@ -8,21 +8,21 @@ import (
 // Interruptible returns a source that ends, as at the end of a file, when stop is closed, even while src is waiting for bytes as a
 // pipe does. It reads src in a goroutine of its own, which stays until that read comes back.
 func Interruptible(src io.Reader, stop <-chan struct{}) io.Reader {
-	i := &interruptible{src: src, stop: stop, full: make(chan piece), empty: make(chan []byte, pieces)}
-	for range pieces {
-		i.empty <- make([]byte, pieceSize)
+	i := &interruptible{src: src, stop: stop, full: make(chan heldRead), empty: make(chan []byte, heldReads)}
+	for range heldReads {
+		i.empty <- make([]byte, heldSize)
 	}
 	go i.pump()
 	return i
 }
 
 const (
-	pieces    = 2 // one is filled while the other is used
-	pieceSize = 256 << 10
+	heldReads = 2 // one is filled while the other is used
+	heldSize  = 256 << 10
 )
 
-// piece is what one read gave.
-type piece struct {
+// heldRead is what one read gave.
+type heldRead struct {
 	buf  []byte
 	left []byte // of buf, not given yet
 	err  error
@@ -31,9 +31,9 @@ type piece struct {
 type interruptible struct {
 	src   io.Reader
 	stop  <-chan struct{}
-	full  chan piece
+	full  chan heldRead
 	empty chan []byte
-	now   piece
+	now   heldRead
 }
 
 // Name is the source's, for messages.
@@ -49,7 +49,7 @@ func (i *interruptible) pump() {
 			select {
 			case <-i.stop:
 				return
-			case i.full <- piece{buf, buf[:n], err}:
+			case i.full <- heldRead{buf, buf[:n], err}:
 			}
 			if err != nil {
 				return
@@ -69,7 +69,7 @@ func (i *interruptible) Read(b []byte) (int, error) {
 		select {
 		case i.now = <-i.full:
 		case <-i.stop:
-			i.now = piece{err: io.EOF}
+			i.now = heldRead{err: io.EOF}
 		}
 	}
 	n := copy(b, i.now.left)

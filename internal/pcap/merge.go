@@ -202,8 +202,22 @@ func (m *Merger) take(l *lane, recs []Record, used int) (n, bytes int) {
 	return n, bytes
 }
 
-// SetBuffer makes the next batch's packets lie in another buffer, which is as long as the present one.
-func (m *Merger) SetBuffer(buf []byte) { m.buf = buf }
+// Claim and Load do nothing: all files are read by Parse.
+func (m *Merger) Claim(*Piece) {}
+
+// Load is nothing: see Claim.
+func (m *Merger) Load(*Piece) {}
+
+// Parse fills a piece with the next packets. Its error is as Reader.Parse's.
+func (m *Merger) Parse(p *Piece) error {
+	if cap(p.Recs) < minRecords {
+		p.Recs = make([]Record, minRecords)
+	}
+	m.buf = p.Buf[:max(pieceSize, maxCaptureLen)]
+	n, err := m.ReadBatch(p.Recs[:cap(p.Recs)])
+	p.Recs, p.Ifaces = p.Recs[:n], m.ifaces
+	return err
+}
 
 // Data returns the captured bytes of a record of the last batch: a view, not a copy.
 func (m *Merger) Data(rec *Record) []byte {
@@ -286,7 +300,10 @@ func (m *Merger) iface(l *lane, n uint32) uint32 {
 			at = len(m.ifaces)
 			m.ifaces = append(m.ifaces, Interface{Name: i.Name, Link: i.Link, SnapLen: i.SnapLen, BigEndian: i.BigEndian})
 		}
-		m.ifaces[at].Nano = m.ifaces[at].Nano || i.Nano
+		if i.Nano && !m.ifaces[at].Nano {
+			m.ifaces = slices.Clone(m.ifaces) // others may look at the old ones
+			m.ifaces[at].Nano = true
+		}
 		l.ifaces = append(l.ifaces, uint32(at))
 	}
 	return l.ifaces[n]

@@ -93,7 +93,7 @@ func (r *Reader) parseNG(recs []Record) (int, error) {
 			return n, r.fail(r.offset(), fmt.Sprintf("block length %d is not a multiple of 4 above 8", size))
 		}
 		kind, packets := packetBlock(typ)
-		if !packets && typ != blockInterface && uint64(size) > uint64(len(r.buf)) {
+		if !packets && typ != blockInterface && uint64(size) > uint64(r.limit) {
 			r.skip = int64(size)
 			return n, nil
 		}
@@ -123,8 +123,8 @@ func (r *Reader) parseNG(recs []Record) (int, error) {
 // whole checks that b holds a block of size bytes, which ends with its length.
 func (r *Reader) whole(b []byte, size uint32) error {
 	if uint64(len(b)) < uint64(size) {
-		if uint64(size) > uint64(len(r.buf)) {
-			return r.fail(r.offset(), fmt.Sprintf("block of %d bytes does not fit the buffer of %d", size, len(r.buf)))
+		if uint64(size) > uint64(r.limit) {
+			return r.fail(r.offset(), fmt.Sprintf("block of %d bytes does not fit the buffer of %d", size, r.limit))
 		}
 		return errMore
 	}
@@ -155,7 +155,7 @@ func (r *Reader) section(b []byte) error {
 	if major != 1 || minor != 0 && minor != 2 {
 		return r.fail(r.offset()+12, fmt.Sprintf("unsupported pcapng version %d.%d", major, minor))
 	}
-	if uint64(size) > uint64(len(r.buf)) {
+	if uint64(size) > uint64(r.limit) {
 		r.skip = int64(size)
 	} else {
 		if err := r.whole(b, size); err != nil {

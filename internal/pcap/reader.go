@@ -19,18 +19,24 @@ type Reader struct {
 	src      io.Reader // raw, or a decompressor behind it
 	raw      counter
 	size     int64 // of the file, 0 when unknown
-	file     string
+	name     string
 	closer   io.Closer
 	unpacker io.Closer
 
 	buf      []byte
-	pos, end int    // unparsed bytes are buf[pos:end]
-	base     int64  // offset in the file of buf[0]
-	skip     int64  // bytes to drop before the next record
-	ahead    *ahead // nil unless asked for
+	limit    int   // longest record or block, bytes
+	pos, end int   // unparsed bytes are buf[pos:end]
+	base     int64 // offset in the file of buf[0]
+	skip     int64 // bytes to drop before the next record
 	eof      bool
 	srcErr   error // what the source failed with
-	err      error // what ReadBatch returns from now on
+	err      error // what ReadBatch and Parse return from now on
+
+	// Of a capture that is read in pieces.
+	file    *os.File // whose parts are read at once; nil when the source is read one piece after the other
+	claimed int64    // offset of the file's next piece
+	ended   bool     // the source gave its last piece
+	rest    []byte   // what the last piece that was parsed left
 
 	format Format
 	swap   bool // the file is big-endian
@@ -46,14 +52,21 @@ var errMore = errors.New("incomplete record")
 
 // Open opens a capture file; "-" is standard input. Gzip and zstd are recognised. buf is as in NewReader.
 func Open(name string, buf []byte) (*Reader, error) {
+	if buf == nil {
+		buf = make([]byte, defaultBufferSize)
+	}
+	return open(name, buf, len(buf))
+}
+
+func open(name string, buf []byte, limit int) (*Reader, error) {
 	if name == "-" {
-		return NewReader(os.Stdin, buf)
+		return newReader(os.Stdin, buf, limit)
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, &Error{File: name, Reason: "cannot open", Err: errors.Unwrap(err)}
 	}
-	r, err := NewReader(f, buf)
+	r, err := newReader(f, buf, limit)
 	if err != nil {
 		_ = f.Close() // err says more
 		return nil, err
@@ -71,9 +84,12 @@ func NewReader(src io.Reader, buf []byte) (*Reader, error) {
 	if buf == nil {
 		buf = make([]byte, defaultBufferSize)
 	}
-	r := &Reader{raw: counter{src: src}, buf: buf}
+	return newReader(src, buf, len(buf))
+}
+
+func newReader(src io.Reader, buf []byte, limit int) (*Reader, error) {
+	r := &Reader{raw: counter{src: src}, buf: buf, limit: limit, name: nameOf(src)}
 	r.src = &r.raw
-	r.file = nameOf(src)
 	if err := r.start(); err != nil {
 		return nil, err
 	}
@@ -100,7 +116,6 @@ func (r *Reader) start() error {
 
 // Close closes the file that Open opened, and gives up what decompression needed.
 func (r *Reader) Close() error {
-	r.ahead.wait()
 	if r.unpacker != nil {
 		_ = r.unpacker.Close() // what it could say was said by reading
 	}
@@ -135,17 +150,6 @@ func (r *Reader) Interfaces() []Interface { return r.ifaces }
 // Buffer returns the buffer that Record.Off refers to.
 func (r *Reader) Buffer() []byte { return r.buf }
 
-// SetBuffer makes the next batch's packets lie in another buffer, which is as long as the present one. What has been read and not
-// yet given is copied there.
-func (r *Reader) SetBuffer(buf []byte) {
-	if r.ahead != nil {
-		r.ahead.stop(r) // its pieces lie in the present one
-	}
-	n := copy(buf, r.buf[r.pos:r.end])
-	r.base += int64(r.pos)
-	r.buf, r.pos, r.end = buf, 0, n
-}
-
 // Data returns the captured bytes of a record of the last batch: a view, not a copy.
 func (r *Reader) Data(rec *Record) []byte {
 	end := rec.Off + rec.CapLen
@@ -179,15 +183,8 @@ func (r *Reader) ReadBatch(recs []Record) (int, error) {
 
 // refill makes room, reads once, and sets r.err when the source has nothing more.
 func (r *Reader) refill() {
-	switch {
-	case r.eof && r.srcErr != nil:
-		r.err = &Error{File: r.file, Offset: r.base + int64(r.end), Reason: "read failed", Err: r.srcErr}
-		return
-	case r.eof && r.pos == r.end:
-		r.err = io.EOF
-		return
-	case r.eof:
-		r.err = r.fail(r.offset(), "file ends within a record")
+	if r.eof {
+		r.err = r.noMore()
 		return
 	}
 	if r.pos == 0 && r.end == len(r.buf) {
@@ -199,9 +196,6 @@ func (r *Reader) refill() {
 
 // more gets more bytes behind the unparsed ones.
 func (r *Reader) more() {
-	if r.ahead != nil && r.ahead.next(r) {
-		return
-	}
 	r.compact()
 	r.fill()
 }
@@ -219,15 +213,9 @@ func (r *Reader) compact() {
 
 // fill reads once. A source that never gives anything counts as failed.
 func (r *Reader) fill() {
-	for range maxIdle {
-		n, err := readOnce(r.src, r.buf[r.end:])
-		r.end += n
-		r.note(err)
-		if n > 0 || err != nil {
-			return
-		}
-	}
-	r.note(io.ErrNoProgress)
+	n, err := readSome(r.src, r.buf[r.end:], false)
+	r.end += n
+	r.note(err)
 }
 
 // note keeps what the source ended with.
@@ -251,11 +239,7 @@ func (r *Reader) drop() bool {
 			return true
 		}
 		if r.eof {
-			if r.srcErr != nil {
-				r.refill()
-			} else {
-				r.err = r.fail(r.offset(), "file ends within a record")
-			}
+			r.err = r.noMore()
 			return false
 		}
 		r.more()
@@ -276,7 +260,7 @@ func (r *Reader) need(n int) error {
 // shortHeader names the reason for a file that ends in its header.
 func (r *Reader) shortHeader(err error) error {
 	if r.srcErr != nil {
-		return &Error{File: r.file, Offset: r.base + int64(r.end), Reason: "read failed", Err: r.srcErr}
+		return &Error{File: r.name, Offset: r.base + int64(r.end), Reason: "read failed", Err: r.srcErr}
 	}
 	if err == errMore {
 		return r.fail(r.base+int64(r.end), "file ends within its header")
@@ -299,7 +283,7 @@ func readOnce(src io.Reader, b []byte) (int, error) {
 func (r *Reader) offset() int64 { return r.base + int64(r.pos) }
 
 func (r *Reader) fail(off int64, reason string) error {
-	return &Error{File: r.file, Offset: off, Reason: reason}
+	return &Error{File: r.name, Offset: off, Reason: reason}
 }
 
 // u32 reads a 32-bit field in the file's byte order.
