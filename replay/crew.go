@@ -67,6 +67,7 @@ func (s *station) leave() {
 // crew takes the pieces of a capture through a pass.
 type crew struct {
 	source  source
+	waits   bool // one piece at a time
 	claims  sync.Mutex
 	claimed uint64
 	closed  atomic.Bool // no piece is claimed any more
@@ -77,8 +78,8 @@ type crew struct {
 }
 
 // newCrew makes a crew for one pass.
-func newCrew(src source) *crew {
-	c := &crew{source: src}
+func newCrew(src source, waits bool) *crew {
+	c := &crew{source: src, waits: waits}
 	c.parsing.free.L, c.running.free.L = &c.parsing.mu, &c.running.mu
 	return c
 }
@@ -118,6 +119,9 @@ func (c *crew) stop(err error) {
 
 // run takes all pieces through work, which does what is to be done behind reading; it returns when nobody works any more.
 func (c *crew) run(loads []*load, work func(*load)) {
+	if c.waits {
+		loads = loads[:1]
+	}
 	var all sync.WaitGroup
 	for _, l := range loads {
 		all.Go(func() {
@@ -137,7 +141,7 @@ func (r *runner) pass() (err error) {
 	defer func() { _ = r.source.Close() }() // read to its end or to an error
 	r.report.Format = r.source.Format().String()
 	r.link = nil
-	c := newCrew(r.source)
+	c := newCrew(r.source, r.o.mayWait())
 	if r.shards != nil {
 		r.shards.pass(r, c)
 		return c.err

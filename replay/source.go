@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -88,51 +89,73 @@ func (o *Options) openSource() (source, error) {
 		return pcap.NewPieces(o.stoppable(o.Input))
 	case o.Files[0] == "-":
 		return pcap.NewPieces(o.stoppable(os.Stdin))
-	case o.Follow:
-		return openFollowed(o.Files[0], o.Stop)
-	case len(o.Files) == 1:
-		if info, err := os.Stat(o.Files[0]); err != nil || !info.IsDir() {
-			return pcap.OpenPieces(o.Files[0])
-		}
+	case len(o.Files) > 1 || isKind(o.Files[0], fs.ModeDir):
+		return pcap.OpenAll(o.Files, nil)
+	case o.mayWait():
+		return o.openWaiting(o.Files[0])
 	}
-	return pcap.OpenAll(o.Files, nil)
+	return pcap.OpenPieces(o.Files[0])
+}
+
+// mayWait reports whether reading may wait for whoever writes the capture. Then what has been read runs first: a replay that ends with it does not wait
+// for more.
+func (o *Options) mayWait() bool {
+	switch {
+	case o.Source != nil || o.Follow:
+		return true
+	case o.Input != nil:
+		return !canSeek(o.Input)
+	case o.Files[0] == "-":
+		return !canSeek(os.Stdin)
+	}
+	return len(o.Files) == 1 && (isKind(o.Files[0], fs.ModeNamedPipe) || isKind(o.Files[0], fs.ModeDevice))
+}
+
+func isKind(name string, kind fs.FileMode) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode()&kind != 0
+}
+
+func canSeek(src io.Reader) bool {
+	s, ok := src.(io.Seeker)
+	if !ok {
+		return false
+	}
+	_, err := s.Seek(0, io.SeekCurrent)
+	return err == nil
 }
 
 // stoppable lets Stop end the reading of a pipe. A file that can seek needs no help.
 func (o *Options) stoppable(src io.Reader) io.Reader {
+	seeks := canSeek(src)
 	if o.Follow {
 		src = pcap.Follow(src, o.Stop)
 	}
-	if o.Stop == nil {
+	if o.Stop == nil || seeks {
 		return src
-	}
-	if s, ok := src.(io.Seeker); ok {
-		if _, err := s.Seek(0, io.SeekCurrent); err == nil {
-			return src
-		}
 	}
 	return pcap.Interruptible(src, o.Stop)
 }
 
-// followed is a reader of a file that grows.
-type followed struct {
+// waiting is a reader of a file that somebody writes.
+type waiting struct {
 	*pcap.Reader
 	file *os.File
 }
 
-func (f followed) Close() error { return errors.Join(f.Reader.Close(), f.file.Close()) }
+func (w waiting) Close() error { return errors.Join(w.Reader.Close(), w.file.Close()) }
 
-func openFollowed(name string, stop <-chan struct{}) (source, error) {
+func (o *Options) openWaiting(name string) (source, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, &CaptureError{File: name, Reason: "cannot open", Err: errors.Unwrap(err)}
 	}
-	r, err := pcap.NewPieces(pcap.Follow(f, stop))
+	r, err := pcap.NewPieces(o.stoppable(f))
 	if err != nil {
 		_ = f.Close() // err says more
 		return nil, err
 	}
-	return followed{r, f}, nil
+	return waiting{r, f}, nil
 }
 
 // feed copies the packets of a Source into pieces.
