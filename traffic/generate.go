@@ -186,18 +186,9 @@ func Generate(w io.Writer, s Spec) (*Manifest, error) {
 		return nil, err
 	}
 	s = g.spec
-	o := pcap.WriterOptions{Nano: s.Nano, Link: g.link.typ, SnapLen: uint32(s.Snap), App: "skep", BigEndian: s.BigEndian}
-	if s.Format == "pcapng" {
-		o.Format = pcap.PCAPNG
-	}
-	out, err := pcap.NewWriter(w, o)
+	out, err := formatOf(s.Format).open(w, &s, g.link.typ)
 	if err != nil {
 		return nil, err
-	}
-	if o.Format == pcap.PCAPNG {
-		if _, err := out.AddInterface(pcap.Interface{Name: "gen0", Link: g.link.typ, SnapLen: uint32(s.Snap)}); err != nil {
-			return nil, err
-		}
 	}
 	var p pcap.Packet
 	for frame, ts := g.Next(); frame != nil; frame, ts = g.Next() {

@@ -17,8 +17,8 @@ type Spec struct {
 	Packets int    `json:"packets"`        // default 1000
 	Seed    uint64 `json:"seed"`           // different seeds, different traffic
 	Link    string `json:"link"`           // ether (default) or another of Links
-	Format  string `json:"format"`         // pcap (default) or pcapng
-	Nano    bool   `json:"nano,omitempty"` // nanosecond times in a pcap file
+	Format  string `json:"format"`         // pcap (default), pcapng or another of Formats
+	Nano    bool   `json:"nano,omitempty"` // nanosecond times in a pcap file; those of pcapng always are
 	Snap    int    `json:"snap,omitempty"` // cut packets to so many bytes; 0 cuts nothing
 
 	BigEndian bool `json:"big_endian,omitempty"` // the file, and the address family of link null
@@ -139,8 +139,11 @@ func (s Spec) check() error {
 	if _, ok := links[s.Link]; !ok {
 		return fmt.Errorf("traffic spec: link %q is none of %s", s.Link, strings.Join(Links(), ", "))
 	}
-	if s.Format != "pcap" && s.Format != "pcapng" {
-		return fmt.Errorf("traffic spec: format %q is neither pcap nor pcapng", s.Format)
+	switch f := formatOf(s.Format); {
+	case f == nil:
+		return fmt.Errorf("traffic spec: format %q is none of %s", s.Format, strings.Join(Formats(), ", "))
+	case s.Nano && !f.nano:
+		return fmt.Errorf("traffic spec: format %s has no nanoseconds", s.Format)
 	}
 	if err := checkSizes(&s); err != nil {
 		return fmt.Errorf("traffic spec: %w", err)

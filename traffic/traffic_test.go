@@ -268,14 +268,14 @@ func TestSizeMix(t *testing.T) {
 
 func TestParseSizesErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"":            `"" is not LENGTH:SHARE or MIN-MAX:SHARE`,
-		"64,":         `"" is not LENGTH:SHARE or MIN-MAX:SHARE`,
-		"64-":         `"64-" is not LENGTH:SHARE or MIN-MAX:SHARE`,
-		"64:1,9:x":    `"9:x" is not LENGTH:SHARE or MIN-MAX:SHARE`,
-		"-5":          `"-5" is not LENGTH:SHARE or MIN-MAX:SHARE`,
-		"64:1,9001:1": "sizes[1].min is 9001, not 64 to 9000",
-		"70-69":       "sizes[0].max is 69, not 70 to 9000",
-		"64:0":        "sizes[0].share is 0, not 1 to 1000000",
+		"":                             `"" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+		"64,":                          `"" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+		"64-":                          `"64-" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+		"64:1,9:x":                     `"9:x" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+		"-5":                           `"-5" is not LENGTH:SHARE or MIN-MAX:SHARE`,
+		"64:1,9001:1":                  "sizes[1].min is 9001, not 64 to 9000",
+		"70-69":                        "sizes[0].max is 69, not 70 to 9000",
+		"64:0":                         "sizes[0].share is 0, not 1 to 1000000",
 		"64-1500:99999999999999999999": `"64-1500:99999999999999999999" is not LENGTH:SHARE or MIN-MAX:SHARE`,
 	} {
 		_, err := ParseSizes(text)
@@ -319,19 +319,20 @@ func TestSnap(t *testing.T) {
 
 func TestSpecErrors(t *testing.T) {
 	for spec, want := range map[string]string{
-		`{"packets": -1}`:                    "traffic spec: packets is -1, not 1 to 1099511627776",
-		`{"link": "token"}`:                  `traffic spec: link "token" is none of avs, ether, ipv4, ipv6, loop, null, ppi, ppp, ppp_serial, prism, radiotap, raw, sll, sll2, wlan`,
-		`{"format": "snoop"}`:                `traffic spec: format "snoop" is neither pcap nor pcapng`,
-		`{"size_max": 50, "size_min": 64}`:   "traffic spec: size_max is 50, not 64 to 9000",
-		`{"size_max": 99999}`:                "traffic spec: size_max is 99999, not 64 to 9000",
-		`{"sizes": [{"min": 64, "share": 1}], "size_max": 70}`: "traffic spec: sizes and size_max exclude each other",
-		`{"sizes": [{"min": 63, "share": 1}]}`:                 "traffic spec: sizes[0].min is 63, not 64 to 9000",
-		`{"sizes": [{"min": 70, "max": 69, "share": 1}]}`:      "traffic spec: sizes[0].max is 69, not 70 to 9000",
-		`{"sizes": [{"min": 64, "share": 0}]}`:                 "traffic spec: sizes[0].share is 0, not 1 to 1000000",
-		`{"mix": {"flows": -3}}`:             "traffic spec: mix.flows is -3, not 0 to 1000000",
-		`{"mix": {"arp": 3}, "link": "raw"}`: "traffic spec: the mix has nothing that link raw can carry",
+		`{"packets": -1}`:                                            "traffic spec: packets is -1, not 1 to 1099511627776",
+		`{"link": "token"}`:                                          `traffic spec: link "token" is none of avs, ether, ipv4, ipv6, loop, null, ppi, ppp, ppp_serial, prism, radiotap, raw, sll, sll2, wlan`,
+		`{"format": "snoop"}`:                                        `traffic spec: format "snoop" is none of pcap, pcapng, pcapng-all, pcap-2.2, pcap-2.3, pcap-543.0, pcap-modified`,
+		`{"format": "pcap-2.2", "nano": true}`:                       "traffic spec: format pcap-2.2 has no nanoseconds",
+		`{"size_max": 50, "size_min": 64}`:                           "traffic spec: size_max is 50, not 64 to 9000",
+		`{"size_max": 99999}`:                                        "traffic spec: size_max is 99999, not 64 to 9000",
+		`{"sizes": [{"min": 64, "share": 1}], "size_max": 70}`:       "traffic spec: sizes and size_max exclude each other",
+		`{"sizes": [{"min": 63, "share": 1}]}`:                       "traffic spec: sizes[0].min is 63, not 64 to 9000",
+		`{"sizes": [{"min": 70, "max": 69, "share": 1}]}`:            "traffic spec: sizes[0].max is 69, not 70 to 9000",
+		`{"sizes": [{"min": 64, "share": 0}]}`:                       "traffic spec: sizes[0].share is 0, not 1 to 1000000",
+		`{"mix": {"flows": -3}}`:                                     "traffic spec: mix.flows is -3, not 0 to 1000000",
+		`{"mix": {"arp": 3}, "link": "raw"}`:                         "traffic spec: the mix has nothing that link raw can carry",
 		`{"mix": {"flows":1,"vlan_percent":60, "qinq_percent": 50}}`: "traffic spec: mix.qinq_percent is 50, not 0 to 40",
-		`{"colour": 1}`: `traffic spec: near byte 13: json: unknown field "colour"`,
+		`{"colour": 1}`:                                              `traffic spec: near byte 13: json: unknown field "colour"`,
 	} {
 		_, err := ReadSpec(strings.NewReader(spec))
 		require.EqualError(t, err, want, spec)

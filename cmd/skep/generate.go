@@ -34,7 +34,7 @@ are from the documentation ranges. --manifest says what is in the file, so that 
 	fl.IntVar(&f.Packets, "packets", 1000, "how many")
 	fl.Uint64Var(&f.Seed, "seed", 1, "different seeds, different traffic")
 	fl.StringVar(&f.Link, "link", "ether", strings.Join(traffic.Links(), ", "))
-	fl.StringVar(&f.Format, "format", "pcap", "pcap or pcapng")
+	fl.StringVar(&f.Format, "format", "pcap", strings.Join(traffic.Formats(), ", ")+"; pcapng-all has every block, option and unit of time")
 	fl.BoolVar(&f.Nano, "nano", false, "nanosecond times in a pcap file")
 	fl.IntVar(&f.Snap, "snap", 0, "cut packets to so many bytes; 0 cuts nothing")
 	fl.StringVar(&f.sizes, "sizes", "", "lengths of data frames, bytes, with their shares, as in 64-1500:3,1500:1; default 64:7,576:4,1500:1")
