@@ -141,9 +141,9 @@ func (v *VM) ReplayChain(links []Link, o replay.Options) (*replay.Report, error)
 	return replay.Run(o)
 }
 
-// ReplayChainBoth is ReplayBoth with a chain of programs, which both VMs have.
-func (v *VM) ReplayChainBoth(other *VM, links []Link, o replay.Options) (*replay.Report, error) {
-	chains, err := other.Chain(links)
+// ReplayChainBoth is ReplayBoth with a chain of programs: links are those of v, otherLinks, in the same order, those of other.
+func (v *VM) ReplayChainBoth(other *VM, links, otherLinks []Link, o replay.Options) (*replay.Report, error) {
+	chains, err := other.Chain(otherLinks)
 	if err != nil {
 		return nil, fmt.Errorf("engine to compare with: %w", err)
 	}

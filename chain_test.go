@@ -203,16 +203,16 @@ func TestReplayChainBoth(t *testing.T) {
 	}
 	links := []skep.Link{{Program: "odd_drop"}, {Program: "send"}, {Program: "route", Hook: replay.HookIngress}, {Program: "policy", Hook: replay.HookEgress}}
 	a, b := open(skep.EngineAuto), open(skep.EngineInterp)
-	report, err := a.ReplayChainBoth(b, links, replay.Options{Files: []string{chainSample}})
+	report, err := a.ReplayChainBoth(b, links, links, replay.Options{Files: []string{chainSample}})
 	require.NoError(t, err)
 	require.Equal(t, report.Verdicts[0].Program, "policy")
 
 	handle, err := b.ProgramHandle("out")
 	require.NoError(t, err)
 	require.NoError(t, b.Map("devices").HostUpdate([]byte{1, 0, 0, 0}, []byte{7, 0, 0, 0, byte(handle), 0, 0, 0}, 0))
-	_, err = a.ReplayChainBoth(b, links, replay.Options{Files: []string{chainSample}})
+	_, err = a.ReplayChainBoth(b, links, links, replay.Options{Files: []string{chainSample}})
 	var mismatch *replay.Mismatch
 	require.ErrorAs(t, err, &mismatch)
-	require.Equal(t, "program that decided", mismatch.What)
-	require.Equal(t, [2]string{"policy", "out"}, mismatch.Value)
+	require.Equal(t, "verdict", mismatch.What)
+	require.Equal(t, [2]string{"TC_ACT_SHOT by policy", "XDP_PASS by out"}, mismatch.Value)
 }

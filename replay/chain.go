@@ -114,6 +114,7 @@ type Chain struct {
 // link is a program of a chain with its counts.
 type link struct {
 	ChainProgram
+	place           int // in the list that NewChain was given
 	ran, decided    tally
 	packets, faults uint64
 	measured        *measures // nil when nobody asks
@@ -134,7 +135,7 @@ type chainEnd struct {
 // order is that of the list.
 func NewChain(programs []ChainProgram) (*Chain, error) {
 	c := &Chain{}
-	for _, p := range programs {
+	for i, p := range programs {
 		if p.Hook >= hooks || p.Engine == nil {
 			return nil, failure("program %q of a chain: no engine, or no hook", p.Name)
 		}
@@ -144,7 +145,7 @@ func NewChain(programs []ChainProgram) (*Chain, error) {
 		if p.Continue == 0 {
 			p.Continue = DefaultContinue
 		}
-		l := &link{ChainProgram: p, ran: newTally(), decided: newTally()}
+		l := &link{ChainProgram: p, place: i, ran: newTally(), decided: newTally()}
 		c.by[p.Hook] = append(c.by[p.Hook], l)
 	}
 	if len(c.by[HookXDP])+len(c.by[HookIngress]) == 0 {
@@ -178,7 +179,7 @@ func (c *Chain) begin(s *side, frames int, o *Options) error {
 	*c = Chain{links: c.links, by: c.by, space: s.space, maps: s.maps, side: s, keep: o.KeepVLAN, raw: o.Convert == ConvertRaw,
 		ends: make([]chainEnd, frames)}
 	for _, l := range c.links {
-		*l = link{ChainProgram: l.ChainProgram, ran: newTally(), decided: newTally()}
+		*l = link{ChainProgram: l.ChainProgram, place: l.place, ran: newTally(), decided: newTally()}
 		if o.Detail {
 			l.measured = new(measures)
 		}
@@ -458,6 +459,15 @@ func (c *Chain) toEgress(e *chainEnd, ifindex uint32) {
 	if c.space.Load8(e.ctx+prog.SKBTstampType) == 0 { // skb_clear_tstamp leaves delivery times
 		c.space.Store64(e.ctx+prog.SKBTstamp, 0)
 	}
+}
+
+// isOf reports whether a link has the place in its chain that another one has in a chain like it: that in NewChain's list, for a program of
+// a map's element its name.
+func (l *link) isOf(o *link) bool {
+	if l.Hook == HookDevmap || l.Hook == HookCpumap {
+		return o.Hook == l.Hook && o.Name == l.Name
+	}
+	return o.Hook == l.Hook && o.place == l.place
 }
 
 // count counts a packet under the program that decided.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/skepvm/skep/maps"
+	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
 )
 
@@ -56,10 +57,10 @@ func (r *runner) compareFrames(i int, p *packet) error {
 	}
 	if a.chain != nil {
 		endA, endB := &a.chain.ends[i], &b.chain.ends[i]
-		if endA.decided.Name != endB.decided.Name || endA.typ != endB.typ {
-			return r.mismatch(n, "program that decided", endA.decided.Name, endB.decided.Name)
-		}
 		ctxA, ctxB, typ = endA.ctx, endB.ctx, endA.typ
+		if err := r.compareEnds(n, endA, endB); err != nil {
+			return err
+		}
 	}
 	x, y := a.space.Load64(offset(ctxA, prog.FrameRet)), b.space.Load64(offset(ctxB, prog.FrameRet))
 	versions := r.o.Difference != nil
@@ -79,6 +80,22 @@ func (r *runner) compareFrames(i int, p *packet) error {
 		return r.mismatch(n, "packet that the ctx describes", okA, okB)
 	}
 	return r.compareOutputs(n, &outA, &outB)
+}
+
+// compareEnds looks at how a packet left two chains.
+func (r *runner) compareEnds(n uint64, a, b *chainEnd) error {
+	if !a.decided.isOf(b.decided) || a.typ != b.typ {
+		return r.mismatch(n, "verdict", a.said(r.sides[0].space), b.said(r.sides[1].space))
+	}
+	if a.to != b.to {
+		return r.mismatch(n, "interface that it was sent to", a.to, b.to)
+	}
+	return nil
+}
+
+// said is the verdict with the program that it is of.
+func (e *chainEnd) said(s *mem.Space) string {
+	return e.typ.Verdict(s.Load32(offset(e.ctx, prog.FrameRet))) + " by " + e.decided.Name
 }
 
 func faultText(err error) string {

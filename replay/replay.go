@@ -171,7 +171,7 @@ func (o *Options) check() error {
 	case len(o.Others) > 0 && (o.Against != nil || o.Target.Engine == nil):
 		return failure("several CPUs are for one engine's program: not for a comparison, nor for filters alone")
 	case !o.chainsFit():
-		return failure("several programs: every engine must be a chain of as many, of type %s", o.Type)
+		return failure("several programs: every engine must be a chain like the others, of type %s", o.Type)
 	case len(o.Others) >= vm.MaxCPUs:
 		return failure("%d CPUs: at most %d", len(o.Others)+1, vm.MaxCPUs)
 	case o.Pace < 0 || o.Rate < 0 || o.Pace > 0 && o.Rate > 0:
@@ -199,7 +199,7 @@ func (o *Options) chainsFit() bool {
 	}
 	for _, e := range others {
 		other, ok := e.(*Chain)
-		if ok != isChain || ok && (other == c || len(other.links) != len(c.links)) {
+		if ok != isChain || ok && (other == c || o.Difference == nil && len(other.links) != len(c.links) || other.Type() != c.Type()) {
 			return false
 		}
 	}

@@ -111,8 +111,10 @@ func newRunner(o *Options) (*runner, error) {
 		n = 1 // any packet may set one that fires before the next
 	}
 	slot := uint32(prog.XDPBuffer)
-	if c, ok := o.Target.Engine.(*Chain); typ != prog.XDP || ok && len(c.by[HookIngress]) > 0 {
-		slot = prog.SKBBuffer + tailroom
+	for _, t := range targets {
+		if c, ok := t.Engine.(*Chain); typ != prog.XDP || ok && len(c.by[HookIngress]) > 0 {
+			slot = prog.SKBBuffer + tailroom
+		}
 	}
 	if move {
 		n = min(n, slotsSize/int(slot))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -18,7 +19,10 @@ import (
 )
 
 // chainFlags name the programs of a chain.
-type chainFlags struct{ xdp, tc, egress []string }
+type chainFlags struct {
+	xdp, tc, egress []string
+	versions        map[string]string // files to load instead of those that the flags name
+}
 
 func (f *chainFlags) add(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.xdp, "xdp", nil, "a program of a chain instead of OBJECT: FILE[:PROGRAM][@PRIORITY[,VERDICT…]] at the XDP hook, in libxdp's order; at the verdicts (pass, drop, …; none) the next one runs. May be repeated")
@@ -27,6 +31,9 @@ func (f *chainFlags) add(fl *pflag.FlagSet) {
 }
 
 func (f *chainFlags) used() bool { return len(f.xdp)+len(f.tc)+len(f.egress) > 0 }
+
+// file is what to load of a path that a flag names.
+func (f *chainFlags) file(path string) string { return cmp.Or(f.versions[path], path) }
 
 // chainSpec is what one of the flags says.
 type chainSpec struct {
@@ -154,7 +161,7 @@ func (f *chainFlags) links(a *app, v *skep.VM, load *loadFlags) ([]skep.Link, er
 	for i, s := range specs {
 		o, ok := objects[s.path]
 		if !ok {
-			if o.obj, err = a.load(s.path, load); err != nil {
+			if o.obj, err = a.load(f.file(s.path), load); err != nil {
 				return nil, err
 			}
 			if o.names, err = v.AddObject(o.obj); err != nil {
@@ -164,7 +171,7 @@ func (f *chainFlags) links(a *app, v *skep.VM, load *loadFlags) ([]skep.Link, er
 		}
 		name, err := s.choose(o.obj)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.path, err)
+			return nil, fmt.Errorf("%s: %w", f.file(s.path), err)
 		}
 		if o.names != nil {
 			name = o.names[name]
@@ -198,8 +205,6 @@ func (s *chainSpec) choose(obj *object.Object) (string, error) {
 // checkChain refuses flags that are for one program.
 func (f *sessionFlags) checkChain() error {
 	switch {
-	case f.diff.object != "":
-		return errors.New("--diff compares two versions of one program, not of a chain")
 	case f.program != "":
 		return errors.New("--prog: the programs of a chain are named with their files")
 	}

@@ -7,9 +7,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	gomaps "maps"
 	"math"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -192,6 +194,9 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 	if f.cpus < 1 {
 		return fmt.Errorf("--cpus %d: want 1 or more", f.cpus)
 	}
+	if err := f.diff.check(f.engine, &f.chain); err != nil {
+		return err
+	}
 	if f.chain.used() {
 		specs, err := f.chain.specs()
 		if err := errors.Join(err, f.checkChain()); err != nil {
@@ -239,15 +244,13 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 // replayOn replays on v alone, or beside another engine or another version of the object.
 func (a *app) replayOn(v *skep.VM, in *file, f *sessionFlags, o replay.Options) (*replay.Report, error) {
 	switch {
-	case f.diff.object != "" && f.engine == "both":
-		return nil, errors.New("--diff compares versions, --engine both engines: not at once")
 	case f.cpus > 1 && f.steps != nil:
 		return nil, errors.New("--trace follows one CPU")
-	case f.cpus > 1 && (f.diff.object != "" || f.engine == "both"):
+	case f.cpus > 1 && (f.diff.used() || f.engine == "both"):
 		return nil, errors.New("--cpus shares the packets out: what runs twice to be compared stays on one")
-	case f.chain.used() && f.engine != "both":
+	case f.chain.used() && !f.diff.used() && f.engine != "both":
 		return v.ReplayChain(f.links, o)
-	case f.diff.object == "" && f.engine != "both":
+	case !f.diff.used() && f.engine != "both":
 		engines, err := v.Engines(f.program)
 		if err != nil {
 			return nil, err
@@ -256,24 +259,42 @@ func (a *app) replayOn(v *skep.VM, in *file, f *sessionFlags, o replay.Options) 
 		return v.Replay(f.program, o)
 	}
 	other, engine, program := in, skep.EngineInterp, f.program
-	if f.diff.object != "" {
-		var err error
-		if other, err = a.read(f.diff.object); err != nil {
-			return nil, err
-		}
-		engine, program, o.Difference = f.engine, cmp.Or(f.diff.program, f.program), f.diff.difference(a)
-	}
 	quiet := *f
 	quiet.steps = nil
+	if f.diff.used() {
+		var err error
+		if other, err = a.otherVersion(&quiet); err != nil {
+			return nil, err
+		}
+		f.diff.in = quiet.diff.in
+		engine, program, o.Difference = f.engine, cmp.Or(f.diff.program, f.program), f.diff.difference(a)
+	}
 	w, err := a.open(other, engine, &quiet)
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
 	if f.chain.used() {
-		return v.ReplayChainBoth(w, f.links, o)
+		return v.ReplayChainBoth(w, f.links, quiet.links, o)
 	}
 	return v.ReplayBoth(w, f.program, program, o)
+}
+
+// otherVersion reads the object to compare with, the first of a chain, and lets f name those that come after it.
+func (a *app) otherVersion(f *sessionFlags) (*file, error) {
+	if !f.chain.used() {
+		f.diff.in = f.diff.objects[0]
+		return a.read(f.diff.in)
+	}
+	specs, err := f.chain.specs()
+	if err != nil {
+		return nil, err
+	}
+	if f.chain.versions, err = f.diff.versions(specs); err != nil {
+		return nil, err
+	}
+	f.diff.in = strings.Join(slices.Sorted(gomaps.Values(f.chain.versions)), ", ")
+	return a.read(f.chain.file(specs[0].path))
 }
 
 // engineOne is the engine of the first, or only, VM.
