@@ -20,8 +20,5 @@ go build -o "$bin/native" ./bench/native
   done
   go test -run '^$' -bench 'Verify|Workload' .
   go test -run '^$' -bench Verify -benchtime 50x ./conformance/kernel # beside the kernel's own time
-  if [ -z "${SKIP_REPLAY:-}" ] && command -v tcpdump >/dev/null && [ -d /dev/shm ]; then
-    bash bench/replay.sh
-  fi
 } | tee "$out"
 echo "kept as $out"

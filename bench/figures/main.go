@@ -1,15 +1,15 @@
-// Command figures writes the speed table of the README from the newest kept benchmark results, so that no figure is
-// ever typed by hand. Results are files that bench/run.sh makes, in the format of `go test -bench`.
+// Command figures writes the speed tables of the README from the newest kept benchmark results, so that no figure is
+// ever typed by hand. Results are files that bench/run.sh and bench/replay make, in the format of `go test -bench`.
 //
 //	go run ./bench/figures            rewrite README.md
 //	go run ./bench/figures -check     exit 1 when README.md does not say what the newest results say
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/skepvm/skep/bench/kept"
 	"github.com/skepvm/skep/bench/workloads"
 )
 
@@ -37,24 +38,12 @@ type target struct {
 	Than     string  `json:"than"`         // an engine
 }
 
-// row is a line of the table of replays: what is measured, in which benchmark, and the benchmark that it is compared with.
-type row struct{ label, bench, versus string }
-
-const large = "BenchmarkLarge/file=disk/"
-
-var rows = []row{
-	{"replay of 5 million packets, 3.7 GB in the page cache, machine code", large + "tool=replay/engine=jit", large + "tool=tcpdump"},
-	{"the same, interpreter", large + "tool=replay/engine=interp", large + "tool=tcpdump"},
-	{"the same file through `tcpdump -r FILE -w /dev/null 'tcp dst port 22'`", large + "tool=tcpdump", ""},
-	{"reading the file and nothing else", large + "tool=read", ""},
-}
-
 const begin, end = "<!-- figures: made by bench/figures -->\n", "<!-- end of figures -->\n"
 
 func main() {
 	check := flag.Bool("check", false, "only say whether README.md is up to date")
 	dir := flag.String("results", "bench/results", "folder with kept results")
-	targets := flag.String("targets", "bench/targets.json", "what the figures should be")
+	targets := flag.String("targets", "bench", "folder with targets.json and replay.json: what the figures should be")
 	readme := flag.String("readme", "README.md", "file to rewrite")
 	flag.Parse()
 	if err := run(*dir, *targets, *readme, *check); err != nil {
@@ -63,17 +52,8 @@ func main() {
 	}
 }
 
-func run(dir, targetFile, readme string, check bool) error {
-	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("no results in %s (%v): run bench/run.sh", dir, err)
-	}
-	newest := slices.Max(files) // names begin with the date
-	best, err := readResults(newest)
-	if err != nil {
-		return err
-	}
-	targets, err := readTargets(targetFile)
+func run(dir, targetDir, readme string, check bool) error {
+	text, sources, err := allTables(dir, targetDir)
 	if err != nil {
 		return err
 	}
@@ -86,14 +66,54 @@ func run(dir, targetFile, readme string, check bool) error {
 	if !ok1 || !ok2 {
 		return fmt.Errorf("%s has no block %q … %q", readme, begin, end)
 	}
-	made := slices.Concat(before, []byte(begin), tables(best, targets, filepath.Base(newest)), []byte(end), after)
+	made := slices.Concat(before, []byte(begin), text, []byte(end), after)
 	switch {
 	case bytes.Equal(made, old):
 		return nil
 	case check:
-		return fmt.Errorf("%s is not what %s says: run go run ./bench/figures", readme, newest)
+		return fmt.Errorf("%s is not what %s say: run go run ./bench/figures", readme, strings.Join(sources, " and "))
 	}
 	return os.WriteFile(readme, made, 0o644)
+}
+
+// allTables renders the newest results of either sort, and says which they are.
+func allTables(dir, targetDir string) (text []byte, sources []string, err error) {
+	speed, err := newest(dir, "[0-9]*.txt", "bench/run.sh")
+	if err != nil {
+		return nil, nil, err
+	}
+	targets, err := readTargets(filepath.Join(targetDir, "targets.json"))
+	if err != nil {
+		return nil, nil, err
+	}
+	text = tables(speed.Mins(), targets, filepath.Base(speed.File))
+	replays, err := newest(dir, "replay-*.txt", "go run ./bench/replay -out "+dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return text, []string{speed.File}, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	replayTargets, err := kept.ReadReplayTargets(filepath.Join(targetDir, "replay.json"))
+	if err != nil {
+		return nil, nil, err
+	}
+	text = slices.Concat(text, []byte("\n"), kept.ReplayTables(replays, replayTargets))
+	text = fmt.Appendf(text, "From `bench/results/%s` (%s, Linux %s); `go run ./bench/replay -out bench/results` makes such a file.\n",
+		filepath.Base(replays.File), replays.Config["cpu"], replays.Config["kernel"])
+	return text, []string{speed.File, replays.File}, nil
+}
+
+// newest reads the newest of the results whose names match: before the date all names are alike.
+func newest(dir, pattern, maker string) (*kept.Results, error) {
+	files, err := filepath.Glob(filepath.Join(dir, pattern))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(files) == 0:
+		return nil, fmt.Errorf("no results %s in %s, which %s makes: %w", pattern, dir, maker, os.ErrNotExist)
+	}
+	return kept.Read(slices.Max(files))
 }
 
 // results are the smallest values by benchmark and unit: "BenchmarkX/engine=jit ns/op" -> 1.5.
@@ -120,55 +140,11 @@ func readTargets(file string) (list []target, err error) {
 	return list, nil
 }
 
-// readResults reads the output of go test -bench, and what else is in its format.
-func readResults(file string) (results, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	best := results{}
-	for s := bufio.NewScanner(f); s.Scan(); {
-		fields := strings.Fields(s.Text())
-		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
-			continue
-		}
-		name := fields[0]
-		if i := strings.LastIndexByte(name, '-'); i > 0 { // GOMAXPROCS
-			if _, err := strconv.Atoi(name[i+1:]); err == nil {
-				name = name[:i]
-			}
-		}
-		for i := 2; i+1 < len(fields); i += 2 {
-			v, err := strconv.ParseFloat(fields[i], 64)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %q: %w", file, s.Text(), err)
-			}
-			key := name + " " + fields[i+1]
-			if was, ok := best[key]; !ok || v < was {
-				best[key] = v
-			}
-		}
-	}
-	return best, nil
-}
-
 // tables renders what is among the results.
 func tables(r results, targets []target, source string) []byte {
 	var b bytes.Buffer
 	targetTable(&b, r, targets)
 	workloadTable(&b, r)
-	if _, ok := r[rows[0].bench+" s-cpu"]; ok {
-		b.WriteString("| what | CPU time | |\n|---|---|---|\n")
-		for _, w := range rows {
-			v, ratio := r[w.bench+" s-cpu"], ""
-			if base, ok := r[w.versus+" s-cpu"]; ok {
-				ratio = fmt.Sprintf("%.1fx faster than %s", base/v, w.versus[strings.LastIndexByte(w.versus, '=')+1:])
-			}
-			fmt.Fprintf(&b, "| %s | %.3g s | %s |\n", w.label, v, ratio)
-		}
-		b.WriteByte('\n')
-	}
 	fmt.Fprintf(&b, "From `bench/results/%s`; `bash bench/run.sh` makes such a file.\n", source)
 	return b.Bytes()
 }
@@ -186,18 +162,18 @@ func targetTable(b *bytes.Buffer, r results, targets []target) {
 			b.WriteString("| what, ns | measured | target | native C | times native C |\n|---|---|---|---|---|\n")
 			first = false
 		}
-		aim := verdict(v, t.Max+t.PerInsn*r[workload(t.Workload, t.Engine, t.Call)+" insns"])
+		aim := kept.AtMost(v, t.Max+t.PerInsn*r[workload(t.Workload, t.Engine, t.Call)+" insns"])
 		if than, ok := t.measured(r, t.Than, t.Call); ok && t.Faster > 0 {
 			aim = fasterVerdict(than/v, t.Faster, t.Than)
 		}
 		native, ratio := "", ""
 		if n, ok := t.measured(r, "native", "batch"); ok && t.Call != "compile" {
-			native, ratio = number(n), number(v/n)
+			native, ratio = kept.Number(n), kept.Number(v/n)
 			if t.Native > 0 {
-				ratio += ", " + verdict(v/n, t.Native)
+				ratio += ", " + kept.AtMost(v/n, t.Native)
 			}
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", t.label(), number(v), aim, native, ratio)
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", t.label(), kept.Number(v), aim, native, ratio)
 	}
 	if !first {
 		b.WriteByte('\n')
@@ -225,29 +201,13 @@ func (t *target) measured(r results, engine, call string) (float64, bool) {
 	return v / t.Times, ok
 }
 
-// verdict says what the limit is and whether v is within it.
-func verdict(v, limit float64) string {
-	if v <= limit {
-		return "at most " + number(limit) + ": met"
-	}
-	return "at most " + number(limit) + ": **missed**"
-}
-
 // fasterVerdict says how many times faster something should be than an engine, and how many times it is.
 func fasterVerdict(is, should float64, than string) string {
 	word := "met"
 	if is < should {
 		word = "**missed**"
 	}
-	return fmt.Sprintf("%s times %s: %s, %s times", number(should), than, word, number(is))
-}
-
-// number shows three digits, or all in front of the point.
-func number(v float64) string {
-	if v >= 1000 {
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	}
-	return strconv.FormatFloat(v, 'g', 3, 64)
+	return fmt.Sprintf("%s times %s: %s, %s times", kept.Number(should), than, word, kept.Number(is))
 }
 
 // columns of the table of workloads, and how each is run.
@@ -271,7 +231,7 @@ func workloadTable(b *bytes.Buffer, r results) {
 		for _, c := range columns {
 			cell := "-"
 			if v, ok := r[workload(w.Name, c.engine, c.call)+" ns/op"]; ok {
-				cell = number(v)
+				cell = kept.Number(v)
 			}
 			line += " " + cell + " |"
 		}

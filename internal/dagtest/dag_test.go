@@ -52,12 +52,18 @@ var allowed = map[string]string{
 	"conformance/kernel": "*",
 	"conformance/vector": "asm mem prog helpers vm jit",
 	"internal/oracle":    "asm maps prog",
-	"bench/figures":      "bench/workloads",
+	"bench/figures":      "bench/kept bench/workloads",
+	"bench/kept":         "",
 	"conformance/fuzz":   "*",
 	"internal/reference": "asm mem maps prog vm",
 	"bench/workloads":    "examples traffic",
 	"bench/native":       "bench/workloads",
-	"cmd/skep":           "*",
+	"bench/replay":       "*",
+
+	"bench/replay/gopacketread": "",
+	"bench/replay/plainread":    "",
+
+	"cmd/skep": "*",
 
 	"internal/tools/verifycases": "verifier internal/oracle",
 	"internal/tools/vectors":     "", // evidence against the packages that it would import
@@ -71,7 +77,7 @@ var external = map[string]string{
 	"github.com/spf13/cobra":                "cmd/skep",
 	"github.com/spf13/pflag":                "cmd/skep", // cobra's flags
 	"github.com/cilium/ebpf":                "object conformance/kernel",
-	"github.com/google/gopacket":            "test cmd/skep suite",
+	"github.com/google/gopacket":            "test cmd/skep suite bench/replay/gopacketread",
 	"github.com/klauspost/compress":         "internal/pcap",
 	"go.yaml.in/yaml/v3":                    "suite",
 	"github.com/rogpeppe/go-internal":       "test",
@@ -79,7 +85,7 @@ var external = map[string]string{
 	"github.com/twitchyliquid64/golang-asm": "test",
 	"golang.org/x/net":                      "test",
 	"golang.org/x/arch":                     "test jit",
-	"golang.org/x/sys":                      "test mem jit internal/execmem helpers conformance/kernel cmd/skep",
+	"golang.org/x/sys":                      "test mem jit internal/execmem helpers conformance/kernel cmd/skep bench/replay",
 }
 
 type imp struct{ pkg, file, path string }
