@@ -31,7 +31,7 @@ func runSharded(t *testing.T, object, engine string, cpus int) shardRun {
 	require.NoError(t, err)
 	require.Len(t, engines, cpus)
 	var out bytes.Buffer
-	sink, err := replay.NewPcapng(&out)
+	sink, err := replay.NewWriter(&out, replay.Output{})
 	require.NoError(t, err)
 	report, err := v.Replay(name, replay.Options{Input: bytes.NewReader(traffic.Sample()), Loop: 3, CountChanged: true, Detail: true,
 		Others: engines[1:], Sinks: []replay.Sink{sink}})

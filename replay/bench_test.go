@@ -51,7 +51,7 @@ func BenchmarkStub(b *testing.B) {
 		})
 	}
 	b.Run("xdp-written", func(b *testing.B) {
-		sink, err := NewPcapng(io.Discard)
+		sink, err := NewWriter(io.Discard, Output{})
 		require.NoError(b, err)
 		bench(b, Options{Type: prog.XDP, Target: stubTarget(b, &stub{ret: 2}), Files: []string{file}, Sinks: []Sink{sink}})
 	})

@@ -158,7 +158,7 @@ func (c *chainCase) outcome(t *testing.T, engine, against string) string {
 		require.NoError(t, err)
 		o.Against = &other
 	}
-	sink := &noteSink{pcapngSink: pcapngSink{notes: map[noteKey]string{}}}
+	sink := &noteSink{stream: stream{notes: map[noteKey]string{}}}
 	o.Type, o.Input, o.Sinks, o.CountChanged = o.Target.Engine.(*Chain).Type(), bytes.NewReader(c.capture), []Sink{sink}, true
 	rep, err := Run(o)
 	if rep == nil {
@@ -187,7 +187,7 @@ func (c *chainCase) outcome(t *testing.T, engine, against string) string {
 
 // noteSink notes every packet as the comment that a pcapng file gets, and its bytes.
 type noteSink struct {
-	pcapngSink
+	stream
 	b strings.Builder
 }
 
@@ -269,7 +269,7 @@ func TestChainOnCPUs(t *testing.T) {
 		chains[cpu], err = NewChain(programs)
 		require.NoError(t, err)
 	}
-	sink := &noteSink{pcapngSink: pcapngSink{notes: map[noteKey]string{}}}
+	sink := &noteSink{stream: stream{notes: map[noteKey]string{}}}
 	rep, err := Run(Options{Type: prog.SchedCLS, Target: Target{Machine: m, Engine: chains[0]}, Others: []vm.Engine{chains[1]},
 		Input: bytes.NewReader(one.capture), Sinks: []Sink{sink}})
 	require.NoError(t, err)

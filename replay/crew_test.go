@@ -40,7 +40,7 @@ func TestPieces(t *testing.T) {
 	for _, procs := range []int{1, 2, 4} {
 		runtime.GOMAXPROCS(procs)
 		var written bytes.Buffer
-		sink, err := NewPcapng(&written)
+		sink, err := NewWriter(&written, Output{})
 		require.NoError(t, err)
 		rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, &stub{ret: 2}), Files: []string{file}, Loop: 2, Sinks: []Sink{sink}, CountChanged: true})
 		require.NoError(t, err)

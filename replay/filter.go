@@ -175,10 +175,12 @@ func (r *runner) deliverRaw(sink Sink, rec *pcap.Record, number, matched uint64)
 	x := &r.exit
 	off := int(rec.Off) + linkRoom
 	*x = Exit{Type: prog.Classic, Number: number, TS: rec.TS + r.shift, Data: r.chunk[off : off+int(rec.CapLen)], OrigLen: rec.OrigLen,
-		Link: uint32(rec.Link), Ifindex: r.ifindex(rec.Iface), IfName: iface.Name, Nano: iface.Nano, Ret: 1, Verdict: r.filters.name(matched)}
+		Link: uint32(rec.Link), Ifindex: r.ifindex(rec.Iface), IfName: iface.Name, Ret: 1, Verdict: r.filters.name(matched)}
 	if rec.Has&pcap.HasQueue != 0 {
 		x.RxQueue = rec.Queue
 	}
+	x.Entry, x.EntryLen = x.Data, x.OrigLen
+	r.interfaces(x)
 	if err := sink.Write(x); err != nil {
 		return &Error{Reason: "output", Err: err}
 	}

@@ -225,7 +225,8 @@ func TestFilterLinks(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	var ng, classic bytes.Buffer
-	sink := NewCopy(&ng, true)
+	sink, err := NewWriter(&ng, Output{Bare: true})
+	require.NoError(t, err)
 	o := Options{Target: Target{Machine: m}, Filters: expressionFilters(m, filterEngines()["interp"], "udp"), Input: bytes.NewReader(file.Bytes()), Sinks: []Sink{sink}}
 	rep, err := Run(o)
 	require.NoError(t, err)
@@ -234,9 +235,11 @@ func TestFilterLinks(t *testing.T) {
 	copied, _ := captured(t, ng.Bytes(), false, nil)
 	require.Len(t, copied, 200)
 	require.EqualValues(t, linktype.RawIP, copied[1].Link)
-	o.Sinks, o.Input = []Sink{NewCopy(&classic, false)}, bytes.NewReader(file.Bytes())
+	sink, err = NewWriter(&classic, Output{Format: FormatPcap})
+	require.NoError(t, err)
+	o.Sinks, o.Input = []Sink{sink}, bytes.NewReader(file.Bytes())
 	_, err = Run(o)
-	require.ErrorContains(t, err, "packet 2 is of link type RAW and those before of EN10MB")
+	require.ErrorContains(t, err, "packet 2: link type RAW, and EN10MB of the packets before")
 }
 
 // TestCopy copies captures of one interface: all bytes are the same but for what a file says of itself.
@@ -247,7 +250,8 @@ func TestCopy(t *testing.T) {
 		require.NoError(t, err)
 		m, err := vm.NewMachine(vm.Config{})
 		require.NoError(t, err)
-		sink := NewCopy(&out, false)
+		sink, err := NewWriter(&out, Output{Format: FormatPcap})
+		require.NoError(t, err)
 		_, err = Run(Options{Target: Target{Machine: m}, Filters: expressionFilters(m, filterEngines()["interp"], ""), Input: bytes.NewReader(file.Bytes()), Sinks: []Sink{sink}})
 		require.NoError(t, err)
 		require.NoError(t, sink.Close())
@@ -255,7 +259,9 @@ func TestCopy(t *testing.T) {
 		require.NoError(t, m.Close())
 	}
 	var out bytes.Buffer
-	require.NoError(t, NewCopy(&out, false).Close())
+	sink, err := NewWriter(&out, Output{Format: FormatPcap})
+	require.NoError(t, err)
+	require.NoError(t, sink.Close())
 	require.Len(t, out.Bytes(), 24)
 }
 

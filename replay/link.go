@@ -39,6 +39,7 @@ const (
 type packet struct {
 	off, n int // bytes are chunk[off : off+n]
 	wire   uint32
+	ts     int64 // ns since 1970, as captured; in.Time never goes back
 	in     prog.Input
 	link   linktype.Type
 	iface  *pcap.Interface // where it came from; set only when somebody wants to know
@@ -105,9 +106,13 @@ func fromSLL2(chunk []byte, p *packet) skip {
 	proto, ifindex, hw := binary.BigEndian.Uint16(h), binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint16(h[8:])
 	if ifindex != 0 {
 		p.in.Ifindex = ifindex
+		p.iface = &unnamed
 	}
 	return cooked(chunk, p, 20, 12, uint16(h[10]), hw, proto)
 }
+
+// unnamed is an interface of which only a packet knows: the one that it was captured by is another, "any".
+var unnamed pcap.Interface
 
 // cooked puts an Ethernet header in place of a cooked one of size bytes with the address at offset addr.
 func cooked(chunk []byte, p *packet, size, addr int, kind, hw, proto uint16) skip {

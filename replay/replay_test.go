@@ -374,7 +374,7 @@ func TestManifest(t *testing.T) {
 func TestSplit(t *testing.T) {
 	file, m := generate(t, traffic.Spec{Packets: 3000, Seed: 5})
 	dir := filepath.Join(t.TempDir(), "out")
-	sink, err := NewSplit(dir)
+	sink, err := NewSplit(dir, Output{Format: FormatPcap})
 	require.NoError(t, err)
 	_, err = Run(Options{Type: prog.XDP, Target: target(t, assemble(t, prog.XDP, sshFilter), "interp"), Files: []string{file}, Sinks: []Sink{sink}})
 	require.NoError(t, err)
@@ -426,7 +426,7 @@ out:
   exit
 `)
 	var out bytes.Buffer
-	sink, err := NewPcapng(&out)
+	sink, err := NewWriter(&out, Output{})
 	require.NoError(t, err)
 	_, err = Run(Options{Type: prog.XDP, Target: target(t, p, "interp"), Input: bytes.NewReader(capture), Sinks: []Sink{sink},
 		Ifindex: map[string]uint32{"wan": 44}})
@@ -453,7 +453,7 @@ func TestAllocations(t *testing.T) {
 	}{{"in place", false, prog.XDP}, {"copied", true, prog.XDP}, {"tc", false, prog.SchedCLS}} {
 		t.Run(c.name, func(t *testing.T) {
 			file, _ := generate(t, traffic.Spec{Packets: 20_000})
-			sink, err := NewPcapng(io.Discard)
+			sink, err := NewWriter(io.Discard, Output{})
 			require.NoError(t, err)
 			run := func(limit uint64) uint64 {
 				target := stubTarget(t, &stub{ret: 2})

@@ -53,10 +53,14 @@ type runner struct {
 
 	batch     []packet
 	detail    *detail // nil unless asked for
-	before    []byte  // copy of the batch's packets, when changes are counted
+	before    []byte  // copy of the batch's packets, when somebody asks for it
 	out       prog.Output
 	exit      Exit
+	entries   bool // sinks want packets as they were before the program
+	tagged    []byte
 	scratch   []byte
+	known     int  // interfaces of the capture that have been looked at
+	nano      bool // one of them has times finer than microseconds
 	names     map[nameKey]string
 	converted []uint64 // by link type
 	skipped   [skipReasons]uint64
@@ -93,6 +97,7 @@ func newRunner(o *Options) (*runner, error) {
 	r.tally, r.names = newTally(), map[nameKey]string{}
 	r.converted = make([]uint64, int(linktype.SLL2)+1)
 	r.chained = r.chain() != nil
+	r.entries = wantEntries(o.Sinks)
 	targets := []Target{o.Target}
 	if o.Target.Engine != nil {
 		r.report.Engine = o.Target.Engine.Name()
@@ -187,7 +192,7 @@ func (r *runner) shard(move bool, slot uint32) (err error) {
 // newLane makes the runner of one of several CPUs of r.
 func (r *runner) newLane(o *Options, s *side) *runner {
 	w := &runner{o: o, typ: r.typ, isSKB: r.isSKB, l3: r.l3, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
-	w.tally = newTally()
+	w.tally, w.entries = newTally(), r.entries
 	if r.detail != nil {
 		w.detail = newDetail()
 		s.timed = w.detail
@@ -406,7 +411,7 @@ func (r *runner) copies() bool { return r.sides[0].slots != 0 }
 func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 	r.count()
 	p.off, p.n, p.wire = int(rec.Off)+linkRoom, int(rec.CapLen), rec.OrigLen
-	p.link = rec.Link
+	p.link, p.ts = rec.Link, rec.TS+r.shift
 	if len(r.o.Sinks) > 0 {
 		p.iface = &r.ifaces[rec.Iface]
 	}
@@ -569,7 +574,7 @@ func (r *runner) runLarge() error {
 
 // remember copies the batch's bytes, to compare with later.
 func (r *runner) remember() {
-	if !r.o.CountChanged {
+	if !r.o.CountChanged && !r.entries {
 		return
 	}
 	r.before = r.before[:0]
@@ -651,8 +656,8 @@ func (s *side) batch(at, n int) (int, error) {
 	return done, err
 }
 
-// account counts what the batch's frames say.
-func (r *runner) account() error {
+// account counts what the batch's frames say, and delivers the packets. What a sink fails with comes at the end, so that all is counted.
+func (r *runner) account() (failed error) {
 	s := r.sides[0]
 	ctx, before := s.frames, r.before
 	for i := range r.batch {
@@ -662,11 +667,10 @@ func (r *runner) account() error {
 				return err
 			}
 		}
-		if r.o.CountChanged {
-			if r.isChanged(i, ctx, before[:p.n]) {
-				r.report.Changed++
-			}
-			before = before[p.n:]
+		was := before[:min(p.n, len(before))] // nothing when it was not kept
+		before = before[len(was):]
+		if r.o.CountChanged && r.isChanged(i, ctx, was) {
+			r.report.Changed++
 		}
 		ret, err := uint32(0), s.failed[i]
 		if err != nil {
@@ -686,14 +690,12 @@ func (r *runner) account() error {
 				r.detail.packet(r.report.FirstNS, int64(p.in.Time), s.leftType(i, r.typ), ret, insns)
 			}
 		}
-		for _, sink := range r.o.Sinks {
-			if err := r.deliver(sink, i, ctx, p, ret, err); err != nil {
-				return &Error{Reason: "output", Err: err}
-			}
+		if len(r.o.Sinks) > 0 && failed == nil {
+			failed = r.deliver(i, ctx, p, was, ret, err)
 		}
 		ctx += s.stride
 	}
-	return nil
+	return failed
 }
 
 // verdict counts the verdict on a packet of n bytes, and returns it.
@@ -716,6 +718,11 @@ func readRedirect(s *mem.Space, ctx uint32) prog.Redirect {
 		Kind: s.Load32(offset(ctx, prog.FrameRedirKind)), To: s.Load32(offset(ctx, prog.FrameRedirTo)),
 		Map: s.Load32(offset(ctx, prog.FrameRedirMap)), Key: s.Load32(offset(ctx, prog.FrameRedirKey)),
 	}
+}
+
+// isIngress reports whether a redirect lets the packet arrive on the interface that it goes to.
+func isIngress(to prog.Redirect) bool {
+	return to.Kind == prog.RedirectPeer || to.Kind == prog.RedirectIfindex && to.Key&redirectIngress != 0
 }
 
 // target says what a redirect means: an interface, unless the map is not of devices, and the map's name.

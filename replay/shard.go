@@ -30,7 +30,7 @@ type share struct {
 // held is an Exit that waits for its turn.
 type held struct {
 	Exit
-	off, n int // of the data in the lane's share of the load
+	off, n, entry int // of the data in the lane's share of the load, and length of what it was before, which follows
 }
 
 // lane runs what one CPU has to run.
@@ -59,8 +59,8 @@ type holder struct {
 }
 
 func (h *holder) Write(x *Exit) error {
-	h.exits = append(h.exits, held{Exit: *x, off: len(*h.data), n: len(x.Data)})
-	*h.data = append(*h.data, x.Data...)
+	h.exits = append(h.exits, held{Exit: *x, off: len(*h.data), n: len(x.Data), entry: len(x.Entry)})
+	*h.data = append(append(*h.data, x.Data...), x.Entry...)
 	return nil
 }
 
@@ -299,11 +299,10 @@ func (r *runner) merge(l *load) error {
 		}
 		h := &exits[first][at[first]]
 		at[first]++
-		h.Data = l.share.data[first][h.off : h.off+h.n]
-		for _, sink := range r.o.Sinks {
-			if err := sink.Write(&h.Exit); err != nil {
-				return &Error{Reason: "output", Err: err}
-			}
+		data := l.share.data[first][h.off:]
+		h.Data, h.Entry = data[:h.n:h.n], data[h.n:h.n+h.entry]
+		if err := r.write(&h.Exit); err != nil {
+			return err
 		}
 	}
 }

@@ -2,14 +2,9 @@ package replay
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"strings"
+	"math/bits"
+	"slices"
 
-	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/prog"
 )
@@ -19,8 +14,8 @@ type Exit struct {
 	Type     prog.Type // of the program
 	Program  string    // of a Chain: whose verdict it is
 	Number   uint64    // in the capture, from 1
-	TS       int64     // ns since 1970
-	Data     []byte    // valid during the call only
+	TS       int64     // ns since 1970, as captured: times may go back
+	Data     []byte    // valid during the call only, at most 262144 bytes
 	OrigLen  uint32    // length on the wire, changed as the program changed the packet's
 	Link     uint32    // LINKTYPE_… number
 	Ifindex  uint32    // interface that the packet came in by
@@ -29,9 +24,17 @@ type Exit struct {
 	Ret      uint32
 	Verdict  string // name of Ret, "fault" when the program faulted
 	Redirect uint32 // ifindex that a redirect sends the packet to, 0 when none
+	RedirIn  bool   // it is to arrive there, not to leave
 	RedirMap string // map that the redirect went through, "" when none
-	Fault    error
-	Nano     bool // the capture's times are finer than microseconds
+	// RedirName is the name of the interface that a redirect goes to, "" when the capture does not say.
+	RedirName string
+	Fault     error
+	Nano      bool // some of the capture's times are finer than microseconds
+
+	// Entry is the packet as the program got it, of the same link type as Data, and EntryLen its length on the wire.
+	// Only for an EntrySink; valid during the call only.
+	Entry    []byte
+	EntryLen uint32
 }
 
 // Sink receives packets as programs leave them.
@@ -41,11 +44,25 @@ type Sink interface {
 	Close() error
 }
 
+// EntrySink is a Sink that may want packets as the programs got them, too.
+type EntrySink interface {
+	Sink
+	// WantsEntry says whether Exit.Entry is to be set. It is asked once, before the first packet.
+	WantsEntry() bool
+}
+
+func wantEntries(sinks []Sink) bool {
+	return slices.ContainsFunc(sinks, func(s Sink) bool {
+		e, ok := s.(EntrySink)
+		return ok && e.WantsEntry()
+	})
+}
+
 // faultVerdict is the verdict of packets that the program faulted on.
 const faultVerdict = "fault"
 
-// deliver hands a packet to a sink.
-func (r *runner) deliver(sink Sink, i int, ctx uint32, p *packet, ret uint32, fault error) error {
+// deliver hands a packet to the sinks. before is the packet as the program got it, when that was kept.
+func (r *runner) deliver(i int, ctx uint32, p *packet, before []byte, ret uint32, fault error) error {
 	s, typ := r.sides[0].space, r.typ
 	var end *chainEnd
 	if c := r.sides[0].chain; c != nil {
@@ -54,7 +71,7 @@ func (r *runner) deliver(sink Sink, i int, ctx uint32, p *packet, ret uint32, fa
 	}
 	x := &r.exit
 	*x = Exit{
-		Type: typ, Number: p.in.Number, TS: int64(p.in.Time), Ifindex: p.in.Ifindex, IfName: p.iface.Name,
+		Type: typ, Number: p.in.Number, TS: p.ts, Ifindex: p.in.Ifindex, IfName: p.iface.Name,
 		RxQueue: p.in.RxQueue, Ret: ret, Link: r.exitLink(p), Fault: fault,
 	}
 	if prog.ReadFrame(s, ctx, typ, &r.out) {
@@ -67,19 +84,64 @@ func (r *runner) deliver(sink Sink, i int, ctx uint32, p *packet, ret uint32, fa
 			wire += vlanLen
 		}
 	}
+	x.Data = x.Data[:min(len(x.Data), maxPacket)] // what is longer no reader takes
 	x.OrigLen = uint32(max(wire, 0))
+	if r.entries {
+		r.entry(x, p, before)
+	}
 	if end != nil {
 		x.Program, x.Redirect = end.decided.Name, end.to
 	}
 	if fault != nil {
 		x.Ret, x.Verdict = 0, faultVerdict
-		return sink.Write(x)
+		r.interfaces(x)
+		return r.write(x)
 	}
 	x.Verdict = r.verdictName(typ, ret)
 	if redir := redirectVerdict(typ); ret == redir && redir != 0 {
 		x.Redirect, x.RedirMap = r.target(r.out.Redirect)
+		x.RedirIn = isIngress(r.out.Redirect)
 	}
-	return sink.Write(x)
+	r.interfaces(x)
+	return r.write(x)
+}
+
+// entry sets what a packet was before the program, its VLAN tag in it.
+func (r *runner) entry(x *Exit, p *packet, before []byte) {
+	x.Entry, x.EntryLen = before, p.wire
+	if r.isSKB && !r.l3 && p.in.VlanPresent {
+		r.tagged = putTag(r.tagged[:0], before, p.in.VlanProto, p.in.VlanTCI)
+		x.Entry, x.EntryLen = r.tagged, p.wire+vlanLen
+	}
+}
+
+// write gives a packet to the sinks.
+func (r *runner) write(x *Exit) error {
+	for _, sink := range r.o.Sinks {
+		if err := sink.Write(x); err != nil {
+			return &Error{Reason: "output", Err: err}
+		}
+	}
+	return nil
+}
+
+// interfaces sets what the capture's interfaces say of a packet that leaves.
+func (r *runner) interfaces(x *Exit) {
+	for ; r.known < len(r.ifaces); r.known++ {
+		r.nano = r.nano || r.ifaces[r.known].Nano
+	}
+	x.Nano = r.nano
+	if x.Redirect == 0 {
+		return
+	}
+	for name, ifindex := range r.o.Ifindex {
+		if ifindex == x.Redirect && (x.RedirName == "" || name < x.RedirName) {
+			x.RedirName = name
+		}
+	}
+	if n := x.Redirect - 1; x.RedirName == "" && uint64(n) < uint64(len(r.ifaces)) && r.ifindex(n) == x.Redirect {
+		x.RedirName = r.ifaces[n].Name
+	}
 }
 
 type nameKey uint64 // program type and return value
@@ -115,196 +177,14 @@ func (r *runner) putVLAN(ctx uint32, data []byte) []byte {
 		return data
 	}
 	proto, tci := uint16(s.Load32(ctx+prog.SKBVlanProto)), uint16(s.Load32(ctx+prog.SKBVlanTCI))
-	b := append(r.scratch[:0], data[:12]...)
-	b = binary.LittleEndian.AppendUint16(b, proto) // it is in network order already
+	r.scratch = putTag(r.scratch[:0], data, bits.ReverseBytes16(proto), tci) // the ctx has it in network order
+	return r.scratch
+}
+
+// putTag appends an Ethernet frame to b with a VLAN tag in it.
+func putTag(b, frame []byte, proto, tci uint16) []byte {
+	b = append(b, frame[:12]...)
+	b = binary.BigEndian.AppendUint16(b, proto)
 	b = binary.BigEndian.AppendUint16(b, tci)
-	b = append(b, data[12:]...)
-	r.scratch = b
-	return b
-}
-
-// pcapngSink writes all packets to one file.
-type pcapngSink struct {
-	w      *pcap.Writer
-	ifaces map[ifaceKey]int
-	notes  map[noteKey]string
-	p      pcap.Packet
-}
-
-type ifaceKey struct{ ifindex, link uint32 }
-
-type noteKey struct {
-	verdict, mapName, program string
-	redirect                  uint32
-}
-
-// NewPcapng returns a sink that writes a pcapng file: every packet with the program's verdict, the packet's number, direction
-// and queue as options, and a comment with the verdict's name. Redirected packets are on the interface that they
-// are sent to. Close flushes; it does not close w.
-func NewPcapng(w io.Writer) (Sink, error) {
-	out, err := pcap.NewWriter(w, pcap.WriterOptions{Format: pcap.PCAPNG, App: "skep"})
-	if err != nil {
-		return nil, err
-	}
-	return &pcapngSink{w: out, ifaces: map[ifaceKey]int{}, notes: map[noteKey]string{}}, nil
-}
-
-// Directions in epb_flags.
-const (
-	flagInbound  = 1
-	flagOutbound = 2
-)
-
-func (s *pcapngSink) Write(x *Exit) error {
-	key, name, flags := ifaceKey{x.Ifindex, x.Link}, x.IfName, uint32(flagInbound)
-	switch {
-	case x.Redirect != 0:
-		key.ifindex, name, flags = x.Redirect, "", flagOutbound
-	case x.Verdict == "XDP_TX":
-		flags = flagOutbound
-	}
-	iface, ok := s.ifaces[key]
-	if !ok {
-		if name == "" {
-			name = fmt.Sprintf("if%d", key.ifindex)
-		}
-		var err error
-		if iface, err = s.w.AddInterface(pcap.Interface{Name: name, Link: linktype.Type(key.link)}); err != nil {
-			return err
-		}
-		s.ifaces[key] = iface
-	}
-	s.p = pcap.Packet{
-		Data: x.Data, OrigLen: x.OrigLen, TS: max(x.TS, 0), Iface: iface, Has: pcap.HasFlags | pcap.HasID | pcap.HasQueue,
-		Flags: flags, ID: x.Number, Queue: x.RxQueue, Verdict: uint64(x.Ret), Comment: s.note(x),
-	}
-	if x.Fault == nil {
-		switch x.Type {
-		case prog.XDP:
-			s.p.Has, s.p.VerdictType = s.p.Has|pcap.HasVerdict, pcap.VerdictXDP
-		case prog.SchedCLS, prog.SchedACT:
-			s.p.Has, s.p.VerdictType = s.p.Has|pcap.HasVerdict, pcap.VerdictTC
-		}
-	}
-	return s.w.Write(&s.p)
-}
-
-// note is the comment of a packet.
-func (s *pcapngSink) note(x *Exit) string {
-	if x.Fault != nil {
-		return x.Fault.Error()
-	}
-	if x.Redirect == 0 && x.RedirMap == "" && x.Program == "" {
-		return x.Verdict
-	}
-	key := noteKey{x.Verdict, x.RedirMap, x.Program, x.Redirect}
-	text, ok := s.notes[key]
-	if !ok {
-		text = x.Verdict
-		if x.Redirect != 0 {
-			text += fmt.Sprintf(" to interface %d", x.Redirect)
-		}
-		if x.RedirMap != "" {
-			text += " by map " + x.RedirMap
-		}
-		if x.Program != "" {
-			text += " (" + x.Program + ")"
-		}
-		s.notes[key] = text
-	}
-	return text
-}
-
-func (s *pcapngSink) Close() error { return s.w.Flush() }
-
-// maxFiles bounds the files of a split: verdicts beyond it share one.
-const maxFiles = 64
-
-// splitSink writes a file for each verdict.
-type splitSink struct {
-	dir   string
-	files map[splitKey]*splitFile
-	names map[string]*splitFile
-	p     pcap.Packet
-}
-
-type splitKey struct {
-	verdict        string
-	redirect, link uint32
-}
-
-type splitFile struct {
-	f *os.File
-	w *pcap.Writer
-}
-
-// NewSplit returns a sink that writes one pcap file with ns times for each verdict into a directory, which it makes:
-// pass.pcap, drop.pcap, redirect-if7.pcap, fault.pcap… Close closes the files.
-func NewSplit(dir string) (Sink, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
-	return &splitSink{dir: dir, files: map[splitKey]*splitFile{}, names: map[string]*splitFile{}}, nil
-}
-
-func (s *splitSink) Write(x *Exit) error {
-	key := splitKey{x.Verdict, x.Redirect, x.Link}
-	f := s.files[key]
-	if f == nil {
-		var err error
-		if f, err = s.open(key); err != nil {
-			return err
-		}
-		s.files[key] = f
-	}
-	s.p = pcap.Packet{Data: x.Data, OrigLen: x.OrigLen, TS: max(x.TS, 0)}
-	return f.w.Write(&s.p)
-}
-
-// open makes the file of a verdict, or finds the one for the rest.
-func (s *splitSink) open(key splitKey) (*splitFile, error) {
-	name := splitName(key)
-	if len(s.names) >= maxFiles {
-		name = otherVerdicts
-	}
-	if key.link != uint32(linktype.Ethernet) {
-		name += fmt.Sprintf("-link%d", key.link)
-	}
-	if f := s.names[name]; f != nil {
-		return f, nil
-	}
-	f, err := os.Create(filepath.Join(s.dir, name+".pcap"))
-	if err != nil {
-		return nil, err
-	}
-	w, err := pcap.NewWriter(f, pcap.WriterOptions{Nano: true, Link: linktype.Type(key.link)})
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	s.names[name] = &splitFile{f, w}
-	return s.names[name], nil
-}
-
-// splitName makes "pass" of XDP_PASS, "shot" of TC_ACT_SHOT, "ret-5" of 5, "accept-64" of "ACCEPT 64".
-func splitName(key splitKey) string {
-	name := key.verdict
-	for _, prefix := range []string{"XDP_", "TC_ACT_", "BPF_"} {
-		name = strings.TrimPrefix(name, prefix)
-	}
-	if strings.Trim(name, "-0123456789") == "" {
-		name = "ret-" + name
-	}
-	name = strings.ReplaceAll(strings.ToLower(name), " ", "-")
-	if key.redirect != 0 {
-		name += fmt.Sprintf("-if%d", key.redirect)
-	}
-	return name
-}
-
-func (s *splitSink) Close() error {
-	var errs []error
-	for _, f := range s.names {
-		errs = append(errs, f.w.Flush(), f.f.Close())
-	}
-	return errors.Join(errs...)
+	return append(b, frame[12:]...)
 }

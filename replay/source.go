@@ -215,7 +215,7 @@ func (f *feed) interfaces(n int) error {
 		return failure("the source gives a packet of interface %d, of at most %d", n, maxSourceInterfaces)
 	}
 	for len(f.ifaces) <= n {
-		f.ifaces = append(f.ifaces, pcap.Interface{Link: f.src.Link()})
+		f.ifaces = append(f.ifaces, pcap.Interface{Link: f.src.Link(), Nano: true})
 	}
 	return nil
 }

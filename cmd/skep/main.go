@@ -22,7 +22,7 @@ func main() {
 const (
 	exitOK       = 0 // yes
 	exitRejected = 1 // a program was rejected, or a comparison failed
-	exitUsage    = 2 // wrong usage, or input that cannot be read
+	exitUsage    = 2 // wrong usage, input that cannot be read, or output that cannot be written
 	exitFault    = 3 // the guest faulted
 
 	exitInterrupted = 130 // Ctrl-C, as shells have it
@@ -113,7 +113,7 @@ func exitCodesTopic() *cobra.Command {
 		Long: `Exit codes:
   0  yes: accepted, done
   1  a program was rejected, or a comparison failed
-  2  wrong usage, or input that cannot be read
+  2  wrong usage, input that cannot be read, or output that cannot be written
   3  the guest faulted
 130  stopped by Ctrl-C; what was done until then is reported`,
 	}

@@ -75,7 +75,8 @@ func (f *sessionFlags) add(fl *pflag.FlagSet) {
 
 type replayFlags struct {
 	sessionFlags
-	write, split, output string
+	out                  outputFlags
+	output               string
 	stopOnFault, changed bool
 	detail               bool
 	trace                uint64
@@ -101,7 +102,9 @@ before it left; the report and -w say of each verdict whose it was. XDP programs
 at that their objects (.xdp_run_config) or @PRIORITY,VERDICT… say. Programs of xdp/devmap and xdp/cpumap sections run where an element of a map
 names them: --set MAP:KEY=IFINDEX@PROGRAM.
 
--w writes the packets as the program left them into a pcapng file with the verdict on each; --split writes one file for each verdict.`,
+-w writes the packets as the program left them: pcapng, with the verdict, the packet's number, direction, queue and a comment on each, or pcap
+when the file's name ends in .pcap. "-w -" writes to standard output, and the report goes to stderr. --split writes one file for each
+verdict, pcap unless --format pcapng. --rx-capture entry,exit writes each packet as it was before the program, too, with the same packet id.`,
 		Example: "  skep replay filter.bpf.o capture.pcap\n  skep replay --engine both -w out.pcapng filter.bpf.o capture.pcap.gz\n  skep replay --xdp guard.bpf.o@10 --xdp lb.bpf.o:balance@20,pass,tx --tc policy.bpf.o capture.pcap\n  skep replay --filter web='tcp port 80' --filter dns='udp port 53' -w out.pcap capture.pcap",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -119,8 +122,7 @@ names them: --set MAP:KEY=IFINDEX@PROGRAM.
 	fl := cmd.Flags()
 	f.add(fl)
 	f.chain.add(fl)
-	fl.StringVarP(&f.write, "write", "w", "", "pcapng file for the packets as the program left them, verdict on each")
-	fl.StringVar(&f.split, "split", "", "directory for one capture for each verdict")
+	f.out.add(fl)
 	fl.StringVarP(&f.output, "output", "o", "text", "text, json, csv, or html: a page with charts")
 	fl.BoolVar(&f.detail, "detail", false, "measure every packet: verdicts over time, histograms of ns and instructions; -o html always does")
 	f.diff.add(fl)
@@ -137,25 +139,11 @@ func (a *app) replay(path string, captures []string, f *replayFlags) (err error)
 		return err
 	}
 	o := replay.Options{StopOnFault: f.stopOnFault, CountChanged: f.changed, Detail: f.detail || f.output == "html", After: uint64(max(f.after, 0))}
-	if f.write != "" {
-		out, err := os.Create(f.write)
-		if err != nil {
-			return err
-		}
-		defer out.Close()
-		sink, err := replay.NewPcapng(out)
-		if err != nil {
-			return err
-		}
-		o.Sinks = append(o.Sinks, sink)
+	out, err := f.out.open(a, captures, false)
+	if err != nil {
+		return err
 	}
-	if f.split != "" {
-		sink, err := replay.NewSplit(f.split)
-		if err != nil {
-			return err
-		}
-		o.Sinks = append(o.Sinks, sink)
-	}
+	o.Sinks, a = out.sinks(), f.out.report(a)
 	if f.trace != 0 {
 		f.steps = &stepPrinter{w: a.out, only: f.trace}
 	}
@@ -172,9 +160,7 @@ func (a *app) replay(path string, captures []string, f *replayFlags) (err error)
 		}
 		return err
 	})
-	for _, sink := range o.Sinks {
-		err = errors.Join(err, sink.Close())
-	}
+	err = out.close(report, err)
 	if report != nil {
 		if perr := output.print(a, report, page); err == nil {
 			err = perr

@@ -112,25 +112,17 @@ func (a *app) replayFilters(captures []string, f *replayFlags) (err error) {
 	if o.Filters, err = f.filter.filters(a, v); err != nil {
 		return err
 	}
-	if f.write != "" {
-		out, err := os.Create(f.write)
-		if err != nil {
-			return err
-		}
-		defer out.Close()
-		o.Sinks = append(o.Sinks, replay.NewCopy(out, strings.HasSuffix(f.write, ".pcapng")))
+	out, err := f.out.open(a, captures, true)
+	if err != nil {
+		return err
 	}
-	sinks := o.Sinks
-	if f.split != "" {
-		sink, err := replay.NewSplit(f.split)
-		if err != nil {
-			return err
-		}
-		for i := range o.Filters {
-			o.Filters[i].Sink = sink
-		}
-		sinks = append(sinks, sink)
+	if out.write != nil {
+		o.Sinks = []replay.Sink{out.write}
 	}
+	for i := range o.Filters {
+		o.Filters[i].Sink = out.split
+	}
+	a = f.out.report(a)
 	if err := a.replayOptions(&o, captures, &f.sessionFlags); err != nil {
 		return err
 	}
@@ -139,9 +131,7 @@ func (a *app) replayFilters(captures []string, f *replayFlags) (err error) {
 	o.Stop = stop
 	o.Target = replay.Target{Machine: v.Machine()}
 	report, err := replay.Run(o)
-	for _, sink := range sinks {
-		err = errors.Join(err, sink.Close())
-	}
+	err = out.close(report, err)
 	if report != nil {
 		page := &replay.Page{Title: "filters", Capture: strings.Join(captures, ", ")}
 		if perr := output.print(a, report, page); err == nil {

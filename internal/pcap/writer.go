@@ -309,8 +309,17 @@ func (w *Writer) data(b []byte) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, w.err = w.dst.Write(b)
+	w.hand(b)
 	return w.err
+}
+
+// hand gives bytes to the file.
+func (w *Writer) hand(b []byte) {
+	n, err := w.dst.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite // a file that breaks io.Writer's rules
+	}
+	w.err = err
 }
 
 // room flushes unless n more bytes fit the buffer.
@@ -324,7 +333,7 @@ func (w *Writer) room(n int) error {
 // Flush hands everything written so far to the file.
 func (w *Writer) Flush() error {
 	if w.err == nil && len(w.buf) > 0 {
-		_, w.err = w.dst.Write(w.buf)
+		w.hand(w.buf)
 		w.buf = w.buf[:0]
 	}
 	return w.err
