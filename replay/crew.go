@@ -172,7 +172,7 @@ func (r *runner) use(l *load) {
 // runLoad runs the packets of a load.
 func (r *runner) runLoad(l *load) error {
 	r.use(l)
-	if !r.copies() && len(r.sides) > 0 {
+	if len(r.sides) > 0 && !r.copies() {
 		r.sides[0].chunk = l.addr
 	}
 	for recs := l.Recs; len(recs) > 0; {

@@ -149,7 +149,7 @@ func (r *runner) filter(recs []pcap.Record) ([]pcap.Record, error) {
 			c.Packets++
 			c.Bytes += uint64(rec.CapLen)
 			if sink := f.list[n].Sink; sink != nil {
-				if err := r.deliverRaw(sink, &rec, f.seen, 1<<n); err != nil {
+				if err := r.deliverRaw(sink, &rec, f.seen, f.list[n].Name); err != nil {
 					return nil, err
 				}
 			}
@@ -170,12 +170,12 @@ func (r *runner) filterLink(rec *pcap.Record) filterLink {
 }
 
 // deliverRaw hands a packet to a sink as it was captured; the verdict are the names of the filters.
-func (r *runner) deliverRaw(sink Sink, rec *pcap.Record, number, matched uint64) error {
+func (r *runner) deliverRaw(sink Sink, rec *pcap.Record, number uint64, verdict string) error {
 	iface := &r.ifaces[rec.Iface]
 	x := &r.exit
 	off := int(rec.Off) + linkRoom
 	*x = Exit{Type: prog.Classic, Number: number, TS: rec.TS + r.shift, Data: r.chunk[off : off+int(rec.CapLen)], OrigLen: rec.OrigLen,
-		Link: uint32(rec.Link), Ifindex: r.ifindex(rec.Iface), IfName: iface.Name, Ret: 1, Verdict: r.filters.name(matched)}
+		Link: uint32(rec.Link), Ifindex: r.ifindex(rec.Iface), IfName: iface.Name, Ret: 1, Verdict: verdict}
 	if rec.Has&pcap.HasQueue != 0 {
 		x.RxQueue = rec.Queue
 	}
@@ -205,16 +205,25 @@ func (f *filters) name(matched uint64) string {
 	return s
 }
 
+// counts reports whether there is neither a program nor a filter.
+func (o *Options) counts() bool { return o.Target.Engine == nil && len(o.Filters) == 0 }
+
 // onlyFilter accounts for a batch that no program runs on: all packets of the capture count, those that match go to the
 // sinks.
 func (r *runner) onlyFilter(recs []pcap.Record) error {
+	bytes := uint64(0)
 	for i := range recs {
-		r.clock(recs[i].TS)
-		r.report.Packets++
-		r.report.Bytes += uint64(recs[i].CapLen)
-		if recs[i].CapLen < recs[i].OrigLen {
+		rec := &recs[i]
+		r.clock(rec.TS)
+		bytes += uint64(rec.CapLen)
+		if rec.CapLen < rec.OrigLen {
 			r.report.Truncated++
 		}
+	}
+	r.report.Packets += uint64(len(recs))
+	r.report.Bytes += bytes
+	if r.filters == nil {
+		return r.copyAll(recs)
 	}
 	kept, err := r.filter(recs)
 	if err != nil {
@@ -222,7 +231,31 @@ func (r *runner) onlyFilter(recs []pcap.Record) error {
 	}
 	for i := range kept {
 		for _, sink := range r.o.Sinks {
-			if err := r.deliverRaw(sink, &kept[i], r.filters.numbers[i], r.filters.matched[i]); err != nil {
+			if err := r.deliverRaw(sink, &kept[i], r.filters.numbers[i], r.filters.name(r.filters.matched[i])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// copyAll counts packets by link type and hands them to the sinks.
+func (r *runner) copyAll(recs []pcap.Record) error {
+	for i := 0; i < len(recs); {
+		first := i
+		for i < len(recs) && recs[i].Link == recs[first].Link {
+			i++
+		}
+		r.links[recs[first].Link] += uint64(i - first)
+	}
+	if len(r.o.Sinks) == 0 {
+		r.number += uint64(len(recs))
+		return nil
+	}
+	for i := range recs {
+		r.number++
+		for _, sink := range r.o.Sinks {
+			if err := r.deliverRaw(sink, &recs[i], r.number, ""); err != nil {
 				return err
 			}
 		}

@@ -40,7 +40,8 @@ const (
 	ConvertRaw                 // run the program on the bytes as they are, whatever they are
 )
 
-// Options of Run. Type, Target and one of Files, Input and Source must be set; with Filters, Type and Target.Engine need not.
+// Options of Run. One of Files, Input and Source must be set, and Type and Target for there to be a program. Filters alone need Target.Machine only; without
+// them, packets are counted and go to the Sinks.
 type Options struct {
 	Type   prog.Type // of the program
 	Target Target
@@ -64,7 +65,7 @@ type Options struct {
 	Tolerant bool
 
 	// Filters see each packet first. Those that none lets through do not reach the program. Without Target.Engine there
-	// is no program: all packets count, and Sinks receive those that a filter lets through, as they were captured.
+	// is no program: all packets count, and Sinks receive those that a filter lets through, or all when there is none, as they were captured.
 	Filters []Filter
 
 	Convert       Convert // ConvertRaw for programs of type prog.Classic, whatever it says
@@ -142,7 +143,7 @@ func Run(o Options) (*Report, error) {
 }
 
 func (o *Options) check() error {
-	if len(o.Filters) > 0 && o.Target.Engine == nil {
+	if o.Target.Engine == nil && (len(o.Filters) > 0 || o.Type == prog.Unspec) {
 		o.Type = prog.Classic
 	}
 	if o.Type == prog.Classic {
@@ -156,7 +157,7 @@ func (o *Options) check() error {
 		return failure("%d filters, more than %d", len(o.Filters), MaxFilters)
 	case o.Target.Engine == nil && (o.Against != nil || o.CountChanged || o.Detail):
 		return failure("nothing can be compared or measured without a program")
-	case o.Target.Machine == nil || o.Target.Engine == nil && len(o.Filters) == 0:
+	case o.Target.Engine == nil && o.Type != prog.Classic || o.Target.Machine == nil && !o.counts():
 		return failure("no machine or no engine")
 	case o.Against != nil && (o.Against.Machine == nil || o.Against.Engine == nil):
 		return failure("no machine or no engine to compare with")

@@ -34,6 +34,7 @@ type Report struct {
 	Truncated uint64 `json:"truncated,omitempty"`   // packets of which the capture has a part
 	VLAN      uint64 `json:"vlan_taken,omitempty"`  // packets whose VLAN tag went to vlan_tci
 	ClockBack uint64 `json:"clock_backs,omitempty"` // packets older than one before them
+	Links     Counts `json:"links,omitzero"`        // packets by link type, when no program or filter looks at them
 	Converted Counts `json:"converted,omitzero"`    // packets made Ethernet, by link type
 	Skipped   Counts `json:"skipped,omitzero"`      // packets that no program would get, by reason
 	Insns     uint64 `json:"instructions"`          // executed
@@ -241,6 +242,9 @@ func (rep *Report) finish(r *runner) {
 		return cmp.Or(cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Ifindex, b.Ifindex), cmp.Compare(a.Map, b.Map),
 			cmp.Compare(a.Value, b.Value))
 	})
+	for link, n := range r.links {
+		rep.Links = with(rep.Links, link.String(), n)
+	}
 	for link, n := range r.converted {
 		rep.Converted = with(rep.Converted, linktype.Type(link).String(), n)
 	}

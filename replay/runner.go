@@ -16,11 +16,12 @@ import (
 )
 
 const (
-	maxBatch  = 64      // frames: with their records they stay in the first-level cache
-	slotsSize = 2 << 20 // of all slots together, where packets are copied to slots
-	maxPacket = 262144  // bytes; captures have no longer ones
-	headroom  = 256     // before a copied packet, as the kernel's
-	tailroom  = 320     // behind it
+	maxBatch   = 64      // frames: with their records they stay in the first-level cache
+	countBatch = 1024    // packets that nothing is to be done with but counting
+	slotsSize  = 2 << 20 // of all slots together, where packets are copied to slots
+	maxPacket  = 262144  // bytes; captures have no longer ones
+	headroom   = 256     // before a copied packet, as the kernel's
+	tailroom   = 320     // behind it
 )
 
 // runner is the state of a replay.
@@ -63,6 +64,7 @@ type runner struct {
 	nano      bool // one of them has times finer than microseconds
 	names     map[nameKey]string
 	converted []uint64 // by link type
+	links     map[linktype.Type]uint64
 	skipped   [skipReasons]uint64
 
 	number       uint64 // of the last packet taken
@@ -98,6 +100,11 @@ func newRunner(o *Options) (*runner, error) {
 	r.converted = make([]uint64, int(linktype.SLL2)+1)
 	r.chained = r.chain() != nil
 	r.entries = wantEntries(o.Sinks)
+	if o.counts() {
+		r.links, r.most = map[linktype.Type]uint64{}, countBatch
+		r.loads, _ = r.newLoads(nil, loadsFor(1), true) // outside of guest memory
+		return r, nil
+	}
 	targets := []Target{o.Target}
 	if o.Target.Engine != nil {
 		r.report.Engine = o.Target.Engine.Name()
@@ -353,10 +360,9 @@ func (r *runner) progress() {
 // records runs a batch of records.
 func (r *runner) records(recs []pcap.Record) (err error) {
 	switch {
-	case r.filters == nil:
 	case r.o.Target.Engine == nil:
 		return r.onlyFilter(recs)
-	default:
+	case r.filters != nil:
 		if recs, err = r.filter(recs); err != nil {
 			return err
 		}

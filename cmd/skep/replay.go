@@ -102,6 +102,8 @@ before it left; the report and -w say of each verdict whose it was. XDP programs
 at that their objects (.xdp_run_config) or @PRIORITY,VERDICT… say. Programs of xdp/devmap and xdp/cpumap sections run where an element of a map
 names them: --set MAP:KEY=IFINDEX@PROGRAM.
 
+Without OBJECT and without --filter the packets are counted, and -w writes all of them: captures merged in the order of time.
+
 -w writes the packets as the program left them: pcapng, with the verdict, the packet's number, direction, queue and a comment on each, or pcap
 when the file's name ends in .pcap. "-w -" writes to standard output, and the report goes to stderr. --split writes one file for each
 verdict, pcap unless --format pcapng. --rx-capture entry,exit writes each packet as it was before the program, too, with the same packet id.`,
@@ -113,8 +115,10 @@ verdict, pcap unless --format pcapng. --rx-capture entry,exit writes each packet
 				return a.replay("", args, &f)
 			case len(f.filter.list) > 0 && f.load.progType == "" && !isProgram(args[0]):
 				return a.replayFilters(args, &f)
+			case f.load.progType == "" && isCapture(args[0]):
+				return a.replayFilters(args, &f)
 			case len(args) < 2:
-				return errors.New("want a program and a capture, or --filter and a capture")
+				return fmt.Errorf("%s: want a program and a capture, or captures alone", args[0])
 			}
 			return a.replay(args[0], args[1:], &f)
 		},

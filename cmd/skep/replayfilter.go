@@ -14,6 +14,7 @@ import (
 
 	"github.com/skepvm/skep"
 	"github.com/skepvm/skep/cbpf"
+	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/object"
 	"github.com/skepvm/skep/replay"
@@ -91,7 +92,20 @@ func isProgram(path string) bool {
 	return err == nil && (bytes.HasPrefix(head, []byte(elf.ELFMAG)) || isClassic(head))
 }
 
-// replayFilters replays captures through filters only.
+// isCapture tells what is read as captures from a program's file.
+func isCapture(path string) bool {
+	if info, err := os.Stat(path); path == "-" || err == nil && !info.Mode().IsRegular() {
+		return true
+	}
+	r, err := pcap.Open(path, nil)
+	if err != nil {
+		return false
+	}
+	_ = r.Close() // nothing was written
+	return true
+}
+
+// replayFilters replays captures through filters only, or through nothing.
 func (a *app) replayFilters(captures []string, f *replayFlags) (err error) {
 	output, err := findReplayOutput(f.output)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	gomaps "maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/skepvm/skep"
 	"github.com/skepvm/skep/maps"
@@ -66,8 +67,14 @@ func printReplay(w io.Writer, r *replay.Report) {
 		engine += fmt.Sprintf(" on %d CPUs", r.CPUs)
 	}
 	seconds := r.Elapsed.Seconds()
-	fmt.Fprintf(w, "%d packets, %d bytes in %.3f s, %.2f million packets/s (%s)\n", r.Packets, r.Bytes, seconds,
-		float64(r.Packets)/1e6/max(seconds, 1e-9), engine)
+	fmt.Fprintf(w, "%d packets, %d bytes in %.3f s, %.2f million packets/s", r.Packets, r.Bytes, seconds, float64(r.Packets)/1e6/max(seconds, 1e-9))
+	if engine != "" {
+		fmt.Fprintf(w, " (%s)", engine)
+	}
+	fmt.Fprintln(w)
+	if len(r.Links) > 0 {
+		fmt.Fprintf(w, "  from %s to %s\n", captureTime(r.FirstNS), captureTime(r.LastNS))
+	}
 	for _, f := range r.Filters {
 		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes\n", f.Name, f.Packets, 100*float64(f.Packets)/float64(max(r.Seen, 1)), f.Bytes)
 	}
@@ -102,6 +109,7 @@ func printReplay(w io.Writer, r *replay.Report) {
 	number("captured in part", r.Truncated)
 	number("VLAN tags taken out", r.VLAN)
 	number("older than a packet before them", r.ClockBack)
+	printCounts(w, "of", r.Links)
 	printCounts(w, "converted from", r.Converted)
 	printCounts(w, "skipped:", r.Skipped)
 	if len(r.Shared) > 0 {
@@ -115,7 +123,7 @@ func printReplay(w io.Writer, r *replay.Report) {
 		fmt.Fprintf(w, "    packet %d: %s\n", f.Packet, f.Error)
 	}
 	printAborted(w, r.AbortedExamples)
-	if len(r.Filters) > 0 && len(r.Verdicts) == 0 {
+	if r.Engine == "" || len(r.Filters) > 0 && len(r.Verdicts) == 0 {
 		return
 	}
 	fmt.Fprintf(w, "  %.1f instructions a packet\n", float64(r.Insns)/float64(max(r.Packets, 1)))
@@ -157,6 +165,11 @@ func printMeasures(w io.Writer, of string, m *replay.Measures) {
 			fmt.Fprintf(w, "  %-28s %s: mean %.1f, half up to %d, 99 %% up to %d, most %d\n", of, h.unit, h.Mean(), h.Quantile(0.5), h.Quantile(0.99), h.Max)
 		}
 	}
+}
+
+// captureTime shows a packet's time.
+func captureTime(ns int64) string {
+	return time.Unix(0, ns).UTC().Format("2006-01-02 15:04:05.000000000")
 }
 
 // redirectName says where packets were redirected to.
