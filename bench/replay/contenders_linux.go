@@ -202,7 +202,7 @@ func (b *bench) measure(cmd *exec.Cmd, cpus int) ([]byte, usage, error) {
 		return nil, u, fmt.Errorf("%w: %s", err, stderr.String())
 	}
 	ru := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	u.cpu, u.peak = cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime(), ru.Maxrss<<10
+	u.cpu, u.peak = cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime(), int64(ru.Maxrss)<<10
 	text, err := os.ReadFile(out.Name())
 	return text, u, err
 }

@@ -32,6 +32,9 @@ var built string
 
 // commands builds what is measured, once.
 func commands(t *testing.T) string {
+	if testing.Short() {
+		t.Skip("builds commands and runs them")
+	}
 	if built == "" {
 		dir, err := os.MkdirTemp("", "skep-bench-")
 		require.NoError(t, err)
