@@ -145,7 +145,12 @@ func allocs(out io.Writer, file string, packets int) error {
 		switch {
 		case r.Tool != "skep":
 			continue
-		case r.Work == kept.None || r.Work == "expr":
+		case r.Work == kept.None:
+			err = printAllocs(out, r.Work, kept.None, packets, func(limit uint64) error {
+				_, err := replay.Run(replay.Options{Files: []string{file}, Limit: limit})
+				return err
+			})
+		case r.Work == "expr":
 			err = allocsOfFilter(out, r, file, packets)
 		default:
 			err = onEngines(r.Work, func(v *skep.VM, engine, function string) error {
@@ -162,14 +167,10 @@ func allocs(out io.Writer, file string, packets int) error {
 	return nil
 }
 
-// allocsOfFilter counts those of a replay without a program.
+// allocsOfFilter counts those of a replay through an expression.
 func allocsOfFilter(out io.Writer, r *kept.Run, file string, packets int) error {
 	for _, engine := range enginesOf(r) {
-		o, text := skep.Options{Engine: engine}, kept.Expr
-		if engine == kept.None {
-			o.Engine, text = "", ""
-		}
-		err := printAllocs(out, r.Work, engine, packets, func(limit uint64) error { return replayFilter(o, text, file, limit) })
+		err := printAllocs(out, r.Work, engine, packets, func(limit uint64) error { return replayFilter(engine, file, limit) })
 		if err != nil {
 			return err
 		}
@@ -177,13 +178,13 @@ func allocsOfFilter(out io.Writer, r *kept.Run, file string, packets int) error 
 	return nil
 }
 
-func replayFilter(o skep.Options, text, file string, limit uint64) error {
-	v, err := skep.New(&object.Object{}, o)
+func replayFilter(engine, file string, limit uint64) error {
+	v, err := skep.New(&object.Object{}, skep.Options{Engine: engine})
 	if err != nil {
 		return err
 	}
 	defer v.Close()
-	filter, err := v.Filter("filter", text, cbpf.CompileOptions{SnapLen: cbpf.DefaultSnapLen})
+	filter, err := v.Filter("filter", kept.Expr, cbpf.CompileOptions{SnapLen: cbpf.DefaultSnapLen})
 	if err != nil {
 		return err
 	}

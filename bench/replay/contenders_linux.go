@@ -112,7 +112,6 @@ func (b *bench) skepArgs(work, engine string, cpus int) []string {
 	args := []string{"replay", "-o", "json"}
 	switch work {
 	case kept.None:
-		args = append(args, "--filter", "")
 	case "expr":
 		args = append(args, "--engine", engine, "--filter", kept.Expr)
 	default:
