@@ -78,7 +78,7 @@ func (v *VM) Chain(links []Link) ([]*replay.Chain, error) {
 		}
 	}
 	for _, p := range v.order {
-		hook, ok := elementHooks[attachOf(p.spec)]
+		hook, ok := elementHook(p.spec)
 		if !ok || p.err != nil {
 			continue
 		}
@@ -99,9 +99,14 @@ func (v *VM) Chain(links []Link) ([]*replay.Chain, error) {
 // elementHooks are the hooks of programs that run on packets which a map's element redirects.
 var elementHooks = map[prog.Attach]replay.Hook{prog.AttachXDPDevmap: replay.HookDevmap, prog.AttachXDPCpumap: replay.HookCpumap}
 
-func attachOf(p *prog.Program) prog.Attach {
-	s, _ := prog.SectionOf(p.Section)
-	return s.Attach
+// elementHook is the hook of a program that only runs for a map's element, false for others.
+func elementHook(p *prog.Program) (replay.Hook, bool) {
+	s, ok := prog.SectionOf(p.Section)
+	if !ok { // plain instructions
+		return 0, false
+	}
+	hook, ok := elementHooks[s.Attach]
+	return hook, ok
 }
 
 // nameOf is the VM's name of a program.

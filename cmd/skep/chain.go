@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -187,8 +186,8 @@ func (s *chainSpec) choose(obj *object.Object) (string, error) {
 	var fit, all []string
 	for _, p := range obj.Programs {
 		all = append(all, p.Name)
-		section, _ := prog.SectionOf(p.Section)
-		element := section.Attach == prog.AttachXDPDevmap || section.Attach == prog.AttachXDPCpumap
+		section, ok := prog.SectionOf(p.Section)
+		element := ok && (section.Attach == prog.AttachXDPDevmap || section.Attach == prog.AttachXDPCpumap)
 		if p.Name == s.program || s.program == "" && p.Type == s.link.Hook.Type() && !element {
 			fit = append(fit, p.Name)
 		}
@@ -200,13 +199,4 @@ func (s *chainSpec) choose(obj *object.Object) (string, error) {
 		return "", fmt.Errorf("no program for %s", s.link.Hook)
 	}
 	return "", &skep.NoProgramError{Name: s.program, Have: all}
-}
-
-// checkChain refuses flags that are for one program.
-func (f *sessionFlags) checkChain() error {
-	switch {
-	case f.program != "":
-		return errors.New("--prog: the programs of a chain are named with their files")
-	}
-	return nil
 }

@@ -29,15 +29,13 @@ func (f *diffFlags) add(fl *pflag.FlagSet) {
 func (f *diffFlags) used() bool { return len(f.objects) > 0 }
 
 // check says what is wrong with the flags.
-func (f *diffFlags) check(engine string, chain *chainFlags) error {
+func (f *diffFlags) check(engine string, isChain bool) error {
 	switch {
 	case !f.used():
 		return nil
 	case engine == "both":
 		return errors.New("--diff compares versions, --engine both engines: not at once")
-	case chain.used() && f.program != "":
-		return errors.New("--diff-prog is for one program: those of a chain have the names of --xdp, --tc and --egress in both versions")
-	case !chain.used() && len(f.objects) > 1:
+	case !isChain && len(f.objects) > 1:
 		return fmt.Errorf("--diff takes one other version of the object, not %d", len(f.objects))
 	}
 	return nil

@@ -174,11 +174,7 @@ func (a *app) eventsOn(in *file, engine string, events []*tracing.Event, f *runF
 	if err != nil {
 		return nil, err
 	}
-	name := f.program
-	if name == "" {
-		name = obj.Programs[0].Name // it is the only one
-	}
-	r := &eventReport{Program: name, Engine: eng.Name(), Events: len(events), Returns: map[string]int{}}
+	r := &eventReport{Program: f.name(obj), Engine: eng.Name(), Events: len(events), Returns: map[string]int{}}
 	for _, ev := range events {
 		for range f.repeat {
 			res, err := v.RunEvent(f.program, ev, o)

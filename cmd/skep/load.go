@@ -33,6 +33,11 @@ func (f *loadFlags) add(fl *pflag.FlagSet) {
 
 func (f *loadFlags) options() (object.Options, error) {
 	o := object.Options{BTFPath: f.btf, Helpers: helpers.ID}
+	if f.btf != "" { // objects without relocations would not look for it
+		if _, err := os.Stat(f.btf); err != nil {
+			return o, fmt.Errorf("--btf: %w", err)
+		}
+	}
 	if f.progType == "" {
 		return o, nil
 	}

@@ -109,11 +109,15 @@ when the file's name ends in .pcap. "-w -" writes to standard output, and the re
 verdict, pcap unless --format pcapng. --rx-capture entry,exit writes each packet as it was before the program, too, with the same packet id.`,
 		Example: "  skep replay filter.bpf.o capture.pcap\n  skep replay --engine both -w out.pcapng filter.bpf.o capture.pcap.gz\n  skep replay --xdp guard.bpf.o@10 --xdp lb.bpf.o:balance@20,pass,tx --tc policy.bpf.o capture.pcap\n  skep replay --filter web='tcp port 80' --filter dns='udp port 53' -w out.pcap capture.pcap",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			mode := f.mode(args)
+			if err := mode.check(cmd.Flags()); err != nil {
+				return err
+			}
 			switch {
-			case f.chain.used():
+			case mode == replayChain:
 				return a.replay("", args, &f)
-			case len(f.filter.list) > 0 && f.load.progType == "" && !isProgram(args[0]):
+			case mode == replayFilter:
 				return a.replayFilters(args, &f)
 			case f.load.progType == "" && isCapture(args[0]):
 				return a.replayFilters(args, &f)
@@ -135,6 +139,16 @@ verdict, pcap unless --format pcapng. --rx-capture entry,exit writes each packet
 	fl.DurationVar(&f.after, "time-after", 0, "let time go on so long behind the last packet: timers fire")
 	fl.BoolVar(&f.changed, "changed", true, "count packets whose bytes the program changed")
 	return cmd
+}
+
+func (f *replayFlags) mode(args []string) replayMode {
+	switch {
+	case f.chain.used():
+		return replayChain
+	case len(f.filter.list) > 0 && f.load.progType == "" && !isProgram(args[0]):
+		return replayFilter
+	}
+	return replayObject
 }
 
 func (a *app) replay(path string, captures []string, f *replayFlags) (err error) {
@@ -184,12 +198,12 @@ func (a *app) session(path string, captures []string, f *sessionFlags, o replay.
 	if f.cpus < 1 {
 		return fmt.Errorf("--cpus %d: want 1 or more", f.cpus)
 	}
-	if err := f.diff.check(f.engine, &f.chain); err != nil {
+	if err := f.diff.check(f.engine, f.chain.used()); err != nil {
 		return err
 	}
 	if f.chain.used() {
 		specs, err := f.chain.specs()
-		if err := errors.Join(err, f.checkChain()); err != nil {
+		if err != nil {
 			return err
 		}
 		path = specs[0].path

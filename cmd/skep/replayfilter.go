@@ -114,9 +114,6 @@ func (a *app) replayFilters(captures []string, f *replayFlags) (err error) {
 	if f.engine == "both" {
 		return errors.New("--engine both compares runs of a program; filters alone run on one engine")
 	}
-	if f.cpus != 1 {
-		return errors.New("--cpus shares out the packets of a program; filters alone run on one CPU")
-	}
 	v, err := skep.New(&object.Object{}, skep.Options{Engine: f.engine})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/skepvm/skep"
 	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/object"
+	"github.com/skepvm/skep/verifier"
 )
 
 type runFlags struct {
@@ -192,13 +193,21 @@ func (a *app) runOn(in *file, engine string, data []byte, f *runFlags) (*runRepo
 			return nil, err
 		}
 	}
-	r := &runReport{Program: f.program, Engine: eng.Name(), Ret: res.Ret, Verdict: res.Verdict, Insns: res.Insns,
+	r := &runReport{Program: f.name(obj), Engine: eng.Name(), Ret: res.Ret, Verdict: res.Verdict, Insns: res.Insns,
 		Data: hex.EncodeToString(res.Data), Changed: string(res.Data) != string(data), Ctx: res.Ctx,
 		CtxChanged: res.CtxChanged}
 	if f.repeat > 1 {
 		r.MeanNS = float64(time.Since(start).Nanoseconds()) / float64(f.repeat)
 	}
 	return r, errors.Join(a.printRun(v, r, res.Data, f), f.state.save(v))
+}
+
+// name is that of the program that was found.
+func (f *runFlags) name(obj *object.Object) string {
+	if f.program == "" {
+		return obj.Programs[0].Name // it is the only one
+	}
+	return f.program
 }
 
 // printEffect says what a program asked the kernel for.
@@ -213,6 +222,9 @@ func (a *app) printEffect(f helpers.Effect) {
 // explainFailure prints a rejection in full and leaves one line for the end.
 func (a *app) explainFailure(err error) error {
 	if o := asRejection(err); o != nil {
+		if o.Code == verifier.NeedsBTF {
+			o.Hint = "a run has only the types of the object's own BTF; skep verify --btf FILE tells whether that kernel would load the program"
+		}
 		fmt.Fprintf(a.err, "REJECT  %s\n", o.Prog)
 		printRejection(a.err, o)
 		return &rejected{fmt.Sprintf("%s was rejected by the verifier", o.Prog)}
