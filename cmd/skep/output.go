@@ -69,9 +69,6 @@ func (f *outputFlags) open(a *app, captures []string, filters bool) (out outputs
 	if o.Copies, ok = copies[f.copies]; !ok {
 		return out, fmt.Errorf("--rx-capture %s: want exit, entry, or entry,exit", f.copies)
 	}
-	if filters && o.Copies != replay.CopyExit {
-		return out, errors.New("--rx-capture is of a program; filters alone change nothing")
-	}
 	if f.write != "" {
 		if o.Format, err = f.formatOf(f.write, usual); err != nil {
 			return out, err

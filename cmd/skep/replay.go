@@ -110,19 +110,18 @@ verdict, pcap unless --format pcapng. --rx-capture entry,exit writes each packet
 		Example: "  skep replay filter.bpf.o capture.pcap\n  skep replay --engine both -w out.pcapng filter.bpf.o capture.pcap.gz\n  skep replay --xdp guard.bpf.o@10 --xdp lb.bpf.o:balance@20,pass,tx --tc policy.bpf.o capture.pcap\n  skep replay --filter web='tcp port 80' --filter dns='udp port 53' -w out.pcap capture.pcap",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			mode := f.mode(args)
+			mode, err := f.mode(args)
+			if err != nil {
+				return err
+			}
 			if err := mode.check(cmd.Flags()); err != nil {
 				return err
 			}
-			switch {
-			case mode == replayChain:
+			switch mode {
+			case replayChain:
 				return a.replay("", args, &f)
-			case mode == replayFilter:
+			case replayFilters, replayCaptures:
 				return a.replayFilters(args, &f)
-			case f.load.progType == "" && isCapture(args[0]):
-				return a.replayFilters(args, &f)
-			case len(args) < 2:
-				return fmt.Errorf("%s: want a program and a capture, or captures alone", args[0])
 			}
 			return a.replay(args[0], args[1:], &f)
 		},
@@ -139,16 +138,6 @@ verdict, pcap unless --format pcapng. --rx-capture entry,exit writes each packet
 	fl.DurationVar(&f.after, "time-after", 0, "let time go on so long behind the last packet: timers fire")
 	fl.BoolVar(&f.changed, "changed", true, "count packets whose bytes the program changed")
 	return cmd
-}
-
-func (f *replayFlags) mode(args []string) replayMode {
-	switch {
-	case f.chain.used():
-		return replayChain
-	case len(f.filter.list) > 0 && f.load.progType == "" && !isProgram(args[0]):
-		return replayFilter
-	}
-	return replayObject
 }
 
 func (a *app) replay(path string, captures []string, f *replayFlags) (err error) {

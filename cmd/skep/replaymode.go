@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	gomaps "maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 )
@@ -11,45 +14,64 @@ import (
 type replayMode uint8
 
 const (
-	replayObject replayMode = iota
-	replayChain
-	replayFilter // filters alone
+	replayObject   replayMode = iota
+	replayChain               // --xdp, --tc, --egress
+	replayFilters             // filters alone
+	replayCaptures            // nothing
 	replayModes
 )
 
 // unfit are the flags that mean nothing in a mode, and why. All others are used.
-var unfit = [replayModes]map[string]string{
-	replayChain: {
+var unfit = func() (all [replayModes]map[string]string) {
+	all[replayChain] = map[string]string{
 		"prog":      "the programs of a chain are named with their files",
 		"diff-prog": "the programs of a chain have the names of --xdp, --tc and --egress in both versions",
-	},
-	replayFilter: func() map[string]string {
-		reasons := map[string]string{
-			"keep-vlan": "filters see packets as they were captured",
-			"raw-bytes": "filters see packets as they were captured",
-		}
-		for _, name := range []string{"prog", "set", "seed", "unverified", "clock", "cpus", "map-in", "map-out", "fib", "sockets", "btf", "cover", "diff",
-			"diff-prog", "diff-limit", "trace", "stop-on-fault", "time-after", "changed", "detail"} {
-			reasons[name] = "it is about a program, and --filter without OBJECT runs none"
-		}
-		return reasons
-	}(),
-}
+	}
+	none := map[string]string{
+		"keep-vlan": "without a program packets are as they were captured",
+		"raw-bytes": "without a program packets are as they were captured",
+	}
+	for _, name := range []string{"prog", "set", "seed", "unverified", "clock", "cpus", "map-in", "map-out", "fib", "sockets", "btf", "cover", "diff", "diff-prog",
+		"diff-limit", "trace", "stop-on-fault", "time-after", "changed", "detail", "rx-capture"} {
+		none[name] = "it is about a program, and none is given"
+	}
+	all[replayFilters] = none
+	all[replayCaptures] = gomaps.Clone(none)
+	all[replayCaptures]["split"] = "without a program or --filter there is nothing to split by"
+	all[replayCaptures]["engine"] = "without a program or --filter nothing is run"
+	return all
+}()
 
-// needs are the flags without which others mean nothing.
-var needs = map[string]string{"diff-prog": "diff", "diff-limit": "diff", "services": "filter"}
+// needs are the flags of which others need one.
+var needs = map[string][]string{"diff-prog": {"diff"}, "diff-limit": {"diff"}, "services": {"filter"}, "format": {"write", "split"},
+	"rx-capture": {"write", "split"}}
+
+// mode is what the flags and the first argument ask for.
+func (f *replayFlags) mode(args []string) (replayMode, error) {
+	switch {
+	case f.chain.used():
+		return replayChain, nil
+	case len(f.filter.list) > 0 && f.load.progType == "" && !isProgram(args[0]):
+		return replayFilters, nil
+	case f.load.progType == "" && isCapture(args[0]):
+		return replayCaptures, nil
+	case len(args) < 2:
+		return 0, fmt.Errorf("%s: want a program and a capture, or captures alone", args[0])
+	}
+	return replayObject, nil
+}
 
 // check refuses flags that the mode would ignore.
 func (m replayMode) check(fl *pflag.FlagSet) error {
-	var given []string
-	fl.Visit(func(f *pflag.Flag) { given = append(given, f.Name) })
-	for _, name := range given {
-		if why, ok := unfit[m][name]; ok {
-			return fmt.Errorf("--%s: %s", name, why)
+	var errs []error
+	fl.Visit(func(f *pflag.Flag) {
+		others := needs[f.Name]
+		switch why, ok := unfit[m][f.Name]; {
+		case ok:
+			errs = append(errs, fmt.Errorf("--%s: %s", f.Name, why))
+		case len(others) > 0 && !slices.ContainsFunc(others, fl.Changed):
+			errs = append(errs, fmt.Errorf("--%s without --%s", f.Name, strings.Join(others, " or --")))
 		}
-		if other, ok := needs[name]; ok && !slices.Contains(given, other) {
-			return fmt.Errorf("--%s without --%s", name, other)
-		}
-	}
-	return nil
+	})
+	return errors.Join(errs...)
 }

@@ -84,7 +84,7 @@ func (r *flagRow) without(fl *pflag.FlagSet) []string {
 	return r.args[n:]
 }
 
-// TestReplayFlags: with an object, with a chain and with filters alone, every flag of replay is used, or refused in words.
+// TestReplayFlags: with an object, with a chain, with filters or captures alone, every flag of replay is used, or refused in words.
 func TestReplayFlags(t *testing.T) {
 	source, err := filepath.Abs("../..")
 	require.NoError(t, err)
@@ -96,10 +96,12 @@ func TestReplayFlags(t *testing.T) {
 		have[r.flag] = append(have[r.flag], r.mode)
 	}
 	fl.VisitAll(func(f *pflag.Flag) {
-		modes := []string{"object", "chain", "filters"}
+		modes := []string{"object", "chain", "filters", "captures"}
 		switch f.Name {
 		case "xdp", "tc", "egress": // make it a chain
 			modes = modes[1:2]
+		case "filter": // with captures alone makes filters alone
+			modes = modes[:3]
 		case "type": // makes what comes first an object
 			modes = modes[:2]
 		}
