@@ -158,7 +158,7 @@ func (s *stream) exit(x *Exit) error {
 	}
 	s.p.Comment = s.note(x)
 	if x.Fault == nil {
-		s.p.VerdictType, s.p.Verdict = verdictType(x.Type), uint64(x.Ret)
+		s.p.VerdictType, s.p.Verdict = verdict(x)
 	}
 	if s.p.VerdictType != 0 {
 		s.p.Has |= pcap.HasVerdict
@@ -205,15 +205,15 @@ func (s *stream) put(x *Exit, ifindex uint32, name string) error {
 	return s.w.Write(&s.p)
 }
 
-// verdictType says whose verdicts those of a program type are, 0 when pcapng has no number for them.
-func verdictType(t prog.Type) pcap.VerdictType {
-	switch t {
+// verdict is a packet's as pcapng numbers them; type 0 when it has no number for those of the program's type.
+func verdict(x *Exit) (pcap.VerdictType, uint64) {
+	switch x.Type {
 	case prog.XDP:
-		return pcap.VerdictXDP
+		return pcap.VerdictXDP, uint64(x.Ret)
 	case prog.SchedCLS, prog.SchedACT:
-		return pcap.VerdictTC
+		return pcap.VerdictTC, uint64(int32(x.Ret)) // TC_ACT_UNSPEC is -1
 	}
-	return 0
+	return 0, 0
 }
 
 // note is the comment of a packet.
