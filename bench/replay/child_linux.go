@@ -45,7 +45,7 @@ func child(work string, args []string, out io.Writer) error {
 // What memory measures: batches of so many frames, and how many batches.
 const (
 	batch   = 1024
-	batches = 2000
+	batches = 1000
 )
 
 // inMemory are programs that run on frames in memory, and the verdict that each of those gets.
