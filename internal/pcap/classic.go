@@ -16,7 +16,11 @@ const (
 	magicKuznetzov = 0xa1b2cd34 // patched Linux tcpdump of the 1990s: 8 more bytes in each record header
 )
 
-const classicHeader = 24 // bytes of the file header
+const (
+	classicHeader = 24 // bytes of the file header
+	// kuznetzovLink is what a Kuznetzov file's snapshot length leaves out, as libpcap has it: the Ethernet header.
+	kuznetzovLink = 14
+)
 
 // lengthOrder says which of the two lengths of a record header comes first.
 type lengthOrder uint8
@@ -64,7 +68,10 @@ func (r *Reader) startClassic() error {
 	if snap == 0 || snap > math.MaxInt32 {
 		c.snap = maxCaptureLen
 	}
-	c.link = linktype.Of(r.u32(h[20:]))
+	if c.link = linktype.Of(r.u32(h[20:])); c.link == linktype.Ethernet && c.header > 16 {
+		c.snap += kuznetzovLink
+		snap = c.snap
+	}
 	r.ifaces = []Interface{{Link: c.link, SnapLen: snap, BigEndian: r.swap, Nano: c.nsUnit == 1}}
 	r.pos += classicHeader
 	return nil
@@ -116,7 +123,7 @@ func (r *Reader) parseClassic(recs []Record) (int, error) {
 		}
 		pos += c.header + int(capLen)
 		if pos > end { // the part above the snapshot length is not all here
-			r.skip, r.pos = int64(pos-end), end
+			r.skip, r.skipFrom, r.pos = int64(pos-end), r.offset(), end
 			return n + 1, nil
 		}
 	}

@@ -94,7 +94,7 @@ func (r *Reader) parseNG(recs []Record) (int, error) {
 		}
 		kind, packets := packetBlock(typ)
 		if !packets && typ != blockInterface && uint64(size) > uint64(r.limit) {
-			r.skip = int64(size)
+			r.skip, r.skipFrom = int64(size), r.offset()
 			return n, nil
 		}
 		if err := r.whole(b, size); err != nil {
@@ -156,7 +156,7 @@ func (r *Reader) section(b []byte) error {
 		return r.fail(r.offset()+12, fmt.Sprintf("unsupported pcapng version %d.%d", major, minor))
 	}
 	if uint64(size) > uint64(r.limit) {
-		r.skip = int64(size)
+		r.skip, r.skipFrom = int64(size), r.offset()
 	} else {
 		if err := r.whole(b, size); err != nil {
 			return err
@@ -278,16 +278,14 @@ func (r *Reader) iface(id uint32) (*Interface, uint32) {
 	return nil, 0
 }
 
-// place fills what all packet blocks have in common. fixed bytes of b come before the data.
+// place fills what all packet blocks have in common. fixed bytes of b come before the data. A packet that is longer than the interface's
+// snapshot length is whole, as in Wireshark; libpcap refuses it.
 func (r *Reader) place(b []byte, fixed int, i *Interface, capLen uint32, rec *Record) string {
 	if capLen > maxCaptureLen {
 		return fmt.Sprintf("captured length %d is above the maximum of %d", capLen, maxCaptureLen)
 	}
 	if int(capLen) > len(b)-fixed {
 		return fmt.Sprintf("captured length %d is above the block's %d bytes", capLen, len(b)-fixed)
-	}
-	if i.SnapLen != 0 {
-		capLen = min(capLen, i.SnapLen)
 	}
 	rec.Off, rec.CapLen, rec.Link = uint32(r.pos+8+fixed), capLen, i.Link
 	return ""

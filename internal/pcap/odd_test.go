@@ -2,6 +2,7 @@ package pcap
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -35,13 +38,20 @@ func oddCases(t testing.TB) ([]oddCase, *txtar.Archive) {
 	}
 	var cases []oddCase
 	for _, f := range ar.Files {
-		name, kind, _ := strings.Cut(f.Name, ".hex")
-		if kind == "" && name != f.Name {
+		switch {
+		case strings.HasSuffix(f.Name, ".hex"):
 			b, err := hex.DecodeString(strings.Join(strings.Fields(string(f.Data)), ""))
 			if err != nil {
 				t.Fatalf("%s: %v", f.Name, err)
 			}
-			cases = append(cases, oddCase{name: name, file: b})
+			cases = append(cases, oddCase{name: strings.TrimSuffix(f.Name, ".hex"), file: b})
+			continue
+		case strings.HasSuffix(f.Name, ".patch"):
+			b, err := patched(cases, strings.Fields(string(f.Data)))
+			if err != nil {
+				t.Fatalf("%s: %v", f.Name, err)
+			}
+			cases = append(cases, oddCase{name: strings.TrimSuffix(f.Name, ".patch"), file: b})
 			continue
 		}
 		c := &cases[len(cases)-1]
@@ -57,6 +67,57 @@ func oddCases(t testing.TB) ([]oddCase, *txtar.Archive) {
 	return cases, ar
 }
 
+// patched is the file of an earlier case after changes, one after the other: see the head of odd.txtar.
+func patched(cases []oddCase, words []string) ([]byte, error) {
+	at := slices.IndexFunc(cases, func(c oddCase) bool { return c.name == words[0] })
+	if at < 0 {
+		return nil, fmt.Errorf("no case %q before", words[0])
+	}
+	b := bytes.Clone(cases[at].file)
+	for _, w := range words[1:] {
+		if pack, ok := packers[w]; ok {
+			b = pack(b)
+			continue
+		}
+		i := strings.IndexAny(w, "=+-")
+		if i < 0 {
+			return nil, fmt.Errorf("no change: %q", w)
+		}
+		off, err := strconv.Atoi(w[:i])
+		if w[:i] == "end" {
+			off, err = len(b), nil
+		}
+		arg, herr := hex.DecodeString(w[i+1:])
+		n, nerr := strconv.Atoi(w[i+1:])
+		switch op := w[i]; {
+		case err != nil, op != '-' && herr != nil, op == '-' && nerr != nil, off > len(b), op == '=' && off+len(arg) > len(b):
+			return nil, fmt.Errorf("no change: %q", w)
+		case op == '=':
+			copy(b[off:], arg)
+		case op == '+':
+			b = slices.Insert(b, off, arg...)
+		default:
+			b = slices.Delete(b, off, min(off+n, len(b)))
+		}
+	}
+	return b, nil
+}
+
+// packers pack without compressing, so that it is known where what is.
+var packers = map[string]func([]byte) []byte{
+	"gzip": func(b []byte) []byte { // header of 10 bytes, 5 of a block, sum and length
+		var z bytes.Buffer
+		w, _ := gzip.NewWriterLevel(&z, gzip.NoCompression)
+		_, _ = w.Write(b)
+		_ = w.Close()
+		return z.Bytes()
+	},
+	"zstd": func(b []byte) []byte { // header of 6 bytes, 3 of a raw block (RFC 8878 section 3.1.1)
+		n := len(b)<<3 | 1
+		return append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0x58, byte(n), byte(n >> 8), byte(n >> 16)}, b...)
+	},
+}
+
 // describe reads a capture to its end and gives a line for each packet and one for the end.
 func describe(src io.Reader, buf []byte, batch int) string {
 	var out strings.Builder
@@ -65,33 +126,58 @@ func describe(src io.Reader, buf []byte, batch int) string {
 		recs := make([]Record, batch)
 		var n int
 		n, err = r.ReadBatch(recs)
-		for _, rec := range recs[:n] {
-			fmt.Fprintf(&out, "%d if%d %d/%d %v", rec.TS, rec.Iface, rec.CapLen, rec.OrigLen, rec.Link)
-			if name := r.Interfaces()[rec.Iface].Name; name != "" {
-				fmt.Fprintf(&out, " name=%s", name)
-			}
-			if rec.Has&HasFlags != 0 {
-				fmt.Fprintf(&out, " flags=%#x", rec.Flags)
-			}
-			if rec.Has&HasQueue != 0 {
-				fmt.Fprintf(&out, " queue=%d", rec.Queue)
-			}
-			if rec.Has&HasID != 0 {
-				fmt.Fprintf(&out, " id=%d", rec.ID)
-			}
-			fmt.Fprintf(&out, " %x\n", r.Data(&rec))
+		for i := range recs[:n] {
+			describeRecord(&out, &recs[i], r.Interfaces(), r.Data(&recs[i]))
 		}
 	}
+	describeEnd(&out, err)
+	return out.String()
+}
+
+// describePieces is describe by a reader in pieces, of PieceBuffer bytes.
+func describePieces(src io.Reader, piece []byte) string {
+	var out strings.Builder
+	p := Piece{Buf: piece}
+	r, err := NewPieces(src)
+	for err == nil {
+		r.Claim(&p)
+		r.Load(&p)
+		err = r.Parse(&p)
+		for i := range p.Recs {
+			describeRecord(&out, &p.Recs[i], p.Ifaces, p.Buf[p.Recs[i].Off:][:p.Recs[i].CapLen])
+		}
+	}
+	describeEnd(&out, err)
+	return out.String()
+}
+
+func describeRecord(out io.Writer, rec *Record, ifaces []Interface, data []byte) {
+	fmt.Fprintf(out, "%d if%d %d/%d %v", rec.TS, rec.Iface, rec.CapLen, rec.OrigLen, rec.Link)
+	if name := ifaces[rec.Iface].Name; name != "" {
+		fmt.Fprintf(out, " name=%s", name)
+	}
+	if rec.Has&HasFlags != 0 {
+		fmt.Fprintf(out, " flags=%#x", rec.Flags)
+	}
+	if rec.Has&HasQueue != 0 {
+		fmt.Fprintf(out, " queue=%d", rec.Queue)
+	}
+	if rec.Has&HasID != 0 {
+		fmt.Fprintf(out, " id=%d", rec.ID)
+	}
+	fmt.Fprintf(out, " %x\n", data)
+}
+
+func describeEnd(out io.Writer, err error) {
 	var e *Error
 	switch {
 	case err == io.EOF:
-		out.WriteString("end\n")
+		fmt.Fprintln(out, "end")
 	case errors.As(err, &e):
-		fmt.Fprintf(&out, "error: %v\n", e)
+		fmt.Fprintf(out, "error: %v\n", e)
 	default:
-		fmt.Fprintf(&out, "error of the wrong type %T: %v\n", err, err)
+		fmt.Fprintf(out, "error of the wrong type %T: %v\n", err, err)
 	}
-	return out.String()
 }
 
 func TestOdd(t *testing.T) {
@@ -109,6 +195,11 @@ func TestOdd(t *testing.T) {
 					t.Errorf("in batches of %d from one-byte reads\n%swant\n%s", batch, g, got[c.name])
 				}
 			}
+			for _, src := range []io.Reader{bytes.NewReader(c.file), iotest.OneByteReader(bytes.NewReader(c.file))} {
+				if g := describePieces(src, make([]byte, PieceBuffer)); g != got[c.name] {
+					t.Errorf("in pieces\n%swant\n%s", g, got[c.name])
+				}
+			}
 		})
 	}
 	if !*update {
@@ -120,7 +211,11 @@ func TestOdd(t *testing.T) {
 			continue
 		}
 		files = append(files, f)
-		if name, ok := strings.CutSuffix(f.Name, ".hex"); ok {
+		name, ok := strings.CutSuffix(f.Name, ".hex")
+		if !ok {
+			name, ok = strings.CutSuffix(f.Name, ".patch")
+		}
+		if ok {
 			files = append(files, txtar.File{Name: name + ".want", Data: []byte(got[name])})
 		}
 	}

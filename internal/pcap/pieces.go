@@ -148,6 +148,8 @@ func (r *Reader) noMore() error {
 		return &Error{File: r.name, Offset: r.base + int64(r.end), Reason: "read failed", Err: r.srcErr}
 	case r.eof && r.pos == r.end && r.skip == 0:
 		return io.EOF
+	case r.eof && r.skip > 0:
+		return r.fail(r.skipFrom, "file ends within a record")
 	case r.eof:
 		return r.fail(r.offset(), "file ends within a record")
 	}

@@ -28,6 +28,7 @@ type Reader struct {
 	pos, end int   // unparsed bytes are buf[pos:end]
 	base     int64 // offset in the file of buf[0]
 	skip     int64 // bytes to drop before the next record
+	skipFrom int64 // offset in the file of the record that they end
 	eof      bool
 	srcErr   error // what the source failed with
 	err      error // what ReadBatch and Parse return from now on
