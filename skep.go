@@ -211,7 +211,7 @@ func (v *VM) build(p *program) error {
 	if v.compiler == nil || p.verified == nil {
 		link := v.machine.Link
 		if p.verified != nil {
-			link = func(spec *prog.Program) (*vm.Linked, error) { return v.machine.LinkProved(spec, p.verified.Arena()) }
+			link = func(spec *prog.Program) (*vm.Linked, error) { return v.machine.LinkProved(spec, p.verified.Proof()) }
 		}
 		if p.linked, err = link(p.spec); err != nil {
 			return err

@@ -46,7 +46,7 @@ func link(m *vm.Machine, p *prog.Program, v *verifier.Verified) (*vm.Linked, err
 	if err := v.Runnable(); err != nil {
 		return nil, err
 	}
-	return m.LinkProved(p, v.Arena())
+	return m.LinkProved(p, v.Proof())
 }
 
 func nothing() error { return nil }

@@ -121,7 +121,7 @@ func (c *Compiler) Compile(cpu *vm.CPU, v *verifier.Verified) (vm.Engine, error)
 		if err := v.Runnable(); err != nil {
 			return nil, err
 		}
-		l, err := c.machine.LinkProved(v.Program(), v.Arena())
+		l, err := c.machine.LinkProved(v.Program(), v.Proof())
 		if err != nil {
 			return nil, err
 		}

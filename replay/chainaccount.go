@@ -44,7 +44,7 @@ func (r *runner) chainVerdict(i int, n uint64) uint32 {
 }
 
 // isChanged reports whether a packet of the batch, whose frame began at ctx, is not as before.
-func (r *runner) isChanged(i int, ctx uint32, before []byte) bool {
+func (r *runner) isChanged(i int, ctx uint32, n int, before []byte) bool {
 	s, typ := r.sides[0], r.typ
 	untagged := false
 	if s.chain != nil {
@@ -57,5 +57,5 @@ func (r *runner) isChanged(i int, ctx uint32, before []byte) bool {
 	if untagged {
 		data = r.putVLAN(ctx, data)
 	}
-	return !bytes.Equal(data, before)
+	return len(data) != n || !bytes.Equal(data[:len(before)], before)
 }

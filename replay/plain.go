@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"bytes"
+
 	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/prog"
@@ -11,7 +13,7 @@ import (
 // a replay spends outside the kernel.
 func (r *runner) isPlain() bool {
 	o := r.o
-	return r.typ == prog.XDP && len(r.sides) == 1 && r.chain() == nil && !r.copies() && len(o.Sinks) == 0 && !o.CountChanged && !o.Detail && !o.SkipTruncated && !r.timers
+	return r.typ == prog.XDP && len(r.sides) == 1 && r.chain() == nil && !r.copies() && len(o.Sinks) == 0 && !o.Detail && !o.SkipTruncated && !r.timers
 }
 
 // runPlain runs the records before the first that isn't plain and returns how many those are.
@@ -21,9 +23,41 @@ func (r *runner) runPlain(recs []pcap.Record) (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
+	if r.keep > 0 {
+		r.keepPlain(recs[:n])
+	}
 	ran, err := s.run(n, r.o.StopOnFault)
 	r.accountPlain(s, recs[:ran])
+	if r.keep > 0 {
+		r.countChanged(recs[:ran])
+	}
 	return n, err
+}
+
+// head is what is kept of a packet.
+func (r *runner) head(rec *pcap.Record) []byte {
+	from := linkRoom + rec.Off
+	return r.chunk[from : from+min(rec.CapLen, uint32(r.keep))]
+}
+
+// keepPlain copies what programs may change of the packets.
+func (r *runner) keepPlain(recs []pcap.Record) {
+	r.before = r.before[:0]
+	for i := range recs {
+		r.before = append(r.before, r.head(&recs[i])...)
+	}
+}
+
+// countChanged counts the packets that are not what they were.
+func (r *runner) countChanged(recs []pcap.Record) {
+	before := r.before
+	for i := range recs {
+		now := r.head(&recs[i])
+		if !bytes.Equal(now, before[:len(now)]) {
+			r.report.Changed++
+		}
+		before = before[len(now):]
+	}
 }
 
 // plainFrames makes frames of the records before the first that isn't a whole Ethernet header or more.

@@ -34,6 +34,7 @@ type runner struct {
 	isSKB   bool
 	plain   bool // see isPlain
 	chained bool // the engines are chains
+	keep    int  // bytes that are kept of a packet, from its first one on, to be compared or shown: those that programs may change
 	l3      bool // the program runs in the IP layer
 	redir   uint32
 
@@ -116,6 +117,7 @@ func newRunner(o *Options) (*runner, error) {
 	move := false
 	for _, t := range targets {
 		move = move || t.Move || t.Machine.MovesPackets()
+		r.keep = max(r.keep, r.keepFor(t.Machine))
 		r.timers = r.timers || t.Machine.UsesTimers()
 	}
 	n := maxBatch
@@ -161,6 +163,19 @@ func newRunner(o *Options) (*runner, error) {
 	return r, nil
 }
 
+// keepFor is how many bytes of a packet are to be kept for the programs of a machine.
+func (r *runner) keepFor(m *vm.Machine) int {
+	switch {
+	case r.entries:
+		return maxPacket
+	case !r.o.CountChanged:
+		return 0
+	case r.chained: // TC programs count from another byte on when a tag was taken out
+		return btoi(m.PacketStores() > 0) * maxPacket
+	}
+	return int(min(m.PacketStores(), maxPacket))
+}
+
 // makeLoads makes what the pieces of the capture lie in, and the filters.
 func (r *runner) makeLoads(move bool, n int) (err error) {
 	if r.loads, err = r.newLoads(r.sides[0], loadsFor(1), move); err != nil {
@@ -198,7 +213,7 @@ func (r *runner) shard(move bool, slot uint32) (err error) {
 
 // newLane makes the runner of one of several CPUs of r.
 func (r *runner) newLane(o *Options, s *side) *runner {
-	w := &runner{o: o, typ: r.typ, isSKB: r.isSKB, l3: r.l3, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
+	w := &runner{o: o, typ: r.typ, isSKB: r.isSKB, l3: r.l3, keep: r.keep, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
 	w.tally, w.entries = newTally(), r.entries
 	if r.detail != nil {
 		w.detail = newDetail()
@@ -580,13 +595,13 @@ func (r *runner) runLarge() error {
 
 // remember copies the batch's bytes, to compare with later.
 func (r *runner) remember() {
-	if !r.o.CountChanged && !r.entries {
+	if r.keep == 0 {
 		return
 	}
 	r.before = r.before[:0]
 	for i := range r.batch {
 		p := &r.batch[i]
-		r.before = append(r.before, r.chunk[p.off:p.off+p.n]...)
+		r.before = append(r.before, r.chunk[p.off:p.off+min(p.n, r.keep)]...)
 	}
 }
 
@@ -673,9 +688,9 @@ func (r *runner) account() (failed error) {
 				return err
 			}
 		}
-		was := before[:min(p.n, len(before))] // nothing when it was not kept
+		was := before[:min(p.n, r.keep)]
 		before = before[len(was):]
-		if r.o.CountChanged && r.isChanged(i, ctx, was) {
+		if r.o.CountChanged && r.keep > 0 && r.isChanged(i, ctx, p.n, was) {
 			r.report.Changed++
 		}
 		ret, err := uint32(0), s.failed[i]

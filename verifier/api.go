@@ -48,7 +48,7 @@ type Verified struct {
 	profile *Profile
 	stats   Stats
 	tables  *helpers.Tables
-	arena   prog.ArenaUse
+	proof   prog.Proof
 
 	kernelPC int
 }
@@ -62,8 +62,8 @@ func (v *Verified) Profile() *Profile { return v.profile }
 // Tables returns the helpers and kernel functions that it was proved with: the machine that runs it must have the same.
 func (v *Verified) Tables() *helpers.Tables { return v.tables }
 
-// Arena says which instructions go through pointers to an arena. Engines must know: see vm.Machine.LinkProved.
-func (v *Verified) Arena() prog.ArenaUse { return v.arena }
+// Proof is what engines want to know that only a proof shows: see vm.Machine.LinkProved.
+func (v *Verified) Proof() prog.Proof { return v.proof }
 
 // Stats returns what the proof cost.
 func (v *Verified) Stats() Stats { return v.stats }

@@ -305,6 +305,9 @@ func (v *verifier) checkMem(a memArg) *Error {
 		if a.write && !v.row.PktWrite {
 			return v.fail(ReadOnlyMem, "cannot write into packet")
 		}
+		if a.write {
+			v.storesTo(r, off, a.size)
+		}
 		return v.checkPacket(a.n, r, off, a.size, a.zeroOK)
 	case ptrMapKey:
 		if a.write {

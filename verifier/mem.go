@@ -208,6 +208,7 @@ func (v *verifier) accessType(a *access, r *reg) *Error {
 			if v.leaksValue(a) {
 				return v.fail(PointerLeak, "R%d leaks addr into packet", a.value)
 			}
+			v.storesTo(r, off, int64(a.size))
 		}
 		if err := v.checkPacket(a.n, r, off, int64(a.size), false); err != nil {
 			return err
@@ -342,6 +343,11 @@ func regionCode(r *reg) Code {
 		return PacketBounds
 	}
 	return MemBounds
+}
+
+// storesTo notes a store to the packet.
+func (v *verifier) storesTo(r *reg, off, size int64) {
+	v.packetStores = max(v.packetStores, uint32(min(uint64(max(off+size, 0))+min(r.umax, math.MaxUint16), math.MaxUint32)))
 }
 
 // checkPacket checks an access to the packet: all of it must lie in what was compared with the packet's end

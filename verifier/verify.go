@@ -19,14 +19,15 @@ type verifier struct {
 	attach  prog.Attach
 	log     *logger // nil when nobody reads it
 
-	givenBTF  *btf.Types // nil when the caller has none
-	kernel    *btf.Types // see kernelTypes
-	hook      hook       // of tracing and LSM programs
-	tables    *helpers.Tables
-	arenaMap  int  // index of the arena that the program loads; -1 without one
-	kernelPC  int  // where the program does what only a kernel can do for it; -1 when it doesn't
-	outside   bool // see Options
-	sleepable bool
+	givenBTF     *btf.Types // nil when the caller has none
+	kernel       *btf.Types // see kernelTypes
+	hook         hook       // of tracing and LSM programs
+	tables       *helpers.Tables
+	arenaMap     int    // index of the arena that the program loads; -1 without one
+	packetStores uint32 // see prog.Proof
+	kernelPC     int    // where the program does what only a kernel can do for it; -1 when it doesn't
+	outside      bool   // see Options
+	sleepable    bool
 
 	mapFields, innerFields [][]btf.Field
 	structFields           map[int32][]btf.Field
@@ -96,13 +97,13 @@ func Verify(p *prog.Program, o Options) (*Verified, error) {
 	if v.log != nil {
 		v.log.end(v, err)
 	}
-	use := v.arenaProof()
+	proof := prog.Proof{Arena: v.arenaProof(), PacketStores: v.packetStores}
 	v.recycle()
 	if err != nil {
 		err.Stats = v.stats
 		return nil, err
 	}
-	return &Verified{prog: p, profile: v.profile, stats: v.stats, tables: v.tables, kernelPC: v.kernelPC, arena: use}, nil
+	return &Verified{prog: p, profile: v.profile, stats: v.stats, tables: v.tables, kernelPC: v.kernelPC, proof: proof}, nil
 }
 
 // newVerifier makes a verifier that writes no log. Its arena has to be recycled.

@@ -1,24 +1,54 @@
 package vm
 
 import (
+	"math"
+	"slices"
+
 	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
 )
 
 // MovesPackets reports whether a program linked so far calls a helper that may move or resize a packet. All programs
 // count, as any may be tail-called. When none does, packets need no room around them.
 func (m *Machine) MovesPackets() bool {
-	for _, l := range m.Programs() {
-		for pc := 0; pc < len(l.insns); pc++ {
-			switch asm.KindOf(l.insns[pc]) {
-			case asm.LdImm64:
-				pc++
-			case asm.CallReg:
-				return true // it may be any helper
-			case asm.CallHelper:
-				row := m.config.Tables.Callable(l.insns[pc].Imm)
-				if row != nil && row.ChangesPacket && row.ID != tailCallID {
-					return true
-				}
+	return slices.ContainsFunc(m.Programs(), func(l *Linked) bool {
+		return m.calls(l, func(row *helpers.Row) bool { return row.ChangesPacket && row.ID != tailCallID })
+	})
+}
+
+// PacketStores is how many bytes of a packet, from its first one on, the programs linked so far may change: math.MaxUint32 when that is not
+// known, as for engines of programs that the machine has not seen.
+func (m *Machine) PacketStores() uint32 {
+	programs := m.Programs()
+	if len(programs) == 0 {
+		return math.MaxUint32
+	}
+	most := uint32(0)
+	for _, l := range programs {
+		if m.calls(l, func(row *helpers.Row) bool {
+			return row.ID != tailCallID && (row.ChangesPacket || row.ID >= helpers.FirstOwn || slices.Contains(packetWriters, row.ID))
+		}) {
+			return math.MaxUint32
+		}
+		most = max(most, l.packetStores)
+	}
+	return most
+}
+
+// packetWriters are helpers that write to the bytes of a packet and do not move it. Any own helper and any kernel function may be one.
+var packetWriters = []int32{97, 190, 202} // bpf_skb_ecn_set_ce, bpf_xdp_store_bytes, bpf_dynptr_write
+
+// calls reports whether a program has a call of a helper that is meant, or of one that is not known beforehand.
+func (m *Machine) calls(l *Linked, meant func(*helpers.Row) bool) bool {
+	for pc := 0; pc < len(l.insns); pc++ {
+		switch asm.KindOf(l.insns[pc]) {
+		case asm.LdImm64:
+			pc++
+		case asm.CallReg:
+			return true // it may be any helper
+		case asm.CallHelper:
+			if row := m.config.Tables.Callable(l.insns[pc].Imm); row != nil && meant(row) {
+				return true
 			}
 		}
 	}

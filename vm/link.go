@@ -3,6 +3,7 @@ package vm
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -23,9 +24,10 @@ type Linked struct {
 	arena   *maps.Pages // that the program loads; nil without one
 	through []bool      // by slot: CPU.Arena does the instruction; nil when it does none
 
-	verified bool   // LinkVerified made it
-	cover    *cover // nil when the machine does not count
-	attach   prog.Attach
+	verified     bool   // LinkVerified made it
+	packetStores uint32 // see prog.Proof
+	cover        *cover // nil when the machine does not count
+	attach       prog.Attach
 
 	decode sync.Once // makes what follows, when an interpreter first wants it
 	code   []insn    // one an instruction
@@ -78,7 +80,7 @@ func (e *LinkError) Unwrap() error { return e.Err }
 // makes the maps that it refers to if the machine has not got them yet, and registers it. Each call makes another
 // Linked. The error is a *LinkError.
 func (m *Machine) Link(p *prog.Program) (*Linked, error) {
-	return m.link(p, false, prog.ArenaUse{})
+	return m.link(p, false, unproved)
 }
 
 // LinkVerified is Link for a program that the verifier has accepted: its frames begin with what was there, as in the
@@ -86,17 +88,20 @@ func (m *Machine) Link(p *prog.Program) (*Linked, error) {
 // space's margins. The safety of the host does not depend on it.
 // Programs with an arena want LinkProved.
 func (m *Machine) LinkVerified(p *prog.Program) (*Linked, error) {
-	return m.link(p, true, prog.ArenaUse{})
+	return m.link(p, true, unproved)
 }
 
-// LinkProved is LinkVerified with what the verifier found out of the program's use of an arena (verifier.Verified.Arena). Without it,
-// accesses to the arena are like those to any other guest memory, and no cast gives an address of the arena's user.
-func (m *Machine) LinkProved(p *prog.Program, use prog.ArenaUse) (*Linked, error) {
-	return m.link(p, true, use)
+// unproved is what is known of a program without a proof.
+var unproved = prog.Proof{PacketStores: math.MaxUint32}
+
+// LinkProved is LinkVerified with what the verifier found out (verifier.Verified.Proof). Without it, accesses to an
+// arena are like those to any other guest memory, no cast gives an address of the arena's user, and the program may store to any byte of a packet.
+func (m *Machine) LinkProved(p *prog.Program, proof prog.Proof) (*Linked, error) {
+	return m.link(p, true, proof)
 }
 
-func (m *Machine) link(p *prog.Program, verified bool, use prog.ArenaUse) (*Linked, error) {
-	l := &Linked{prog: p, attach: p.Attach(), insns: append([]asm.Insn(nil), p.Insns...), verified: verified}
+func (m *Machine) link(p *prog.Program, verified bool, proof prog.Proof) (*Linked, error) {
+	l := &Linked{prog: p, attach: p.Attach(), insns: append([]asm.Insn(nil), p.Insns...), verified: verified, packetStores: proof.PacketStores}
 	if p.Broken != "" {
 		return nil, l.failure(-1, "%s", p.Broken)
 	}
@@ -116,7 +121,7 @@ func (m *Machine) link(p *prog.Program, verified bool, use prog.ArenaUse) (*Link
 	if err := m.resolve(l); err != nil {
 		return nil, err
 	}
-	if err := l.useArena(use); err != nil {
+	if err := l.useArena(proof.Arena); err != nil {
 		return nil, err
 	}
 	l.zero = !verified && slices.ContainsFunc(l.insns, namesR10)

@@ -101,7 +101,7 @@ func (a *app) listMachineCode(m *vm.Machine, p *prog.Program, target jit.Process
 	v, err := verifier.Verify(p, verifier.Options{Outside: true})
 	switch {
 	case err == nil:
-		l, err = m.LinkProved(p, v.Arena())
+		l, err = m.LinkProved(p, v.Proof())
 	case unverified:
 		l, err = m.Link(p)
 	}
