@@ -85,6 +85,8 @@ type stream struct {
 	link   uint32 // of a pcap file
 	ifaces map[ifaceKey]int
 	notes  map[noteKey]string
+	last   ifaceKey // of the packet before, when there was one
+	iface  int      // its number in the file
 	p      pcap.Packet
 }
 
@@ -189,20 +191,30 @@ func (s *stream) put(x *Exit, ifindex uint32, name string) error {
 		}
 		return s.w.Write(&s.p)
 	}
-	key := ifaceKey{ifindex, x.Link}
+	if key := (ifaceKey{ifindex, x.Link}); key != s.last || len(s.ifaces) == 0 {
+		if err := s.setInterface(key, name); err != nil {
+			return err
+		}
+	}
+	s.p.Iface = s.iface
+	return s.w.Write(&s.p)
+}
+
+// setInterface makes another interface the one of packets.
+func (s *stream) setInterface(key ifaceKey, name string) error {
 	iface, ok := s.ifaces[key]
 	if !ok {
 		if name == "" && !s.o.Bare {
-			name = fmt.Sprintf("if%d", ifindex)
+			name = fmt.Sprintf("if%d", key.ifindex)
 		}
 		var err error
-		if iface, err = s.w.AddInterface(pcap.Interface{Name: name, Link: linktype.Type(x.Link)}); err != nil {
+		if iface, err = s.w.AddInterface(pcap.Interface{Name: name, Link: linktype.Type(key.link)}); err != nil {
 			return err
 		}
 		s.ifaces[key] = iface
 	}
-	s.p.Iface = iface
-	return s.w.Write(&s.p)
+	s.last, s.iface = key, iface
+	return nil
 }
 
 // verdict is a packet's as pcapng numbers them; type 0 when it has no number for those of the program's type.

@@ -53,16 +53,20 @@ type runner struct {
 	chunk  []byte
 	ifaces []pcap.Interface
 
-	batch     []packet
-	detail    *detail // nil unless asked for
-	before    []byte  // copy of the batch's packets, when somebody asks for it
-	out       prog.Output
-	exit      Exit
-	entries   bool // sinks want packets as they were before the program
-	tagged    []byte
-	scratch   []byte
-	known     int  // interfaces of the capture that have been looked at
-	nano      bool // one of them has times finer than microseconds
+	batch   []packet
+	detail  *detail // nil unless asked for
+	before  []byte  // copy of the batch's packets, when somebody asks for it
+	out     prog.Output
+	exit    Exit
+	entries bool // sinks want packets as they were before the program
+	tagged  []byte
+	scratch []byte
+	known   int  // interfaces of the capture that have been looked at
+	nano    bool // one of them has times finer than microseconds
+
+	lastName    nameKey // of the packet before
+	lastVerdict string
+
 	names     map[nameKey]string
 	converted []uint64 // by link type
 	links     map[linktype.Type]uint64

@@ -149,13 +149,17 @@ type nameKey uint64 // program type and return value
 // verdictName is Type.Verdict without an allocation for the usual values.
 func (r *runner) verdictName(typ prog.Type, ret uint32) string {
 	key := nameKey(typ)<<32 | nameKey(ret)
-	if name, ok := r.names[key]; ok {
-		return name
+	if key == r.lastName && r.lastVerdict != "" {
+		return r.lastVerdict
 	}
-	name := typ.Verdict(ret)
-	if len(r.names) < maxVerdicts {
-		r.names[key] = name
+	name, ok := r.names[key]
+	if !ok {
+		name = typ.Verdict(ret)
+		if len(r.names) < maxVerdicts {
+			r.names[key] = name
+		}
 	}
+	r.lastName, r.lastVerdict = key, name
 	return name
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 
 	"github.com/skepvm/skep/linktype"
 )
@@ -49,15 +50,10 @@ type WriterOptions struct {
 type Writer struct {
 	dst    io.Writer
 	o      WriterOptions
-	order  byteOrder
+	swap   bool // the file is big-endian
 	buf    []byte
 	ifaces int
 	err    error // first failure of dst
-}
-
-type byteOrder interface {
-	binary.ByteOrder
-	binary.AppendByteOrder
 }
 
 const (
@@ -70,10 +66,7 @@ const (
 
 // NewWriter writes the header of a capture to w. A pcapng file needs AddInterface before its first packet.
 func NewWriter(w io.Writer, o WriterOptions) (*Writer, error) {
-	wr := &Writer{dst: w, o: o, order: binary.LittleEndian, buf: make([]byte, 0, writeBuffer)}
-	if o.BigEndian {
-		wr.order = binary.BigEndian
-	}
+	wr := &Writer{dst: w, o: o, swap: o.BigEndian, buf: make([]byte, 0, writeBuffer)}
 	if o.Format == PCAPNG {
 		wr.sectionHeader()
 	} else {
@@ -90,21 +83,21 @@ func (w *Writer) classicHeader() {
 	if snap == 0 {
 		snap = maxCaptureLen
 	}
-	w.buf = w.order.AppendUint32(w.buf, magic)
-	w.buf = w.order.AppendUint16(w.buf, 2)
-	w.buf = w.order.AppendUint16(w.buf, 4)
+	w.add32(magic)
+	w.add16(2)
+	w.add16(4)
 	w.buf = append(w.buf, 0, 0, 0, 0, 0, 0, 0, 0) // time zone and accuracy: always 0
-	w.buf = w.order.AppendUint32(w.buf, snap)
-	w.buf = w.order.AppendUint32(w.buf, uint32(w.o.Link))
+	w.add32(snap)
+	w.add32(uint32(w.o.Link))
 	w.ifaces = 1
 }
 
 func (w *Writer) sectionHeader() {
 	start := w.beginBlock(blockSection)
-	w.buf = w.order.AppendUint32(w.buf, byteOrderMagic)
-	w.buf = w.order.AppendUint16(w.buf, 1)
-	w.buf = w.order.AppendUint16(w.buf, 0)
-	w.buf = w.order.AppendUint64(w.buf, math.MaxUint64) // section length: unknown
+	w.add32(byteOrderMagic)
+	w.add16(1)
+	w.add16(0)
+	w.add64(math.MaxUint64) // section length: unknown
 	if w.o.App != "" {
 		w.textOption(optUserAppl, w.o.App)
 		w.buf = append(w.buf, 0, 0, 0, 0)
@@ -124,9 +117,9 @@ func (w *Writer) AddInterface(i Interface) (int, error) {
 		return 0, err
 	}
 	start := w.beginBlock(blockInterface)
-	w.buf = w.order.AppendUint16(w.buf, uint16(i.Link))
-	w.buf = w.order.AppendUint16(w.buf, 0)
-	w.buf = w.order.AppendUint32(w.buf, i.SnapLen)
+	w.add16(uint16(i.Link))
+	w.add16(0)
+	w.add32(i.SnapLen)
 	if i.Name != "" {
 		w.textOption(optIfName, i.Name)
 	}
@@ -140,7 +133,7 @@ func (w *Writer) AddInterface(i Interface) (int, error) {
 
 func (w *Writer) beginBlock(typ uint32) int {
 	start := len(w.buf)
-	w.buf = w.order.AppendUint32(w.buf, typ)
+	w.add32(typ)
 	w.buf = append(w.buf, 0, 0, 0, 0)
 	return start
 }
@@ -148,13 +141,13 @@ func (w *Writer) beginBlock(typ uint32) int {
 // endBlock writes the length at both ends.
 func (w *Writer) endBlock(start int) {
 	size := uint32(len(w.buf) - start + 4)
-	w.order.PutUint32(w.buf[start+4:], size)
-	w.buf = w.order.AppendUint32(w.buf, size)
+	w.put32(w.buf[start+4:], size)
+	w.add32(size)
 }
 
 func (w *Writer) option(code uint16, size int) {
-	w.buf = w.order.AppendUint16(w.buf, code)
-	w.buf = w.order.AppendUint16(w.buf, uint16(size))
+	w.add16(code)
+	w.add16(uint16(size))
 }
 
 // textOption writes a string option, padded; what is above 65535 bytes is cut.
@@ -196,10 +189,10 @@ func (w *Writer) record(p *Packet) error {
 		frac /= 1000
 	}
 	h := w.grow(16)
-	w.order.PutUint32(h, uint32(sec))
-	w.order.PutUint32(h[4:], uint32(frac))
-	w.order.PutUint32(h[8:], uint32(len(p.Data)))
-	w.order.PutUint32(h[12:], p.wireLen())
+	w.put32(h, uint32(sec))
+	w.put32(h[4:], uint32(frac))
+	w.put32(h[8:], uint32(len(p.Data)))
+	w.put32(h[12:], p.wireLen())
 	return w.data(p.Data)
 }
 
@@ -211,13 +204,13 @@ func (w *Writer) enhanced(p *Packet) error {
 	opts := optionsSize(p)
 	size := uint32(32 + pad4(len(p.Data)) + opts)
 	h := w.grow(28)
-	w.order.PutUint32(h, blockEnhanced)
-	w.order.PutUint32(h[4:], size)
-	w.order.PutUint32(h[8:], uint32(p.Iface))
-	w.order.PutUint32(h[12:], uint32(uint64(p.TS)>>32))
-	w.order.PutUint32(h[16:], uint32(p.TS))
-	w.order.PutUint32(h[20:], uint32(len(p.Data)))
-	w.order.PutUint32(h[24:], p.wireLen())
+	w.put32(h, blockEnhanced)
+	w.put32(h[4:], size)
+	w.put32(h[8:], uint32(p.Iface))
+	w.put32(h[12:], uint32(uint64(p.TS)>>32))
+	w.put32(h[16:], uint32(p.TS))
+	w.put32(h[20:], uint32(len(p.Data)))
+	w.put32(h[24:], p.wireLen())
 	if err := w.data(p.Data); err != nil {
 		return err
 	}
@@ -225,7 +218,7 @@ func (w *Writer) enhanced(p *Packet) error {
 	if opts != 0 {
 		w.packetOptions(p, opts)
 	}
-	w.order.PutUint32(w.grow(4), size)
+	w.put32(w.grow(4), size)
 	return nil
 }
 
@@ -255,36 +248,72 @@ func optionsSize(p *Packet) int {
 
 // packetOptions writes the options of an enhanced packet block, size bytes with the end mark.
 func (w *Writer) packetOptions(p *Packet, size int) {
-	o, at := w.grow(size), 0
-	put := func(code uint16, n int) []byte {
-		w.order.PutUint16(o[at:], code)
-		w.order.PutUint16(o[at+2:], uint16(n))
-		v := o[at+4 : at+4+n]
-		for i := n; i < pad4(n); i++ {
-			o[at+4+i] = 0
-		}
-		at += 4 + pad4(n)
-		return v
-	}
+	o := w.grow(size)
 	if p.Has&HasFlags != 0 {
-		w.order.PutUint32(put(optFlags, 4), p.Flags)
+		w.optionHead(o, optFlags, 4)
+		w.put32(o[4:], p.Flags)
+		o = o[8:]
 	}
 	if p.Has&HasID != 0 {
-		w.order.PutUint64(put(optPacketID, 8), p.ID)
+		w.optionHead(o, optPacketID, 8)
+		w.put64(o[4:], p.ID)
+		o = o[12:]
 	}
 	if p.Has&HasQueue != 0 {
-		w.order.PutUint32(put(optQueue, 4), p.Queue)
+		w.optionHead(o, optQueue, 4)
+		w.put32(o[4:], p.Queue)
+		o = o[8:]
 	}
 	if p.Has&HasVerdict != 0 {
-		v := put(optVerdict, 9)
-		v[0] = byte(p.VerdictType)
-		w.order.PutUint64(v[1:], p.Verdict) // in the section's byte order: Wireshark reads it so
+		w.optionHead(o, optVerdict, 9)
+		w.put32(o[12:], 0) // its last byte and the padding
+		o[4] = byte(p.VerdictType)
+		w.put64(o[5:], p.Verdict) // in the section's byte order: Wireshark reads it so
+		o = o[16:]
 	}
 	if p.Comment != "" {
-		copy(put(optComment, min(len(p.Comment), maxComment)), p.Comment)
+		n := min(len(p.Comment), maxComment)
+		w.optionHead(o, optComment, n)
+		o = o[4:]
+		w.put32(o[pad4(n)-4:], 0)
+		copy(o, p.Comment[:n])
+		o = o[pad4(n):]
 	}
-	put(optEnd, 0)
+	w.put32(o, optEnd)
 }
+
+// optionHead writes an option's code and length.
+func (w *Writer) optionHead(b []byte, code, n int) {
+	w.put16(b, uint16(code))
+	w.put16(b[2:], uint16(n))
+}
+
+// put16, put32 and put64 write a number in the file's byte order.
+func (w *Writer) put16(b []byte, v uint16) {
+	if w.swap {
+		v = bits.ReverseBytes16(v)
+	}
+	binary.LittleEndian.PutUint16(b, v)
+}
+
+func (w *Writer) put32(b []byte, v uint32) {
+	if w.swap {
+		v = bits.ReverseBytes32(v)
+	}
+	binary.LittleEndian.PutUint32(b, v)
+}
+
+func (w *Writer) put64(b []byte, v uint64) {
+	if w.swap {
+		v = bits.ReverseBytes64(v)
+	}
+	binary.LittleEndian.PutUint64(b, v)
+}
+
+// add16, add32 and add64 do the same behind what is in the buffer.
+func (w *Writer) add16(v uint16) { w.put16(w.grow(2), v) }
+func (w *Writer) add32(v uint32) { w.put32(w.grow(4), v) }
+func (w *Writer) add64(v uint64) { w.put64(w.grow(8), v) }
 
 func (p *Packet) wireLen() uint32 {
 	if p.OrigLen == 0 {
