@@ -153,6 +153,9 @@ func (r *runner) pass() (err error) {
 			return
 		}
 		err := r.runLoad(l)
+		if err == nil && c.waits {
+			err = r.flushSinks()
+		}
 		if err == nil && l.end == nil {
 			return
 		}

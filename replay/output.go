@@ -259,6 +259,14 @@ func noteText(x *Exit) string {
 	return text
 }
 
+// Flush implements FlushSink.
+func (s *stream) Flush() error {
+	if s.w == nil {
+		return s.err
+	}
+	return s.w.Flush()
+}
+
 // Close implements Sink. A file without packets is of Ethernet.
 func (s *stream) Close() error {
 	if err := s.start(uint32(linktype.Ethernet), false); err != nil {
@@ -370,6 +378,16 @@ func splitName(key splitKey) string {
 		name += fmt.Sprintf("-if%d", key.redirect)
 	}
 	return name
+}
+
+// Flush implements FlushSink.
+func (s *splitSink) Flush() error {
+	for _, f := range s.names {
+		if err := f.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close implements Sink.

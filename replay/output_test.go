@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -171,6 +172,49 @@ func TestEntries(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// told is a file that tells how much was written.
+type told struct {
+	bytes.Buffer
+	sizes chan int
+}
+
+func (f *told) Write(b []byte) (int, error) {
+	n, err := f.Buffer.Write(b)
+	f.sizes <- f.Len()
+	return n, err
+}
+
+// TestOutputOfPipe: what came by a pipe is in the output before the replay waits for more.
+func TestOutputOfPipe(t *testing.T) {
+	for _, cpus := range []int{1, 2} {
+		in, feed := io.Pipe()
+		out := &told{sizes: make(chan int, 100)}
+		sink, err := NewWriter(out, Output{Format: FormatPcap})
+		require.NoError(t, err)
+		o := Options{Type: prog.XDP, Target: stubTarget(t, &stub{ret: 2}), Input: in, Sinks: []Sink{sink}}
+		if cpus == 2 {
+			o.Others = []vm.Engine{&stub{space: o.Target.Machine.Space(), ret: 2}}
+		}
+		done := make(chan error)
+		go func() {
+			_, err := Run(o)
+			done <- err
+		}()
+		file := traffic.Sample()
+		first := 24 + 16 + int(file[24+8]) // the header and a packet
+		_, err = feed.Write(file[:first])
+		require.NoError(t, err)
+		select {
+		case n := <-out.sizes:
+			require.Equal(t, first, n)
+		case <-time.After(30 * time.Second):
+			t.Fatal("nothing comes before the end")
+		}
+		require.NoError(t, feed.Close())
+		require.NoError(t, <-done)
 	}
 }
 

@@ -125,7 +125,11 @@ func (sh *shards) pass(r *runner, c *crew) {
 		if c.over {
 			return
 		}
-		if err = cmp.Or(r.merge(l), cmp.Or(l.share.errs...), err); err != nil || l.end != nil {
+		err = cmp.Or(r.merge(l), cmp.Or(l.share.errs...), err)
+		if err == nil && c.waits {
+			err = r.flushSinks()
+		}
+		if err != nil || l.end != nil {
 			c.stop(err)
 		}
 	})

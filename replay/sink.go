@@ -51,6 +51,35 @@ type EntrySink interface {
 	WantsEntry() bool
 }
 
+// FlushSink is a Sink that keeps packets back for a while. Where the capture may make the replay wait, it is told to hand on what it has before that.
+type FlushSink interface {
+	Sink
+	Flush() error
+}
+
+// flushSinks lets readers of the outputs see all packets so far.
+func (r *runner) flushSinks() error {
+	flush := func(sink Sink) error {
+		if f, ok := sink.(FlushSink); ok {
+			if err := f.Flush(); err != nil {
+				return &Error{Reason: "output", Err: err}
+			}
+		}
+		return nil
+	}
+	for _, sink := range r.o.Sinks {
+		if err := flush(sink); err != nil {
+			return err
+		}
+	}
+	for i := range r.o.Filters {
+		if err := flush(r.o.Filters[i].Sink); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func wantEntries(sinks []Sink) bool {
 	return slices.ContainsFunc(sinks, func(s Sink) bool {
 		e, ok := s.(EntrySink)

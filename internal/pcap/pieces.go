@@ -59,6 +59,12 @@ func (r *Reader) Claim(p *Piece) {
 		r.claimed += pieceSize
 		return
 	}
+	if !r.began {
+		if r.began = true; r.end > r.pos { // what came with the header does not wait for more
+			p.n, p.err = 0, nil
+			return
+		}
+	}
 	p.n, p.err = 0, io.EOF
 	if r.ended {
 		return

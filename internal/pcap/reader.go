@@ -37,6 +37,7 @@ type Reader struct {
 	file    *os.File // whose parts are read at once; nil when the source is read one piece after the other
 	claimed int64    // offset of the file's next piece
 	ended   bool     // the source gave its last piece
+	began   bool     // a piece has been claimed
 	rest    []byte   // what the last piece that was parsed left
 
 	format Format
