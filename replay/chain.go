@@ -109,6 +109,8 @@ type Chain struct {
 	vlan   uint64
 	clock  time.Duration // what looking at the clock twice takes; 0 when runs are not measured
 	looks  int           // pairs of looks since looked
+	all    broadcaster
+	saved  []byte // of a broadcast: the frame and its packet
 }
 
 // link is a program of a chain with its counts.
@@ -129,6 +131,10 @@ type chainEnd struct {
 	untagged bool   // its VLAN tag was taken out on the way from XDP to TC
 	n        uint64 // length of the packet as it was captured
 	insns    uint64
+
+	broadcast uint32          // map to all devices of which it was sent; 0 for none
+	copies    []broadcastCopy // that were made then
+	bytes     []byte          // of the copies
 }
 
 // NewChain makes a chain of programs. Those of HookXDP are put in libxdp's order, TC programs with TCX set before the others; otherwise the
@@ -206,7 +212,7 @@ func (c *Chain) Run(ctx uint32) (vm.Result, error) {
 		return vm.Result{}, failure("no packet of the replay is at %#x", ctx)
 	}
 	e := &c.ends[i]
-	*e = chainEnd{ctx: ctx, typ: c.Type(), n: uint64(c.batch[i].n)}
+	*e = chainEnd{ctx: ctx, typ: c.Type(), n: uint64(c.batch[i].n), copies: e.copies[:0], bytes: e.bytes[:0]}
 	ret, err := c.hooks(i, e)
 	if err != nil {
 		return vm.Result{Insns: e.insns}, &ChainFault{Program: e.decided.Name, Hook: e.decided.Hook, Err: err}
@@ -304,6 +310,9 @@ func (c *Chain) redirected(e *chainEnd, ret uint64) (uint64, error) {
 	for hop := 0; hop < maxHops; hop++ {
 		to := readRedirect(c.space, e.ctx)
 		m := c.maps.Get(to.Map)
+		if to.Kind == prog.RedirectBroadcast {
+			return c.broadcast(e, to, ret)
+		}
 		if to.Kind != prog.RedirectMap || m == nil {
 			return ret, nil
 		}
@@ -341,8 +350,15 @@ func (c *Chain) devmap(e *chainEnd, m maps.Map, to prog.Redirect, ret uint64) (u
 	if l == nil {
 		return ret, nil
 	}
-	e.to = to.To
-	c.space.Store32(e.ctx+prog.XDPEgress, to.To)
+	return c.runDevmap(e, l, to.To)
+}
+
+// runDevmap runs the program of a devmap's element, whose packets leave by an interface.
+func (c *Chain) runDevmap(e *chainEnd, l *link, ifindex uint32) (uint64, error) {
+	e.to = ifindex
+	c.noRedirect(e)
+	c.space.Store32(e.ctx+prog.XDPRxQueue, 0) // of the receiving side the kernel hands on the device alone
+	c.space.Store32(e.ctx+prog.XDPEgress, ifindex)
 	ret, err := c.run(l, e)
 	if err == nil && uint32(ret) != xdpPass && uint32(ret) != xdpDrop {
 		ret = xdpAborted
@@ -361,9 +377,13 @@ func (c *Chain) element(h Hook, m maps.Map, key uint32) *link {
 	if addr == 0 {
 		return nil
 	}
-	id := c.space.Load32(addr + 4)
+	return c.named(h, c.space.Load32(addr+4))
+}
+
+// named finds a program by the word that elements name it by.
+func (c *Chain) named(h Hook, element uint32) *link {
 	for _, l := range c.by[h] {
-		if l.Element == id {
+		if l.Element == element {
 			return l
 		}
 	}

@@ -43,7 +43,8 @@ type chainSource struct {
 func chainMaps() []*maps.Spec {
 	dev := &maps.Spec{Name: "devs", Type: maps.DevMap, KeySize: 4, ValueSize: 8, MaxEntries: 4, LockOff: -1, TimerOff: -1}
 	cpu := &maps.Spec{Name: "cpus", Type: maps.CPUMap, KeySize: 4, ValueSize: 8, MaxEntries: 4, LockOff: -1, TimerOff: -1}
-	return []*maps.Spec{counterMap(), dev, cpu}
+	hash := &maps.Spec{Name: "table", Type: maps.DevMapHash, KeySize: 4, ValueSize: 8, MaxEntries: 8, LockOff: -1, TimerOff: -1}
+	return []*maps.Spec{counterMap(), dev, cpu, hash}
 }
 
 func readChain(t *testing.T, ar *txtar.Archive) *chainCase {

@@ -37,7 +37,9 @@ func (r *runner) chainVerdict(i int, n uint64) uint32 {
 	if ret == xdpAborted && e.typ == prog.XDP {
 		r.aborted(s.chain.batch[i].in.Number, e.decided.Name, e.decided.Hook.String())
 	}
-	if to, ok := e.sent(s.space, ret); ok {
+	if e.broadcast != 0 {
+		r.countCopies(e, s.chain.batch[i].in.Number)
+	} else if to, ok := e.sent(s.space, ret); ok {
 		r.tally.redirect(to)
 	}
 	return ret
@@ -49,6 +51,9 @@ func (r *runner) isChanged(i int, ctx uint32, n int, before []byte) bool {
 	untagged := false
 	if s.chain != nil {
 		ctx, typ, untagged = s.chain.ends[i].ctx, s.chain.ends[i].typ, s.chain.ends[i].untagged
+	}
+	if s.chain != nil && len(s.chain.ends[i].copies) > 0 {
+		return s.chain.ends[i].changed(before)
 	}
 	if !prog.ReadFrame(s.space, ctx, typ, &r.out) {
 		return true

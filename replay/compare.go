@@ -90,7 +90,7 @@ func (r *runner) compareEnds(n uint64, a, b *chainEnd) error {
 	if a.to != b.to {
 		return r.mismatch(n, "interface that it was sent to", a.to, b.to)
 	}
-	return nil
+	return r.compareCopies(n, a, b)
 }
 
 // said is the verdict with the program that it is of.

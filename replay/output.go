@@ -128,7 +128,7 @@ func (s *stream) Write(x *Exit) error {
 	if err != nil {
 		return err
 	}
-	if s.o.Copies != CopyExit {
+	if s.o.Copies != CopyExit && x.Copy == 0 {
 		err = s.entry(x)
 	}
 	if s.o.Copies != CopyEntry && err == nil {

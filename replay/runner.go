@@ -67,6 +67,7 @@ type runner struct {
 	lastName    nameKey // of the packet before
 	lastVerdict string
 
+	broadcast broadcaster
 	names     map[nameKey]string
 	converted []uint64 // by link type
 	links     map[linktype.Type]uint64
@@ -731,7 +732,7 @@ func (r *runner) verdict(s *side, ctx uint32, n uint64) uint32 {
 		r.aborted(s.space.Load64(offset(ctx, prog.FrameNumber)), "", "")
 	}
 	if ret == r.redir && r.redir != 0 {
-		r.tally.redirect(readRedirect(s.space, ctx))
+		r.countRedirect(s, ctx)
 	}
 	return ret
 }
@@ -752,7 +753,7 @@ func isIngress(to prog.Redirect) bool {
 
 // target says what a redirect means: an interface, unless the map is not of devices, and the map's name.
 func (r *runner) target(to prog.Redirect) (ifindex uint32, mapName string) {
-	if to.Kind != prog.RedirectMap {
+	if to.Kind != prog.RedirectMap && to.Kind != prog.RedirectBroadcast {
 		return to.To, ""
 	}
 	m := r.sides[0].maps.Get(to.Map)

@@ -28,8 +28,10 @@ type Exit struct {
 	RedirMap string // map that the redirect went through, "" when none
 	// RedirName is the name of the interface that a redirect goes to, "" when the capture does not say.
 	RedirName string
-	Fault     error
-	Nano      bool // some of the capture's times are finer than microseconds
+	// Copy numbers the copies of a packet that is sent to all of a devmap, from 0. Each is written, one after the other.
+	Copy  int
+	Fault error
+	Nano  bool // some of the capture's times are finer than microseconds
 
 	// Entry is the packet as the program got it, of the same link type as Data, and EntryLen its length on the wire.
 	// Only for an EntrySink; valid during the call only.
@@ -122,7 +124,7 @@ func (r *runner) deliver(i int, ctx uint32, p *packet, before []byte, ret uint32
 		x.Program, x.Redirect = end.decided.Name, end.to
 	}
 	if fault != nil {
-		x.Ret, x.Verdict = 0, faultVerdict
+		x.Ret, x.Verdict, x.Redirect = 0, faultVerdict, 0 // wherever it was on its way to
 		r.interfaces(x)
 		return r.write(x)
 	}
@@ -130,6 +132,12 @@ func (r *runner) deliver(i int, ctx uint32, p *packet, before []byte, ret uint32
 	if redir := redirectVerdict(typ); ret == redir && redir != 0 {
 		x.Redirect, x.RedirMap = r.target(r.out.Redirect)
 		x.RedirIn = isIngress(r.out.Redirect)
+		switch {
+		case end != nil && len(end.copies) > 0:
+			return r.writeCopies(x, end, p)
+		case end == nil && r.out.Redirect.Kind == prog.RedirectBroadcast:
+			return r.writeBroadcast(x, ctx)
+		}
 	}
 	r.interfaces(x)
 	return r.write(x)

@@ -131,7 +131,7 @@ func rowsOf(exits []Exit, o Output, nano bool) (rows []string) {
 		rows = append(rows, r.String())
 	}
 	for i := range exits {
-		if o.Copies != CopyExit {
+		if o.Copies != CopyExit && exits[i].Copy == 0 {
 			add(entryRow(&exits[i]))
 		}
 		if o.Copies != CopyEntry {
