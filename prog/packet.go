@@ -67,6 +67,7 @@ const (
 	SKBGSOSize      = 176
 	SKBTstampType   = 180
 	SKBHwtstamp     = 184
+	skbSize         = 192
 	ClassicData     = 0
 	ClassicDataEnd  = 4
 	ClassicWireLen  = 8
@@ -243,43 +244,30 @@ func SetClassicData(s *mem.Space, ctx, data, dataEnd, wireLen uint32) {
 
 // setSKB writes every field of struct __sk_buff.
 func setSKB(s *mem.Space, ctx uint32, t Type, data, dataEnd, wire uint32, in *Input) {
-	s.Store32(ctx+SKBLen, dataEnd-data)
-	s.Store32(ctx+SKBPktType, in.PktType)
-	s.Store32(ctx+SKBMark, in.Mark)
-	s.Store32(ctx+SKBQueueMapping, in.queueMapping())
-	s.Store32(ctx+SKBProtocol, in.protocol(s, t, data, dataEnd))
-	s.Store32(ctx+SKBVlanPresent, 0)
-	s.Store32(ctx+SKBVlanTCI, 0)
-	s.Store32(ctx+SKBVlanProto, 0)
+	md := (*[skbSize]byte)(frameBytes(s, ctx, skbSize))
+	put2(md[SKBLen:], dataEnd-data, in.PktType)
+	put2(md[SKBMark:], in.Mark, in.queueMapping())
+	tci, present, proto := uint32(0), uint32(0), uint32(0)
 	if in.VlanPresent {
-		s.Store32(ctx+SKBVlanPresent, 1)
-		s.Store32(ctx+SKBVlanTCI, uint32(in.VlanTCI))
-		s.Store32(ctx+SKBVlanProto, swap16(in.VlanProto))
+		tci, present, proto = uint32(in.VlanTCI), 1, swap16(in.VlanProto)
 	}
-	s.Store32(ctx+SKBPriority, in.Priority)
-	s.Store32(ctx+SKBIngress, in.Ifindex)
-	s.Store32(ctx+SKBIfindex, in.Ifindex)
-	s.Store32(ctx+SKBTCIndex, in.TCIndex)
-	for i, v := range in.CB {
-		s.Store32(ctx+SKBCB+4*uint32(i), v)
-	}
-	s.Store32(ctx+SKBHash, in.Hash)
-	s.Store32(ctx+SKBTCClassid, in.TCClassid)
-	s.Store32(ctx+SKBData, data)
-	s.Store32(ctx+SKBDataEnd, dataEnd)
-	s.Store32(ctx+SKBNapiID, in.NapiID)
-	for off := uint32(SKBFamily); off < SKBDataMeta; off += 4 {
-		s.Store32(ctx+off, 0)
-	}
-	s.Store32(ctx+SKBDataMeta, data)
-	s.Store64(ctx+SKBFlowKeys, 0)
-	s.Store64(ctx+SKBTstamp, in.Tstamp)
-	s.Store32(ctx+SKBWireLen, wire)
-	s.Store32(ctx+SKBGSOSegs, in.GSOSegs)
-	s.Store64(ctx+SKBSk, 0)
-	s.Store32(ctx+SKBGSOSize, in.GSOSize)
-	s.Store32(ctx+SKBTstampType, 0)
-	s.Store64(ctx+SKBHwtstamp, in.Hwtstamp)
+	put2(md[SKBProtocol:], in.protocol(s, t, data, dataEnd), present)
+	put2(md[SKBVlanTCI:], tci, proto)
+	put2(md[SKBPriority:], in.Priority, in.Ifindex)
+	put2(md[SKBIfindex:], in.Ifindex, in.TCIndex)
+	put2(md[SKBCB:], in.CB[0], in.CB[1])
+	put2(md[SKBCB+8:], in.CB[2], in.CB[3])
+	put2(md[SKBCB+16:], in.CB[4], in.Hash)
+	put2(md[SKBTCClassid:], in.TCClassid, data)
+	put2(md[SKBDataEnd:], dataEnd, in.NapiID)
+	clear(md[SKBFamily:SKBDataMeta])
+	binary.LittleEndian.PutUint32(md[SKBDataMeta:], data)
+	binary.LittleEndian.PutUint64(md[SKBFlowKeys:], 0)
+	binary.LittleEndian.PutUint64(md[SKBTstamp:], in.Tstamp)
+	put2(md[SKBWireLen:], wire, in.GSOSegs)
+	binary.LittleEndian.PutUint64(md[SKBSk:], 0)
+	put2(md[SKBGSOSize:], in.GSOSize, 0) // and SKBTstampType
+	binary.LittleEndian.PutUint64(md[SKBHwtstamp:], in.Hwtstamp)
 }
 
 func (in *Input) queueMapping() uint32 {

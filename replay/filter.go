@@ -86,27 +86,43 @@ func (f *filters) enginesFor(key filterLink) ([]vm.Engine, error) {
 	return list, nil
 }
 
-// match runs all filters over records of one link type and says in f.matched which of them match what.
-func (f *filters) match(recs []pcap.Record, first int, engines []vm.Engine) error {
-	frames := f.guest[uint32(first)*f.stride:]
-	for i := range recs {
-		ctx := frames[uint32(i)*f.stride+prog.FrameHeader:]
-		data := f.base + recs[i].Off
-		binary.LittleEndian.PutUint64(ctx[prog.ClassicData:], uint64(data)|uint64(data+recs[i].CapLen)<<32)
-		binary.LittleEndian.PutUint32(ctx[prog.ClassicWireLen:], recs[i].OrigLen)
-		f.matched[first+i] = 0
+// match runs the filters of a link type over the records from first on that are of it, says in f.matched which of them match what, and returns how many
+// records those are.
+func (r *runner) match(recs []pcap.Record, first int) (int, error) {
+	f, key := r.filters, r.filterLink(&recs[first])
+	engines, err := f.enginesFor(key)
+	if err != nil {
+		return 0, err
 	}
-	for n, e := range engines {
-		if _, err := e.RunBatch(f.frames+uint32(first)*f.stride, f.stride, len(recs)); err != nil {
-			return &Error{Reason: "filter " + f.list[n].Name, Err: err}
+	if r.report.Engine == "" {
+		r.report.Engine = engines[0].Name()
+	}
+	frames := f.guest[uint32(first)*f.stride:]
+	n := 0
+	for i := range recs[first:] {
+		rec := &recs[first+i]
+		if rec.Link != key.link || key.link == linktype.Null && r.filterLink(rec) != key {
+			break
 		}
-		for i := range recs {
+		ctx := frames[uint32(i)*f.stride+prog.FrameHeader:][:prog.ClassicWireLen+4]
+		data := f.base + rec.Off
+		binary.LittleEndian.PutUint64(ctx[prog.ClassicData:], uint64(data)|uint64(data+rec.CapLen)<<32)
+		binary.LittleEndian.PutUint32(ctx[prog.ClassicWireLen:], rec.OrigLen)
+		n++
+	}
+	matched := f.matched[first : first+n]
+	clear(matched)
+	for bit, e := range engines {
+		if _, err := e.RunBatch(f.frames+uint32(first)*f.stride, f.stride, n); err != nil {
+			return 0, &Error{Reason: "filter " + f.list[bit].Name, Err: err}
+		}
+		for i := range matched {
 			if binary.LittleEndian.Uint32(frames[int(uint32(i)*f.stride)+prog.FrameHeader+prog.FrameRet:]) != 0 {
-				f.matched[first+i] |= 1 << n
+				matched[i] |= 1 << bit
 			}
 		}
 	}
-	return nil
+	return n, nil
 }
 
 // filter shows records to the filters, counts and delivers what matches, and returns the records that any filter lets
@@ -114,33 +130,19 @@ func (f *filters) match(recs []pcap.Record, first int, engines []vm.Engine) erro
 func (r *runner) filter(recs []pcap.Record) ([]pcap.Record, error) {
 	f := r.filters
 	for first := 0; first < len(recs); {
-		key := r.filterLink(&recs[first])
-		end := first + 1
-		for end < len(recs) && recs[end].Link == key.link && (key.link != linktype.Null || r.filterLink(&recs[end]) == key) {
-			end++
-		}
-		engines, err := f.enginesFor(key)
+		n, err := r.match(recs, first)
 		if err != nil {
 			return nil, err
 		}
-		if r.report.Engine == "" {
-			r.report.Engine = engines[0].Name()
-		}
-		if err := f.match(recs[first:end], first, engines); err != nil {
-			return nil, err
-		}
-		first = end
+		first += n
 	}
 	kept := recs[:0]
 	f.numbers = f.numbers[:0]
-	for i := range recs {
-		f.seen++
-		r.report.Seen++
-		m := f.matched[i]
+	for i, m := range f.matched[:len(recs)] {
 		if m == 0 {
 			continue
 		}
-		rec := recs[i]
+		rec, number := recs[i], f.seen+uint64(i)+1
 		for n := range f.list {
 			if m>>n&1 == 0 {
 				continue
@@ -149,15 +151,17 @@ func (r *runner) filter(recs []pcap.Record) ([]pcap.Record, error) {
 			c.Packets++
 			c.Bytes += uint64(rec.CapLen)
 			if sink := f.list[n].Sink; sink != nil {
-				if err := r.deliverRaw(sink, &rec, f.seen, f.list[n].Name); err != nil {
+				if err := r.deliverRaw(sink, &rec, number, f.list[n].Name); err != nil {
 					return nil, err
 				}
 			}
 		}
 		f.matched[len(kept)] = m
-		f.numbers = append(f.numbers, f.seen)
+		f.numbers = append(f.numbers, number)
 		kept = append(kept, rec)
 	}
+	f.seen += uint64(len(recs))
+	r.report.Seen += uint64(len(recs))
 	return kept, nil
 }
 
