@@ -86,15 +86,9 @@ func (t *Table) run(obj *object.Object, c *Case, o Options) (r Result) {
 	if err := c.needsPacket(obj, name); err != nil {
 		return broken(err)
 	}
-	var res skep.Result
-	for range c.Repeat {
-		if res, err = v.Run(name, skep.Packet{Data: c.Packet, Ctx: ctx}); err != nil {
-			var bad *prog.CtxError
-			if errors.As(err, &bad) {
-				err = errorAt(fieldAt(&c.ctx, bad.Field), "%v", err)
-			}
-			return broken(err)
-		}
+	res, err := c.runs(v, name, ctx)
+	if err != nil {
+		return broken(err)
 	}
 	wrong, err := c.compare(v, typeOf(obj, name), &res, r.Log)
 	if err != nil {
@@ -105,6 +99,29 @@ func (t *Table) run(obj *object.Object, c *Case, o Options) (r Result) {
 		r.Status, r.Message = Fail, strings.Join(wrong, "\n")
 	}
 	return r
+}
+
+// runs runs a case as often as it says, and lets time go by behind each run.
+func (c *Case) runs(v *skep.VM, name string, ctx map[string]any) (res skep.Result, err error) {
+	var now uint64
+	for range c.Repeat {
+		packet := skep.Packet{Data: c.Packet, Input: prog.Input{Time: now}, Ctx: ctx}
+		if res, err = v.Run(name, packet); err != nil {
+			var bad *prog.CtxError
+			if errors.As(err, &bad) {
+				err = errorAt(fieldAt(&c.ctx, bad.Field), "%v", err)
+			}
+			return res, err
+		}
+		now += uint64(c.After)
+		if c.After == 0 {
+			continue
+		}
+		if _, err = v.RunTimers(now); err != nil {
+			return res, err
+		}
+	}
+	return res, nil
 }
 
 // machine is what the cases run on.

@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/skepvm/skep"
+	"github.com/skepvm/skep/jit"
 )
 
 const examples = "../examples"
@@ -108,6 +111,34 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestFiles: every case of the tables in testdata passes, on every engine.
+func TestFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	engines := []string{skep.EngineInterp, skep.EngineChecked}
+	if jit.Available() {
+		engines = append(engines, skep.EngineJIT)
+	}
+	for _, file := range files {
+		for _, engine := range engines {
+			table, err := ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = table.Run(Options{Machine: skep.Options{Engine: engine}}, func(r Result) {
+				if r.Status != Pass {
+					t.Errorf("%s:%d: %s (%s): %s %s", r.File, r.Line, r.Name, engine, r.Status, r.Message)
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestBadTables(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                 "t.yaml: EOF",
@@ -136,6 +167,10 @@ func TestBadTables(t *testing.T) {
 		"object: x\ntests:\n- {name: a, packet: {pcap: /dev/zero#1}, want: {verdict: A}}":                       "t.yaml:3:28: /dev/zero: want a file of at most 268435456 bytes",
 		"object: x\ntests:\n- {name: a, packet: {hex: 00}, want: {packet: {pcap: ../traffic/sample.pcap#501}}}": "t.yaml:3:54: ../traffic/sample.pcap has 500 frames, not 501",
 		"object: x\ntests:\n- {name: a, packet: {hex: 00}, ctx: 3, want: {verdict: A}}":                         "t.yaml:3:37: want fields of the ctx: cannot unmarshal !!int `3` into map[string]interface {}",
+		"object: x\ntests:\n- {name: a, packet: {hex: 00}, after: soon, want: {verdict: A}}":                    "t.yaml:3:39: want a time above 0, as 10us, 5ms or 1m30s",
+		"object: x\ntests:\n- {name: a, packet: {hex: 00}, after: -1s, want: {verdict: A}}":                     "t.yaml:3:39: want a time above 0, as 10us, 5ms or 1m30s",
+		"object: x\ntests:\n- {name: a, packet: {hex: 00}, repeat: 9999, after: 2000000h, want: {verdict: A}}":  "t.yaml:3:53: want a time above 0, as 10us, 5ms or 1m30s",
+		"object: x\ntests:\n- {name: a, packet: {hex: 00}, after: [1s], want: {verdict: A}}":                    "t.yaml:3:39: want a time above 0, as 10us, 5ms or 1m30s",
 		"object: x\nstate: [a]\ntests:\n- {name: a, packet: {hex: 00}, want: {verdict: A}}":                     "t.yaml:2:8: want the path of a file with maps in JSON",
 	} {
 		_, err := Parse("t.yaml", []byte(text))

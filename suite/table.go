@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -36,6 +38,7 @@ type Case struct {
 	Ctx     map[string]any
 	Maps    map[string]yaml.Node // elements to set before, by map
 	Repeat  int                  // how often it runs; the last time counts
+	After   time.Duration        // that goes by behind each run: timers fire
 	Want    Want
 
 	col int       // of Line
@@ -84,6 +87,7 @@ type caseYAML struct {
 	Ctx     yaml.Node
 	Maps    map[string]yaml.Node
 	Repeat  int
+	After   yaml.Node
 	Want    struct {
 		Verdict string
 		Packet  yaml.Node
@@ -105,6 +109,8 @@ type caseYAML struct {
 //	  packet: [{eth: {}}, {ip: {src: 10.0.0.1}}, {tcp: {dport: 22}}]      # or {hex: 0102…}, or {pcap: file.pcap#3}; programs without
 //	                                                                    # a packet have none
 //	  ctx: {ingress_ifindex: 2}
+//	  repeat: 3                                                         # runs it so often; 1 is the default
+//	  after: 10ms                                                       # time that goes by behind each run: timers fire
 //	  want:
 //	    verdict: XDP_DROP
 //	    packet: same                                                    # or as above
@@ -217,6 +223,9 @@ func (p *parser) parseCase(n *yaml.Node) (*Case, error) {
 		return nil, errorAt(n, "a test without a name")
 	}
 	var err error
+	if c.After, err = after(&in.After, c.Repeat); err != nil {
+		return nil, err
+	}
 	if in.Packet.Kind != 0 {
 		if c.Packet, err = p.parsePacket(&in.Packet); err != nil {
 			return nil, err
@@ -250,10 +259,22 @@ func (p *parser) parseCase(n *yaml.Node) (*Case, error) {
 	return c, nil
 }
 
+// after reads the time that goes by behind each of so many runs.
+func after(n *yaml.Node, repeat int) (time.Duration, error) {
+	if n.Kind == 0 {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil || d <= 0 || int64(d) > math.MaxInt64/int64(repeat) {
+		return 0, errorAt(n, "want a time above 0, as 10us, 5ms or 1m30s")
+	}
+	return d, nil
+}
+
 // decodeNode decodes a node whose own nodes keep their places. yaml cannot refuse unknown fields of a node, so they are looked
 // for first.
 func decodeNode(n *yaml.Node, into *caseYAML) error {
-	known := map[string]string{"name": "", "program": "", "packet": "", "ctx": "", "maps": "", "repeat": "", "want": "verdict packet ctx maps trace"}
+	known := map[string]string{"name": "", "program": "", "packet": "", "ctx": "", "maps": "", "repeat": "", "after": "", "want": "verdict packet ctx maps trace"}
 	if n.Kind != yaml.MappingNode {
 		return errorAt(n, "want a test with its fields")
 	}
