@@ -54,6 +54,14 @@ func TestXDPMetadata(t *testing.T) {
 		res, err = vm.Run("", packet)
 		require.NoError(t, err)
 		require.Equal(t, int32(7-3*errNoData), int32(res.Ret), engine)
+		packet.Ctx = map[string]any{"rx_hash": 5}
+		res, err = vm.Run("", packet)
+		require.NoError(t, err)
+		require.Equal(t, int32(7-2*errNoData), int32(res.Ret), engine)
+		packet.Ctx = map[string]any{"rx_hash_type": 1, "rx_vlan_proto": "0x8100"}
+		res, err = vm.Run("", packet)
+		require.NoError(t, err)
+		require.Equal(t, int32(7-errNoData), int32(res.Ret), engine)
 		require.NoError(t, vm.Close())
 	}
 }

@@ -3,6 +3,7 @@ package maps
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -401,5 +402,78 @@ func TestSnapshotOfMaps(t *testing.T) {
 	}
 	if err := m.Update(0, make([]byte, 8), make([]byte, 8), NoExist); ErrnoOf(err) != EEXIST {
 		t.Error(err)
+	}
+}
+
+// TestSave: maps of every kind hold again what they did when they were saved, in the order that they had, and go on from there.
+func TestSave(t *testing.T) {
+	for _, typ := range []Type{Hash, PerCPUHash, LRUHash, LRUPerCPUHash, Array, PerCPUArray, LPMTrie, Queue, Stack, BloomFilter} {
+		s := newSpace(t)
+		spec := &Spec{Type: typ, KeySize: 8, ValueSize: 8, MaxEntries: 64}
+		switch typ {
+		case Array, PerCPUArray:
+			spec.KeySize = 4
+		case LPMTrie:
+			spec.Flags = NoPrealloc
+		case Queue, Stack, BloomFilter:
+			spec.KeySize = 0
+		}
+		m := newMap(t, s, spec, 2)
+		change := func(from, to uint32) {
+			for i := from; i < to; i++ {
+				key := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, i%33), i)[:max(spec.KeySize, 0)]
+				value := binary.LittleEndian.AppendUint64(nil, uint64(i)+1)
+				if p, ok := m.(Pusher); ok {
+					_ = p.Push(value, Any)
+					continue
+				}
+				_ = m.Update(int(i%2), key, value, Any)
+				if i%5 == 0 {
+					_ = m.Delete(key)
+				}
+			}
+		}
+		look := func() (all []string) {
+			if p, ok := m.(Pusher); ok {
+				value := make([]byte, 8)
+				for i := range uint32(100) {
+					if typ == BloomFilter {
+						all = append(all, fmt.Sprint(p.Peek(binary.LittleEndian.AppendUint64(nil, uint64(i)))))
+					}
+				}
+				for typ != BloomFilter && p.Pop(value) == nil {
+					all = append(all, fmt.Sprint(value))
+				}
+				return all
+			}
+			for k, v := range m.All() {
+				all = append(all, fmt.Sprint(k, v))
+			}
+			return all
+		}
+		empty := Save(m)
+		change(0, 40)
+		half := Save(m)
+		want := look()
+		for range 2 {
+			half.Restore()
+			if got := look(); !slices.Equal(got, want) || len(got) == 0 {
+				t.Fatalf("%v: %v, want %v", typ, got, want)
+			}
+			change(20, 90)
+		}
+		half.Restore()
+		change(40, 60)
+		further := look()
+		empty.Restore()
+		fresh := look()
+		change(0, 60)
+		if got := look(); !slices.Equal(got, further) {
+			t.Errorf("%v goes on to %v, and from the beginning to %v", typ, further, got)
+		}
+		m.Clear()
+		if got := look(); !slices.Equal(got, fresh) {
+			t.Errorf("%v as it was when it was new: %v, want %v", typ, fresh, got)
+		}
 	}
 }

@@ -85,6 +85,55 @@ func (s *Space) Reset(snap *Snapshot, changed func(addr uint32, page []byte)) er
 	return nil
 }
 
+// Part is a copy of what some allocations hold.
+type Part struct {
+	spans []run
+	pages []savedPage // what is not zero
+}
+
+type savedPage struct {
+	addr uint64
+	data []byte
+}
+
+// SavePart copies what the allocations at these addresses hold; an address that Alloc did not give is a bug of the caller and panics. No guest may
+// write to them meanwhile.
+func (s *Space) SavePart(addrs []uint32) *Part {
+	p := &Part{}
+	for _, addr := range addrs {
+		n := s.AllocSize(addr)
+		if n == 0 {
+			panic("mem: SavePart of an address that Alloc did not give")
+		}
+		span := run{uint64(addr), uint64(addr) + uint64(n)}
+		p.spans = append(p.spans, span)
+		for at := span.start; at < span.end; at += pageSize {
+			b := s.mem[Margin+at : Margin+min(at+pageSize, span.end)]
+			if !allZero(b) {
+				p.pages = append(p.pages, savedPage{at, bytes.Clone(b)})
+			}
+		}
+	}
+	return p
+}
+
+// RestorePart makes the allocations, which must still be there, hold what they did. No guest may run meanwhile.
+func (s *Space) RestorePart(p *Part) {
+	for _, span := range p.spans {
+		s.zero(span.start, span.end-span.start)
+	}
+	for _, b := range p.pages {
+		copy(s.mem[Margin+b.addr:], b.data)
+	}
+}
+
+func allZero(b []byte) bool {
+	if len(b) == pageSize {
+		return isZero(b)
+	}
+	return bytes.Count(b, []byte{0}) == len(b)
+}
+
 // fits reports whether the snapshot can be one of the space.
 func (s *Space) fits(snap *Snapshot) bool {
 	return snap.size == s.size && (snap.states != nil) == (s.shadow != nil)

@@ -55,7 +55,8 @@ func TestHiddenFields(t *testing.T) {
 		name string
 		off  int
 	}{
-		{XDP, "linear", XDPLinear}, {XDP, "frag_count", XDPFragCount}, {XDP, "frag_table", XDPFragTable}, {SkReuseport, "selected", ReuseportSelected}, {SkReuseport, "packet", ReuseportPacket}, {SkReuseport, "packet_end", ReuseportEnd},
+		{XDP, "linear", XDPLinear}, {XDP, "frag_count", XDPFragCount}, {XDP, "frag_table", XDPFragTable}, {XDP, "rx_hash", XDPRxHash},
+		{XDP, "rx_hash_type", XDPRxType}, {XDP, "rx_vlan_proto", XDPRxVLAN}, {XDP, "rx_vlan_tci", XDPRxTCI}, {SkReuseport, "selected", ReuseportSelected}, {SkReuseport, "packet", ReuseportPacket}, {SkReuseport, "packet_end", ReuseportEnd},
 		{SkReuseport, "net", ReuseportNet}, {SkMsg, "apply_bytes", MsgApply}, {SkMsg, "cork_bytes", MsgCork}, {SkMsg, "begin", MsgBegin},
 		{SkMsg, "end", MsgEnd}, {SkMsg, "sg", MsgSG}, {SockOps, "remaining_opt_len", SockOpsOptLen},
 		{SockOps, "reserved_opt_len", SockOpsReserved}, {SockOps, "syn_len", SockOpsSynLen}, {SockOps, "syn", SockOpsSyn},

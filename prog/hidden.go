@@ -58,6 +58,10 @@ const (
 	XDPLinear    = 24   // u32 bytes of the packet that are before its fragments; 0: as the kernel's test run divides it
 	XDPFragCount = 28   // u32 number of fragments
 	XDPFragTable = 32   // u32 where their places and sizes are, two u32 each
+	XDPRxHash    = 36   // u32 what the device made of the packet's addresses: bpf_xdp_metadata_rx_hash
+	XDPRxType    = 40   // u32 of what it made it, enum xdp_rss_hash_type; with the hash 0: there is none
+	XDPRxVLAN    = 44   // u32 ethertype, host order, of the tag that the device took out; 0: none
+	XDPRxTCI     = 48   // u32 what the tag said
 	MaxFrags     = 17   // MAX_SKB_FRAGS
 	FragSize     = 4096 // the largest fragment: a page
 
@@ -80,7 +84,8 @@ func inner(name string, off int, y Yield) CtxField {
 var (
 	netfilterHidden = append(append([]CtxField{inner("data", 16, PktData), inner("data_end", 20, PktEnd)},
 		hide("hook 24", "pf 28", "in 32", "out 36", "mark 40", "protocol 44")...), inner("begin", nfBegin, Scalar))
-	xdpHidden       = append(hide("linear 24"), inner("frag_count", XDPFragCount, Scalar), inner("frag_table", XDPFragTable, Scalar))
+	xdpHidden = append(append(hide("linear 24"), inner("frag_count", XDPFragCount, Scalar), inner("frag_table", XDPFragTable, Scalar)),
+		hide("rx_hash 36", "rx_hash_type 40", "rx_vlan_proto 44", "rx_vlan_tci 48")...)
 	reuseportHidden = []CtxField{{Name: "selected", Off: ReuseportSelected, Size: 8, Unit: 8, Access: Read, Yields: SockOrNull},
 		inner("packet", ReuseportPacket, Scalar), inner("packet_end", ReuseportEnd, Scalar), inner("net", ReuseportNet, Scalar)}
 	msgHidden = append(hide("apply_bytes 80", "cork_bytes 84"), inner("begin", MsgBegin, Scalar), inner("end", MsgEnd, Scalar),

@@ -140,7 +140,7 @@ type Input struct {
 	RxQueue       uint32 // rx_queue_index; queue_mapping of an skb is this + 1 when QueueMapping is 0 and it is not
 	EgressIfindex uint32 // xdp_md, for programs in a devmap
 
-	// For struct __sk_buff.
+	// For struct __sk_buff; of XDP programs, Hash and the tag for the metadata: see SetRxMetadata.
 	Protocol     uint16 // ethertype, host order; 0 takes it from the packet, except for Classic: 0 there
 	VlanProto    uint16 // ethertype of the tag that was taken out of the packet, host order
 	VlanTCI      uint16
@@ -158,6 +158,11 @@ type Input struct {
 	CB           [5]uint32
 	Tstamp       uint64 // ns
 	Hwtstamp     uint64 // ns
+
+	// HashType says what Hash is of, enum xdp_rss_hash_type, and NoMAC that the packet begins with its network header, as those of
+	// devices do that have no link layer (tun, wg).
+	HashType uint32
+	NoMAC    bool
 
 	// For Classic, which takes what it knows from the above.
 	NetOff    uint32 // distance of the network header from the first byte
@@ -191,11 +196,27 @@ func SetFrame(s *mem.Space, ctx uint32, t Type, head, data, dataEnd, limit uint3
 	}
 }
 
+// SetRxMetadata gives the frame at ctx, of an XDP program, what a device says of a packet beside its bytes. Frames begin without any, and
+// SetFrame leaves it as it is: most programs do not ask.
+func SetRxMetadata(s *mem.Space, ctx uint32, in *Input) {
+	md := (*[XDPRxTCI + 4 - XDPRxHash]byte)(frameBytes(s, ctx+XDPRxHash, XDPRxTCI+4-XDPRxHash))
+	put2(md[:], in.Hash, in.HashType)
+	proto, tci := uint32(0), uint32(0)
+	if in.VlanPresent {
+		proto, tci = uint32(in.VlanProto), uint32(in.VlanTCI)
+	}
+	put2(md[XDPRxVLAN-XDPRxHash:], proto, tci)
+}
+
 // setHeader makes the header of a frame.
 func setHeader(s *mem.Space, ctx uint32, t Type, head, limit, wire uint32, in *Input) {
 	h := (*[FrameHeader]byte)(frameBytes(s, ctx-FrameHeader, FrameHeader))
 	put2(h[FrameHeader+FrameHead:], head, limit)
-	put2(h[FrameHeader+FrameWireLen:], wire, t.MACLen())
+	mac := t.MACLen()
+	if in.NoMAC {
+		mac = 0
+	}
+	put2(h[FrameHeader+FrameWireLen:], wire, mac)
 	binary.LittleEndian.PutUint64(h[FrameHeader+FrameTime:], in.Time)
 	binary.LittleEndian.PutUint64(h[FrameHeader+FrameNumber:], in.Number)
 	put2(h[FrameHeader+FrameRedirKind:], 0, 0) // and FrameRedirTo
@@ -282,7 +303,7 @@ func (in *Input) protocol(s *mem.Space, t Type, data, dataEnd uint32) uint32 {
 	switch n := dataEnd - data; {
 	case in.Protocol != 0:
 		return swap16(in.Protocol)
-	case t.MACLen() == ethHLen:
+	case t.MACLen() == ethHLen && !in.NoMAC:
 		if n < ethHLen {
 			return 0
 		}
@@ -490,6 +511,7 @@ func (b *Buffer) Set(packet []byte, in *Input) error {
 	if b.typ == XDP {
 		b.space.Store32(b.ctx+XDPLinear, 0)
 		b.space.Store32(b.ctx+XDPFragCount, 0)
+		SetRxMetadata(b.space, b.ctx, in)
 	}
 	if b.space.Shadowed() {
 		b.space.Forbid(b.base, b.size)

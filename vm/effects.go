@@ -54,3 +54,33 @@ func (m *Machine) calls(l *Linked, meant func(*helpers.Row) bool) bool {
 	}
 	return false
 }
+
+// readsHash are the functions that give a program the hash of a packet.
+var readsHash = map[string]bool{"bpf_get_hash_recalc": true, "bpf_xdp_metadata_rx_hash": true}
+
+// ReadsHash reports whether a program linked so far may look at the hash that a device made of a packet. All programs count, as any may be
+// tail-called. Where the ctx has it, one counts that loads from so far behind any pointer, or that nobody verified.
+func (m *Machine) ReadsHash() bool {
+	return slices.ContainsFunc(m.Programs(), func(l *Linked) bool {
+		return l.loadsHash() || m.calls(l, func(row *helpers.Row) bool { return readsHash[row.Name] })
+	})
+}
+
+// loadsHash is the part of ReadsHash about the ctx. A verified program has its ctx's address as it was given to it.
+func (l *Linked) loadsHash() bool {
+	f, ok := l.prog.Type.Row().Field("hash")
+	if !ok || !l.verified {
+		return ok
+	}
+	for pc := 0; pc < len(l.insns); pc++ {
+		in := l.insns[pc]
+		info := asm.KindOf(in).Info()
+		if off := int(in.Off); info.Class == asm.ClassLoad && off < f.Off+f.Size && f.Off < off+int(info.Size) {
+			return true
+		}
+		if asm.KindOf(in) == asm.LdImm64 {
+			pc++
+		}
+	}
+	return false
+}

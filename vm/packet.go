@@ -29,7 +29,7 @@ func (c *CPU) LoadPacket(off int32, size uint8) (uint64, bool) {
 	case at >= netOff && c.Env.Type == prog.Classic:
 		at += -netOff + int64(s.Load32(c.Env.Ctx+prog.ClassicNetOff))
 	case at >= netOff:
-		at += -netOff + int64(c.Env.Type.MACLen())
+		at += -netOff + int64(s.Load32(c.Env.Ctx+frameOffset(prog.FrameNet)))
 	case at >= llOff:
 		at -= llOff
 	default:

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"sync"
 
-	"github.com/skepvm/skep/asm"
+	"github.com/skepvm/skep/helpers"
 	skepmaps "github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/prog"
 )
@@ -400,21 +401,9 @@ type engineKey struct {
 // UsesTimers reports whether a program linked so far may set a timer or queue work. All programs count, as any may be tail-called. When
 // none does, time may go on in steps of any size without RunTimers.
 func (m *Machine) UsesTimers() bool {
-	for _, l := range m.Programs() {
-		for pc := 0; pc < len(l.insns); pc++ {
-			switch asm.KindOf(l.insns[pc]) {
-			case asm.LdImm64:
-				pc++
-			case asm.CallReg:
-				return true // it may be any helper
-			case asm.CallHelper:
-				if row := m.config.Tables.Callable(l.insns[pc].Imm); row != nil && setsTimer[row.Name] {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.Programs(), func(l *Linked) bool {
+		return m.calls(l, func(row *helpers.Row) bool { return setsTimer[row.Name] })
+	})
 }
 
 var setsTimer = map[string]bool{"bpf_timer_start": true, "bpf_wq_start": true}

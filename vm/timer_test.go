@@ -106,6 +106,29 @@ func TestTimersAreReset(t *testing.T) {
 	require.Zero(t, ran)
 }
 
+// TestTimersOfMapState: maps that are restored have the timers that were set then, and no others; what else the machine has goes on.
+func TestTimersOfMapState(t *testing.T) {
+	m, x, values := ticking(t, true)
+	clean := m.SaveMaps()
+	runOnce(t, m, x)
+	armed := m.SaveMaps()
+	cpu := m.CPU(0)
+	for range 3 {
+		ran, err := cpu.RunTimers(450)
+		require.NoError(t, err)
+		require.Equal(t, 4, ran)
+		require.Equal(t, uint64(4), ticks(t, values))
+		m.RestoreMaps(armed)
+		require.Zero(t, ticks(t, values))
+	}
+	m.RestoreMaps(clean)
+	_, ok := cpu.NextTimer()
+	require.False(t, ok)
+	runOnce(t, m, x)
+	_, ok = cpu.NextTimer()
+	require.True(t, ok, "it can be set again")
+}
+
 // TestTimerGoesWithItsElement: an update from outside takes the timer along, and the element can have another.
 func TestTimerGoesWithItsElement(t *testing.T) {
 	m, x, values := ticking(t, false)

@@ -71,7 +71,7 @@ const (
 // packet does LD_ABS and LD_IND: out of the packet, the function exits with 0.
 func (e *Engine) packet(off int64, size uint8) *vm.Fault {
 	m, ctx := e.space(), e.cpu.Env.Ctx
-	start, end, net := m.Load32(ctx+prog.SKBData), m.Load32(ctx+prog.SKBDataEnd), e.cpu.Env.Type.MACLen()
+	start, end, net := m.Load32(ctx+prog.SKBData), m.Load32(ctx+prog.SKBDataEnd), m.Load32(ctx-uint32(-prog.FrameNet))
 	if e.cpu.Env.Type == prog.Classic {
 		start, end, net = m.Load32(ctx+prog.ClassicData), m.Load32(ctx+prog.ClassicDataEnd), m.Load32(ctx+prog.ClassicNetOff)
 	}
