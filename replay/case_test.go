@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,13 +35,27 @@ func counterMap() *maps.Spec {
 }
 
 func assemble(t testing.TB, typ prog.Type, src string) *prog.Program {
-	insns, err := asm.Parse(src, asm.ParseOptions{
+	p := &prog.Program{Name: "test", Type: typ, License: "GPL", Maps: []*maps.Spec{counterMap()}}
+	parse(t, p, src)
+	return p
+}
+
+// parse gives a program its instructions; they name its maps, helpers and kernel functions.
+func parse(t testing.TB, p *prog.Program, src string) {
+	var err error
+	p.Insns, err = asm.Parse(src, asm.ParseOptions{
 		Helpers: helpers.ID,
-		Maps:    func(name string) (int32, bool) { return 0, name == "counts" },
+		Kfuncs: func(name string) (int32, bool) {
+			p.Kfuncs = append(p.Kfuncs, prog.Kfunc{Name: name})
+			return int32(len(p.Kfuncs) - 1), true
+		},
+		Maps: func(name string) (int32, bool) {
+			i := slices.IndexFunc(p.Maps, func(s *maps.Spec) bool { return s.Name == name })
+			return int32(i), i >= 0
+		},
 	})
-	require.NoError(t, err)
-	return &prog.Program{Name: "test", Type: typ, Insns: insns, License: "GPL", Maps: []*maps.Spec{counterMap()},
-		Funcs: []prog.Func{{Name: "test", End: len(insns)}}}
+	require.NoError(t, err, p.Name)
+	p.Funcs = []prog.Func{{Name: p.Name, End: len(p.Insns)}}
 }
 
 // target makes a machine and an engine: interp, checked, or what engines has.
@@ -74,7 +89,7 @@ func engineNames() []string {
 
 var linkByName = map[string]linktype.Type{
 	"ether": linktype.Ethernet, "sll": linktype.SLL, "sll2": linktype.SLL2, "raw": linktype.RawIP, "null": linktype.Null,
-	"loop": linktype.Loop, "wifi": linktype.IEEE80211, "ppp": 9, "ipv6": linktype.IPv6,
+	"loop": linktype.Loop, "wifi": linktype.IEEE80211, "ppp": 9, "radiotap": linktype.Radiotap, "ppi": linktype.PPI, "ipv6": linktype.IPv6,
 }
 
 // replayCase is a txtar file of testdata.
@@ -130,8 +145,20 @@ func (c *replayCase) option(t *testing.T, key, value string, link *linktype.Type
 		require.True(t, ok, value)
 	case "keep-vlan":
 		c.options.KeepVLAN = true
-	case "skip-truncated":
-		c.options.SkipTruncated = true
+	case "truncated":
+		c.options.Truncated, ok = map[string]Truncated{"skip": TruncSkip, "pad": TruncPad}[value]
+		require.True(t, ok, value)
+	case "l2":
+		c.options.L2, ok = map[string]L2{"none": L2None}[value]
+		require.True(t, ok, value)
+	case "rxvlan":
+		c.options.RxVLAN = true
+	case "queues":
+		c.options.Queues = number()
+	case "loop-addresses":
+		c.options.LoopAddresses = true
+	case "reset-maps":
+		c.options.ResetMaps = true
 	case "stop-on-fault":
 		c.options.StopOnFault = true
 	case "rejected":

@@ -76,6 +76,7 @@ const (
 	xdpAborted = 0
 	xdpDrop    = 1
 	xdpPass    = 2
+	xdpTX      = 3
 	xdpGoOn    = 4 // XDP_REDIRECT
 
 	tcUnspec   = 0xffffffff
@@ -128,6 +129,7 @@ type chainEnd struct {
 	typ      prog.Type
 	decided  *link
 	to       uint32 // interface whose egress programs it went through; 0 for none
+	remote   bool   // it went through a cpumap
 	untagged bool   // its VLAN tag was taken out on the way from XDP to TC
 	n        uint64 // length of the packet as it was captured
 	insns    uint64
@@ -323,6 +325,8 @@ func (c *Chain) redirected(e *chainEnd, ret uint64) (uint64, error) {
 		default:
 			return ret, nil
 		}
+		e.remote = true
+		c.noMetadata(e)
 		l := c.element(HookCpumap, m, to.Key)
 		if l == nil {
 			if len(c.by[HookIngress]) > 0 {
@@ -357,6 +361,7 @@ func (c *Chain) devmap(e *chainEnd, m maps.Map, to prog.Redirect, ret uint64) (u
 func (c *Chain) runDevmap(e *chainEnd, l *link, ifindex uint32) (uint64, error) {
 	e.to = ifindex
 	c.noRedirect(e)
+	c.noMetadata(e)
 	c.space.Store32(e.ctx+prog.XDPRxQueue, 0) // of the receiving side the kernel hands on the device alone
 	c.space.Store32(e.ctx+prog.XDPEgress, ifindex)
 	ret, err := c.run(l, e)
@@ -390,6 +395,9 @@ func (c *Chain) named(h Hook, element uint32) *link {
 	return nil
 }
 
+// noMetadata takes away what only the programs of the device see (Linux: those that ask cannot be of a map's element, bpf_prog_is_dev_bound).
+func (c *Chain) noMetadata(e *chainEnd) { prog.SetRxMetadata(c.space, e.ctx, &prog.Input{}) }
+
 // noRedirect forgets a redirect that has been followed.
 func (c *Chain) noRedirect(e *chainEnd) {
 	c.space.Store64(offset(e.ctx, prog.FrameRedirKind), 0)
@@ -405,15 +413,19 @@ func (c *Chain) toTC(i int, e *chainEnd) error {
 	p := &c.batch[i]
 	data, end := c.space.Load32(e.ctx+prog.XDPData), c.space.Load32(e.ctx+prog.XDPDataEnd)
 	meta := uint32(len(out.Meta))
-	in := prog.Input{Time: out.Time, Number: out.Number, Ifindex: p.in.Ifindex, RxQueue: p.in.RxQueue, PktType: p.in.PktType}
+	in := prog.Input{Time: out.Time, Number: out.Number, Ifindex: p.in.Ifindex, PktType: p.in.PktType, NoMAC: p.ip, Protocol: p.in.Protocol}
+	if !e.remote { // from another CPU comes no more than the bytes (Linux: __xdp_build_skb_from_frame)
+		in.QueueMapping, in.Hash = p.in.QueueMapping, p.in.Hash
+		in.VlanPresent, in.VlanProto, in.VlanTCI = p.in.VlanPresent, p.in.VlanProto, p.in.VlanTCI
+	}
 	in.WireLen = uint32(max(int64(p.wire)+int64(len(out.Data))-int64(p.n), 0))
-	if len(out.Data) >= etherLen && !c.raw {
+	if len(out.Data) >= etherLen && !c.raw && !p.ip {
 		if p.link == linktype.Ethernet {
 			in.PktType = pktType(out.Data)
 		}
 		var tagged packet
 		tagged.n = len(out.Data)
-		if !c.keep && takeVLAN(out.Data, &tagged) {
+		if !c.keep && !in.VlanPresent && takeVLAN(out.Data, &tagged) {
 			c.vlan++
 			e.untagged = true
 			moved, _ := c.space.Bytes(data-meta, meta+vlanLen)
@@ -492,6 +504,9 @@ func (l *link) isOf(o *link) bool {
 
 // count counts a packet under the program that decided.
 func (e *chainEnd) count(ret uint32, n uint64) { e.decided.decided.verdict(ret, n) }
+
+// left reports whether a packet left the interface's CPU on its way: on the wire, or to another one. Without a chain none does.
+func (e *chainEnd) left() bool { return e != nil && (e.to != 0 || e.remote) }
 
 // sent is the redirect by which a packet left, false when it did not.
 func (e *chainEnd) sent(s *mem.Space, ret uint32) (prog.Redirect, bool) {

@@ -14,8 +14,6 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/require"
 
-	"github.com/skepvm/skep/asm"
-	"github.com/skepvm/skep/helpers"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
@@ -108,13 +106,8 @@ func (c *chainCase) target(t *testing.T, engine string) (Target, error) {
 	ids := map[string]uint32{}
 	programs := []ChainProgram{}
 	for _, src := range c.programs {
-		insns, err := asm.Parse(src.src, asm.ParseOptions{Helpers: helpers.ID, Maps: func(name string) (int32, bool) {
-			i := slices.IndexFunc(specs, func(s *maps.Spec) bool { return s.Name == name })
-			return int32(i), i >= 0
-		}})
-		require.NoError(t, err, src.Name)
-		p := &prog.Program{Name: src.Name, Type: src.Hook.Type(), Insns: insns, License: "GPL", Maps: specs,
-			Funcs: []prog.Func{{Name: src.Name, End: len(insns)}}}
+		p := &prog.Program{Name: src.Name, Type: src.Hook.Type(), License: "GPL", Maps: specs}
+		parse(t, p, src.src)
 		if src.Hook == HookDevmap {
 			p.Section = "xdp/devmap" // may read egress_ifindex
 		}
@@ -258,10 +251,9 @@ func TestChainOnCPUs(t *testing.T) {
 	for cpu := range chains {
 		var programs []ChainProgram
 		for _, src := range two.programs {
-			insns, err := asm.Parse(src.src, asm.ParseOptions{Helpers: helpers.ID})
-			require.NoError(t, err)
-			l, err := m.Link(&prog.Program{Name: src.Name, Type: src.Hook.Type(), Insns: insns, License: "GPL",
-				Funcs: []prog.Func{{Name: src.Name, End: len(insns)}}})
+			p := &prog.Program{Name: src.Name, Type: src.Hook.Type(), License: "GPL"}
+			parse(t, p, src.src)
+			l, err := m.Link(p)
 			require.NoError(t, err)
 			src.Engine, err = vm.NewInterpreter(m.CPU(cpu), l, vm.InterpOptions{})
 			require.NoError(t, err)

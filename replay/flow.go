@@ -2,12 +2,15 @@ package replay
 
 import "encoding/binary"
 
-// What flowHash reads of headers.
+// What is read of headers to tell flows apart.
 const (
-	maxTags        = 4 // VLAN tags and MPLS labels that are looked behind, each
+	maxTags        = 4 // VLAN tags that are looked behind
+	etherQinQ      = 0x9100
 	protoTCP       = 6
 	protoUDP       = 17
 	protoSCTP      = 132
+	ipv4MinLen     = 20
+	ipv6Len        = 40
 	ipv4Fragment   = 0x3fff // more fragments, or an offset
 	extHopByHop    = 0
 	extRouting     = 43
@@ -16,6 +19,75 @@ const (
 	maxExtensions  = 8
 )
 
+// behindTags is the ethertype of an Ethernet frame of at least a header behind its VLAN tags, and where that payload begins.
+func behindTags(b []byte) (proto uint16, at int) {
+	proto, at = binary.BigEndian.Uint16(b[12:]), etherLen
+	for range maxTags {
+		if proto != etherVLAN && proto != etherSVLAN && proto != etherQinQ || len(b) < at+vlanLen {
+			break
+		}
+		proto, at = binary.BigEndian.Uint16(b[at+2:]), at+vlanLen
+	}
+	return proto, at
+}
+
+// upper is what an IP header says of what comes behind it.
+type upper struct {
+	proto    uint8
+	at       int  // where it begins; 0: nowhere in what there is
+	dynamic  bool // behind options or extension headers
+	fragment bool // of a packet that is in several
+	first    bool // the first of those
+	routed   bool // a routing header has addresses that are still to come
+}
+
+// upper4 looks at an IPv4 header of at least 20 bytes.
+func upper4(b []byte) upper {
+	frag := binary.BigEndian.Uint16(b[6:]) & ipv4Fragment
+	u := upper{proto: b[9], at: int(b[0]&15) * 4, fragment: frag != 0, first: frag&0x1fff == 0}
+	u.dynamic = u.at > ipv4MinLen
+	if u.at < ipv4MinLen || u.at > len(b) {
+		u.at = 0
+	}
+	return u
+}
+
+// upper6 looks at an IPv6 header of at least 40 bytes and the extension headers behind it.
+func upper6(b []byte) upper {
+	u := upper{proto: b[6], at: ipv6Len, first: true}
+	for range maxExtensions {
+		ext := u.proto == extHopByHop || u.proto == extRouting || u.proto == extDestination
+		if !ext && u.proto != extFragment || len(b) < u.at+8 {
+			break
+		}
+		h := b[u.at:]
+		size := (int(h[1]) + 1) * 8
+		if !ext {
+			frag := binary.BigEndian.Uint16(h[2:])
+			u.fragment, u.first, size = u.fragment || frag&^6 != 0, u.first && frag>>3 == 0, 8
+		}
+		u.routed = u.routed || u.proto == extRouting && h[3] != 0
+		u.proto, u.at, u.dynamic = h[0], u.at+size, true
+		if u.at > len(b) {
+			u.at = 0
+			break
+		}
+		if !u.first {
+			break // what follows is a part of anything
+		}
+	}
+	return u
+}
+
+// isIPv4 and isIPv6 report whether a payload of that ethertype has a header of the version.
+func isIPv4(proto uint16, b []byte) bool {
+	return proto == etherIPv4 && len(b) >= ipv4MinLen && b[0]>>4 == 4
+}
+
+func isIPv6(proto uint16, b []byte) bool {
+	return proto == etherIPv6 && len(b) >= ipv6Len && b[0]>>4 == 6
+}
+
 // flowHash is the same number for all packets of a flow, in both directions: it is made of the addresses and, of TCP, UDP and SCTP packets
 // that are no fragments, of the ports, each pair in ascending order; of anything but IP, of the two MAC addresses. The packet is an Ethernet
 // frame, whatever is missing at its end.
@@ -23,20 +95,22 @@ func flowHash(b []byte) uint32 {
 	if len(b) < etherLen {
 		return 0
 	}
-	proto, rest := binary.BigEndian.Uint16(b[12:]), b[etherLen:]
-	for range maxTags {
-		if proto != 0x8100 && proto != 0x88a8 && proto != 0x9100 || len(rest) < vlanLen {
-			break
-		}
-		proto, rest = binary.BigEndian.Uint16(rest[2:]), rest[vlanLen:]
-	}
-	switch {
-	case proto == 0x0800 && len(rest) >= 20 && rest[0]>>4 == 4:
-		return hashIPv4(rest)
-	case proto == 0x86dd && len(rest) >= 40 && rest[0]>>4 == 6:
-		return hashIPv6(rest)
+	proto, at := behindTags(b)
+	if h, ok := flowHashIP(proto, b[at:]); ok {
+		return h
 	}
 	return mix(pair(mac(b), mac(b[6:])))
+}
+
+// flowHashIP is flowHash of a packet without a link-layer header, false when it is not IP.
+func flowHashIP(proto uint16, b []byte) (uint32, bool) {
+	switch {
+	case isIPv4(proto, b):
+		return hashIPv4(b), true
+	case isIPv6(proto, b):
+		return hashIPv6(b), true
+	}
+	return 0, false
 }
 
 func mac(b []byte) uint64 {
@@ -45,32 +119,24 @@ func mac(b []byte) uint64 {
 
 func hashIPv4(b []byte) uint32 {
 	h := pair(uint64(binary.BigEndian.Uint32(b[12:])), uint64(binary.BigEndian.Uint32(b[16:])))
-	header := int(b[0]&15) * 4
-	if binary.BigEndian.Uint16(b[6:])&ipv4Fragment == 0 && header >= 20 && header <= len(b) {
-		h += ports(b[9], b[header:])
+	u := upper4(b)
+	if !u.fragment && u.at != 0 {
+		h += ports(u.proto, b[u.at:])
 	}
-	return mix(h + uint64(b[9]))
+	return mix(h + uint64(u.proto))
 }
 
 func hashIPv6(b []byte) uint32 {
 	address := func(b []byte) uint64 { return scramble(binary.BigEndian.Uint64(b)) ^ binary.BigEndian.Uint64(b[8:]) }
 	h := pair(address(b[8:]), address(b[24:]))
-	next, rest := b[6], b[40:]
-	for range maxExtensions {
-		if next != extHopByHop && next != extRouting && next != extDestination || len(rest) < 8 {
-			break
-		}
-		size := (int(rest[1]) + 1) * 8
-		if size > len(rest) {
-			rest = nil
-			break
-		}
-		next, rest = rest[0], rest[size:]
-	}
-	if next == extFragment { // all fragments of a packet stay together, and so do those of its flow
+	u := upper6(b)
+	switch {
+	case u.fragment: // all fragments of a packet stay together, and so do those of its flow
 		return mix(h)
+	case u.at != 0:
+		h += ports(u.proto, b[u.at:])
 	}
-	return mix(h + ports(next, rest) + uint64(next))
+	return mix(h + uint64(u.proto))
 }
 
 // ports is 0 for what has none.

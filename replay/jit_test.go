@@ -15,7 +15,7 @@ func init() {
 
 // compile verifies p and makes machine code of it.
 func compile(m *vm.Machine, p *prog.Program) (vm.Engine, error) {
-	v, err := verifier.Verify(p, verifier.Options{})
+	v, err := verifier.Verify(p, verifier.Options{Outside: true})
 	if err != nil {
 		return nil, err
 	}

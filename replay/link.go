@@ -12,17 +12,25 @@ import (
 type skip uint8
 
 const (
-	skipNot       skip = iota
-	skipShort          // below 14 bytes: the kernel never hands such a frame on
-	skipTruncated      // by Options.SkipTruncated
-	skipLink           // a packet that its link type's conversion does not know
-	skipWireless       // 802.11: whatever a driver would make of it
-	skipNotIP          // for programs in the IP layer
+	skipNot        skip = iota
+	skipShort           // below 14 bytes: the kernel never hands such a frame on
+	skipTruncated       // by TruncSkip
+	skipLong            // no packet is as long as the record says: not to be padded to that
+	skipLink            // a packet that its link type's conversion does not know
+	skipManagement      // and the rest: 802.11 frames that no driver hands on, or not alone
+	skipControl
+	skipNoData
+	skipProtected
+	skipFragment
+	skipAggregate
+	skipFCS
+	skipNotIP // for programs in the IP layer
 	skipReasons
 )
 
-var skipNames = [skipReasons]string{skipShort: "short", skipTruncated: "truncated", skipLink: "unknown-link-header",
-	skipWireless: "802.11", skipNotIP: "not-ip"}
+var skipNames = [skipReasons]string{skipShort: "short", skipTruncated: "truncated", skipLong: "too-long-to-pad", skipLink: "unknown-link-header",
+	skipManagement: "802.11-management", skipControl: "802.11-control", skipNoData: "802.11-no-data", skipProtected: "802.11-protected",
+	skipFragment: "802.11-fragment", skipAggregate: "802.11-aggregate", skipFCS: "802.11-bad-fcs", skipNotIP: "not-ip"}
 
 // EtherTypes.
 const (
@@ -37,7 +45,9 @@ const (
 
 // packet is a record on its way to the program: where its bytes are in the chunk, and what else is known of it.
 type packet struct {
-	off, n int // bytes are chunk[off : off+n]
+	off, n int  // bytes are chunk[off : off+n]
+	pad    int  // but for so many at the end, which are zeros
+	ip     bool // there is no link-layer header
 	wire   uint32
 	ts     int64 // ns since 1970, as captured; in.Time never goes back
 	in     prog.Input
@@ -46,28 +56,34 @@ type packet struct {
 	addr   uint32          // guest address of the first byte
 }
 
+// captured is the packet's bytes without the zeros behind them.
+func (p *packet) captured(chunk []byte) []byte { return chunk[p.off : p.off+p.n-p.pad] }
+
 // linkRow is how packets of a link type become Ethernet. convert may write before the packet: at least linkRoom bytes of
 // the chunk are free there.
 type linkRow struct {
 	convert func(chunk []byte, p *packet) skip
 	typ     linktype.Type
+	bare    func(chunk []byte, p *packet) skip // leaves an IP packet alone, for L2None; nil where there is a link layer
+	mac     bool                               // the Ethernet header has the addresses of real interfaces
 }
 
 // linkRoom is what a conversion may need before a packet: an Ethernet header.
 const linkRoom = 16
 
 var linkRows = []linkRow{
-	{nil, linktype.Ethernet},
-	{fromSLL, linktype.SLL},
-	{fromSLL2, linktype.SLL2},
-	{fromRaw, linktype.RawIP},
-	{fromRaw, linktype.RawBSD},
-	{fromRaw, linktype.IPv4},
-	{fromRaw, linktype.IPv6},
-	{fromNull, linktype.Null},
-	{fromNull, linktype.Loop},
-	{wireless, linktype.IEEE80211},
-	{wireless, linktype.Radiotap},
+	{nil, linktype.Ethernet, nil, true},
+	{fromSLL, linktype.SLL, nil, false},
+	{fromSLL2, linktype.SLL2, nil, false},
+	{fromRaw, linktype.RawIP, bareIP, false},
+	{fromRaw, linktype.RawBSD, bareIP, false},
+	{fromRaw, linktype.IPv4, bareIP, false},
+	{fromRaw, linktype.IPv6, bareIP, false},
+	{fromNull, linktype.Null, bareNull, false},
+	{fromNull, linktype.Loop, bareNull, false},
+	{from80211, linktype.IEEE80211, nil, true},
+	{fromRadiotap, linktype.Radiotap, nil, true},
+	{fromPPI, linktype.PPI, nil, true},
 }
 
 // linkOf finds the row of a link type.
@@ -138,27 +154,29 @@ func (p *packet) move(by int) {
 	p.wire = uint32(max(int64(p.wire)-int64(by), 0))
 }
 
+// bareIP wants an IP packet, and leaves it as it is.
+func bareIP(chunk []byte, p *packet) skip {
+	if p.n == 0 || versionOf(chunk[p.off]) == 0 {
+		return skipLink
+	}
+	p.ip = true
+	return skipNot
+}
+
 // fromRaw puts an Ethernet header before an IP packet.
 func fromRaw(chunk []byte, p *packet) skip {
-	if p.n == 0 {
+	if p.n == 0 || versionOf(chunk[p.off]) == 0 {
 		return skipLink
 	}
-	proto := uint16(etherIPv4)
-	switch chunk[p.off] >> 4 {
-	case 4:
-	case 6:
-		proto = etherIPv6
-	default:
-		return skipLink
-	}
+	proto := versionOf(chunk[p.off])
 	p.move(-etherLen)
 	clear(chunk[p.off : p.off+12])
 	binary.BigEndian.PutUint16(chunk[p.off+12:], proto)
 	return skipNot
 }
 
-// fromNull replaces the 4-byte address family of BSD loopback captures, in the byte order of the machine that wrote them.
-func fromNull(chunk []byte, p *packet) skip {
+// takeFamily takes off the 4-byte address family of BSD loopback captures, in the byte order of the machine that wrote them.
+func takeFamily(chunk []byte, p *packet) skip {
 	if p.n <= 4 {
 		return skipLink
 	}
@@ -169,13 +187,24 @@ func fromNull(chunk []byte, p *packet) skip {
 	switch family {
 	case 2, 10, 24, 28, 30: // AF_INET; AF_INET6 of Linux, NetBSD, FreeBSD, Darwin
 		p.move(4)
-		return fromRaw(chunk, p)
+		return skipNot
 	}
 	return skipLink
 }
 
-// wireless frames reach programs as Ethernet, which the driver makes of data frames only.
-func wireless([]byte, *packet) skip { return skipWireless }
+func fromNull(chunk []byte, p *packet) skip {
+	if why := takeFamily(chunk, p); why != skipNot {
+		return why
+	}
+	return fromRaw(chunk, p)
+}
+
+func bareNull(chunk []byte, p *packet) skip {
+	if why := takeFamily(chunk, p); why != skipNot {
+		return why
+	}
+	return bareIP(chunk, p)
+}
 
 // takeVLAN moves the outer VLAN tag to the ctx, as the kernel does before TC (skb_vlan_untag).
 func takeVLAN(chunk []byte, p *packet) bool {
@@ -196,10 +225,7 @@ func takeVLAN(chunk []byte, p *packet) bool {
 // toIP takes the link-layer header off, for programs that run in the IP layer.
 func toIP(chunk []byte, p *packet) skip {
 	b := chunk[p.off : p.off+p.n]
-	at, proto := etherLen, binary.BigEndian.Uint16(b[12:])
-	for (proto == etherVLAN || proto == etherSVLAN) && len(b) >= at+vlanLen {
-		proto, at = binary.BigEndian.Uint16(b[at+2:]), at+vlanLen
-	}
+	proto, at := behindTags(b)
 	if proto != etherIPv4 && proto != etherIPv6 {
 		return skipNotIP
 	}

@@ -13,7 +13,7 @@ import (
 // a replay spends outside the kernel.
 func (r *runner) isPlain() bool {
 	o := r.o
-	return r.typ == prog.XDP && len(r.sides) == 1 && r.chain() == nil && !r.copies() && len(o.Sinks) == 0 && !o.Detail && !o.SkipTruncated && !r.timers
+	return r.typ == prog.XDP && len(r.sides) == 1 && r.chain() == nil && !r.copies() && len(o.Sinks) == 0 && !o.Detail && o.Truncated == TruncShort && !o.LoopAddresses && !r.meta && !r.timers
 }
 
 // runPlain runs the records before the first that isn't plain and returns how many those are.

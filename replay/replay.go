@@ -40,6 +40,25 @@ const (
 	ConvertRaw                 // run the program on the bytes as they are, whatever they are
 )
 
+// L2 says what link layer packets of captures have that come without one (raw IP, BSD loopback).
+type L2 uint8
+
+// Values of L2.
+const (
+	L2Fake L2 = iota // an Ethernet header with addresses of zeros
+	L2None           // none: packets begin with the IP header, as those of devices such as tun and wg
+)
+
+// Truncated says what programs see of packets of which the capture has a part.
+type Truncated uint8
+
+// Values of Truncated.
+const (
+	TruncShort Truncated = iota // what was captured
+	TruncPad                    // as many bytes as were on the wire, the missing ones zeros
+	TruncSkip                   // nothing: such packets are passed over
+)
+
 // Options of Run. One of Files, Input and Source must be set, and Type and Target for there to be a program. Filters alone need Target.Machine only; without
 // them, packets are counted and go to the Sinks.
 type Options struct {
@@ -68,16 +87,26 @@ type Options struct {
 	// is no program: all packets count, and Sinks receive those that a filter lets through, or all when there is none, as they were captured.
 	Filters []Filter
 
-	Convert       Convert // ConvertRaw for programs of type prog.Classic, whatever it says
-	KeepVLAN      bool    // leave the outer VLAN tag in packets for TC programs, which the kernel takes out
-	SkipTruncated bool    // pass over packets that were captured in part
-	// Ifindex gives interfaces of a pcapng file numbers by name; else the n-th is n+1.
+	Convert   Convert   // ConvertRaw for programs of type prog.Classic, whatever it says
+	L2        L2        // what captures without a link layer get
+	Truncated Truncated // what packets are that were captured in part
+	KeepVLAN  bool      // leave the outer VLAN tag in packets for TC programs, which the kernel takes out
+	// RxVLAN takes the outer VLAN tag out of packets for XDP programs and socket filters, too, as network devices do with the offload of that name:
+	// bpf_xdp_metadata_rx_vlan_tag and the ctx of an skb have it.
+	RxVLAN bool
+	// Ifindex gives interfaces of a pcapng file numbers by name; else the n-th is n+1. Those of other captures have the name "".
 	Ifindex map[string]uint32
+	// Queues is how many receive queues the interfaces have: packets without one in their record go to the one that their hash says.
+	// 0 is one queue that the device does not speak of: queue_mapping stays 0.
+	Queues int
 
 	// Pace lets packets come so many times as fast as they were captured, Rate so many a second; 0 for both is as fast as they are read.
 	Pace, Rate float64
 
-	Loop         int    // passes over the capture, 0 is 1; times go on from pass to pass
+	Loop          int  // passes over the capture, 0 is 1; times go on from pass to pass
+	LoopAddresses bool // each pass has other IP addresses, so that its flows are new: see readdress
+	ResetMaps     bool // each pass begins with what the maps held at the beginning
+
 	Limit        uint64 // packets to run at most; 0 is no limit
 	StopOnFault  bool   // else a fault counts for its packet, and the run goes on
 	CountChanged bool   // count the packets whose bytes the program changed
@@ -143,6 +172,9 @@ func Run(o Options) (*Report, error) {
 }
 
 func (o *Options) check() error {
+	if err := o.checkSees(); err != nil {
+		return err
+	}
 	if o.Target.Engine == nil && (len(o.Filters) > 0 || o.Type == prog.Unspec) {
 		o.Type = prog.Classic
 	}

@@ -32,6 +32,7 @@ type Report struct {
 	AbortedExamples []AbortedExample `json:"aborted_examples,omitempty"`
 
 	Truncated uint64 `json:"truncated,omitempty"`   // packets of which the capture has a part
+	Padded    uint64 `json:"padded,omitempty"`      // of those, packets that zeros were added to
 	VLAN      uint64 `json:"vlan_taken,omitempty"`  // packets whose VLAN tag went to vlan_tci
 	ClockBack uint64 `json:"clock_backs,omitempty"` // packets older than one before them
 	Links     Counts `json:"links,omitzero"`        // packets by link type, when no program or filter looks at them

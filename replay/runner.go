@@ -48,6 +48,12 @@ type runner struct {
 	most    int      // packets of a batch
 	source  source
 	link    *linkRow
+	convert func(chunk []byte, p *packet) skip // of the link; nil when there is nothing to do
+	meta    bool                               // see metadata
+	hashed  bool                               // packets have a hash
+	untag   bool                               // the outer VLAN tag goes to the ctx
+	saved   []savedMaps                        // when each pass begins with them
+	addBy   uint32                             // added to IP addresses: the number of the pass, from 0, when each has its own
 
 	// Of the load that is worked on.
 	chunk  []byte
@@ -119,7 +125,9 @@ func newRunner(o *Options) (*runner, error) {
 		targets = append(targets, *o.Against)
 		r.report.Against = o.Against.Engine.Name()
 	}
-	move := false
+	r.looksAt(targets)
+	r.saveMaps(targets)
+	move := o.Truncated == TruncPad // a packet grows
 	for _, t := range targets {
 		move = move || t.Move || t.Machine.MovesPackets()
 		r.keep = max(r.keep, r.keepFor(t.Machine))
@@ -218,7 +226,7 @@ func (r *runner) shard(move bool, slot uint32) (err error) {
 
 // newLane makes the runner of one of several CPUs of r.
 func (r *runner) newLane(o *Options, s *side) *runner {
-	w := &runner{o: o, typ: r.typ, isSKB: r.isSKB, l3: r.l3, keep: r.keep, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
+	w := &runner{o: o, typ: r.typ, isSKB: r.isSKB, l3: r.l3, meta: r.meta, keep: r.keep, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
 	w.tally, w.entries = newTally(), r.entries
 	if r.detail != nil {
 		w.detail = newDetail()
@@ -339,6 +347,10 @@ func (r *runner) rewind() error {
 	if r.started {
 		r.shift = r.last - r.passFirst + 1000
 	}
+	if r.o.LoopAddresses {
+		r.addBy++
+	}
+	r.resetMaps()
 	return nil
 }
 
@@ -436,52 +448,70 @@ func (r *runner) copies() bool { return r.sides[0].slots != 0 }
 // prepare makes of a record what the program's hook would get.
 func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 	r.count()
-	p.off, p.n, p.wire = int(rec.Off)+linkRoom, int(rec.CapLen), rec.OrigLen
+	p.off, p.n, p.wire, p.pad, p.ip = int(rec.Off)+linkRoom, int(rec.CapLen), rec.OrigLen, 0, false
 	p.link, p.ts = rec.Link, rec.TS+r.shift
 	if len(r.o.Sinks) > 0 {
 		p.iface = &r.ifaces[rec.Iface]
 	}
 	in := &p.in
-	if r.isSKB || r.chained { // XDP alone sees no more than what is set here
+	if r.isSKB || r.chained || r.meta { // XDP alone sees no more than what is set here
 		*in = prog.Input{}
 	}
 	in.Number, in.Time, in.Ifindex, in.RxQueue = r.number, r.clock(rec.TS), r.ifindex(rec.Iface), 0
 	if rec.Has&pcap.HasQueue != 0 {
-		in.RxQueue = rec.Queue
+		in.RxQueue, in.QueueMapping = rec.Queue, rec.Queue+1 // skb_record_rx_queue
 	}
 	if rec.CapLen < rec.OrigLen {
 		r.report.Truncated++
-		if r.o.SkipTruncated {
+		if r.o.Truncated == TruncSkip {
 			return skipTruncated, nil
 		}
 	}
-	if r.o.Convert == ConvertRaw {
-		return skipNot, nil
+	if r.o.Convert != ConvertRaw {
+		if why, err := r.linkLayer(rec, p); why != skipNot || err != nil {
+			return why, err
+		}
 	}
+	if r.o.Truncated == TruncPad {
+		return r.padOut(p), nil
+	}
+	return skipNot, nil
+}
+
+// linkLayer makes the packet's link layer what the program's hook would get, and takes from it what goes to the ctx.
+func (r *runner) linkLayer(rec *pcap.Record, p *packet) (skip, error) {
 	if r.link == nil || r.link.typ != rec.Link {
 		if err := r.setLink(rec.Link); err != nil {
 			return skipNot, err
 		}
 	}
-	if r.link.convert != nil {
-		if why := r.link.convert(r.chunk, p); why != skipNot {
+	if r.convert != nil {
+		if why := r.convert(r.chunk, p); why != skipNot {
 			return why, nil
+		}
+		if p.ip {
+			r.noLinkLayer(rec, p)
+			return skipNot, nil
 		}
 		r.converted[rec.Link]++
 	}
 	if p.n < etherLen {
 		return skipShort, nil
 	}
+	if r.meta || r.addBy > 0 {
+		proto, at := behindTags(p.captured(r.chunk))
+		r.metadata(rec, p, proto, at)
+	}
 	if r.isSKB {
-		if r.link.convert == nil {
-			in.PktType = pktType(r.chunk[p.off:])
+		if r.link.mac {
+			p.in.PktType = pktType(r.chunk[p.off:])
 		}
 		if r.l3 {
 			return toIP(r.chunk, p), nil
 		}
-		if !r.o.KeepVLAN && r.typ != prog.SocketFilter && takeVLAN(r.chunk, p) {
-			r.report.VLAN++
-		}
+	}
+	if r.untag && takeVLAN(r.chunk, p) {
+		r.report.VLAN++
 	}
 	return skipNot, nil
 }
@@ -489,13 +519,17 @@ func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 // setLink looks up a link type, or refuses it.
 func (r *runner) setLink(t linktype.Type) error {
 	row := linkOf(t)
+	bare := row != nil && row.bare != nil && r.o.L2 == L2None
 	switch {
 	case row == nil:
 		return failure("packet %d: no program hook sees link type %s; ConvertRaw runs on the bytes as they are", r.number, t)
-	case row.convert != nil && r.o.Convert == ConvertNone:
+	case row.convert != nil && !bare && r.o.Convert == ConvertNone:
 		return failure("packet %d: link type %s is not Ethernet, and conversion is off", r.number, t)
 	}
-	r.link = row
+	r.link, r.convert = row, row.convert
+	if bare {
+		r.convert = row.bare
+	}
 	return nil
 }
 
@@ -606,7 +640,9 @@ func (r *runner) remember() {
 	r.before = r.before[:0]
 	for i := range r.batch {
 		p := &r.batch[i]
-		r.before = append(r.before, r.chunk[p.off:p.off+min(p.n, r.keep)]...)
+		n := min(p.n, r.keep)
+		have := min(n, p.n-p.pad)
+		r.before = append(append(r.before, r.chunk[p.off:p.off+have]...), make([]byte, n-have)...)
 	}
 }
 
@@ -638,12 +674,15 @@ func (r *runner) frames(s *side) {
 			if !ok {
 				panic("replay: packet outside of guest memory that was allocated for it")
 			}
-			copy(dst, r.chunk[p.off:p.off+p.n])
+			clear(dst[copy(dst, p.captured(r.chunk)):])
 		}
 		if s == r.sides[0] {
 			p.addr = data
 		}
 		prog.SetFrame(s.space, ctx, r.typ, head, data, data+uint32(p.n), limit, &p.in)
+		if r.meta && r.typ == prog.XDP {
+			prog.SetRxMetadata(s.space, ctx, &p.in)
+		}
 		ctx += s.stride
 	}
 }

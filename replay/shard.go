@@ -197,11 +197,15 @@ func (r *runner) flow(p *packet) uint32 {
 	if r.o.Convert == ConvertRaw && p.link != linktype.Ethernet {
 		return 0
 	}
-	off := p.off
-	if r.l3 {
+	off, end := p.off, p.off+p.n-p.pad
+	switch {
+	case p.ip:
+		h, _ := flowHashIP(p.in.Protocol, r.chunk[off:end])
+		return h
+	case r.l3:
 		off -= etherLen // the program does not see the header, but it is there
 	}
-	return flowHash(r.chunk[off : p.off+p.n])
+	return flowHash(r.chunk[off:end])
 }
 
 // runAll takes each lane's packets of a load through the lane.

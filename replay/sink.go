@@ -109,12 +109,13 @@ func (r *runner) deliver(i int, ctx uint32, p *packet, before []byte, ret uint32
 		x.Data = r.out.Data
 	}
 	wire := int64(p.wire) + int64(len(x.Data)) - int64(p.n)
-	if (r.isSKB || end != nil && typ != prog.XDP) && !r.l3 {
+	switch {
+	case typ == prog.XDP && p.in.VlanPresent && !sends(ret) && !end.left():
+		x.Data = r.withTag(x.Data, p.in.VlanProto, p.in.VlanTCI)
+	case typ != prog.XDP && (r.isSKB || end != nil) && !r.l3:
 		x.Data = r.putVLAN(ctx, x.Data)
-		if len(x.Data) > len(r.out.Data) {
-			wire += vlanLen
-		}
 	}
+	wire += int64(len(x.Data) - len(r.out.Data))
 	x.Data = x.Data[:min(len(x.Data), maxPacket)] // what is longer no reader takes
 	x.OrigLen = uint32(max(wire, 0))
 	if r.entries {
@@ -146,7 +147,7 @@ func (r *runner) deliver(i int, ctx uint32, p *packet, before []byte, ret uint32
 // entry sets what a packet was before the program, its VLAN tag in it.
 func (r *runner) entry(x *Exit, p *packet, before []byte) {
 	x.Entry, x.EntryLen = before, p.wire
-	if r.isSKB && !r.l3 && p.in.VlanPresent {
+	if p.in.VlanPresent {
 		r.tagged = putTag(r.tagged[:0], before, p.in.VlanProto, p.in.VlanTCI)
 		x.Entry, x.EntryLen = r.tagged, p.wire+vlanLen
 	}
@@ -205,20 +206,31 @@ func (r *runner) exitLink(p *packet) uint32 {
 	switch {
 	case r.o.Convert == ConvertRaw:
 		return uint32(p.link)
-	case r.l3:
+	case r.l3 || p.ip:
 		return uint32(linktype.RawIP)
 	}
 	return uint32(linktype.Ethernet)
 }
 
+// sends reports whether an XDP verdict sends the packet: then a tag that the device took out is lost, as nothing hands it on.
+func sends(ret uint32) bool { return ret == xdpTX || ret == xdpGoOn }
+
 // putVLAN puts the tag that the ctx has back into the packet, as a capture at the interface would show it.
 func (r *runner) putVLAN(ctx uint32, data []byte) []byte {
 	s := r.sides[0].space
-	if s.Load32(ctx+prog.SKBVlanPresent) == 0 || len(data) < etherLen {
+	if s.Load32(ctx+prog.SKBVlanPresent) == 0 {
 		return data
 	}
 	proto, tci := uint16(s.Load32(ctx+prog.SKBVlanProto)), uint16(s.Load32(ctx+prog.SKBVlanTCI))
-	r.scratch = putTag(r.scratch[:0], data, bits.ReverseBytes16(proto), tci) // the ctx has it in network order
+	return r.withTag(data, bits.ReverseBytes16(proto), tci) // the ctx has it in network order
+}
+
+// withTag is an Ethernet frame with a VLAN tag put in; one without a whole header is left as it is.
+func (r *runner) withTag(data []byte, proto, tci uint16) []byte {
+	if len(data) < etherLen {
+		return data
+	}
+	r.scratch = putTag(r.scratch[:0], data, proto, tci)
 	return r.scratch
 }
 

@@ -34,7 +34,7 @@ type sessionFlags struct {
 	loop            int
 	limit           uint64
 	seed            uint64
-	raw, keepVLAN   bool
+	sees            seesFlags
 	unverified      bool
 	follow          bool
 	cpus            int
@@ -58,14 +58,13 @@ func (f *sessionFlags) add(fl *pflag.FlagSet) {
 	fl.IntVar(&f.loop, "loop", 1, "passes over the capture; time goes on from pass to pass")
 	fl.Uint64Var(&f.limit, "limit", 0, "stop after so many packets")
 	fl.Uint64Var(&f.seed, "seed", 0, "of the random numbers that programs get")
-	fl.BoolVar(&f.raw, "raw-bytes", false, "run on the bytes as they are, whatever the link type")
-	fl.BoolVar(&f.keepVLAN, "keep-vlan", false, "leave the outer VLAN tag in packets for TC programs")
 	fl.BoolVar(&f.unverified, "unverified", false, "run a rejected program too, in checked mode unless --engine is given")
 	fl.StringVar(&f.pace, "pace", "", "let packets come as fast as captured (1x), so many times as fast (10x), or so many a second (5000pps)")
 	fl.StringVar(&f.clock, "clock", "packet", "what programs get for the time: that of the packet, or wall")
 	fl.IntVar(&f.cpus, "cpus", 1, "run on so many CPUs: the packets of a flow, both directions, stay on one")
 	fl.BoolVar(&f.follow, "follow", false, "wait for more at the end of the capture, as tail -f does, until Ctrl-C")
 	fl.BoolVar(&f.tolerant, "tolerant", false, "a damaged capture ends where the damage is, and that is no failure")
+	f.sees.add(fl)
 	f.filter.add(fl)
 	f.state.add(fl)
 	f.network.add(fl)
@@ -387,10 +386,10 @@ func (a *app) replayOptions(o *replay.Options, captures []string, f *sessionFlag
 		o.Files = captures
 	}
 	o.Follow, o.Tolerant = f.follow, f.tolerant
-	if f.raw {
-		o.Convert = replay.ConvertRaw
+	o.Loop, o.Limit = f.loop, f.limit
+	if err := f.sees.options(o); err != nil {
+		return err
 	}
-	o.KeepVLAN, o.Loop, o.Limit = f.keepVLAN, f.loop, f.limit
 	if bar := a.progress(); bar != nil {
 		o.Progress = bar
 	}

@@ -107,6 +107,7 @@ func printReplay(w io.Writer, r *replay.Report) {
 	number("packets changed", r.Changed)
 	number("timers fired", r.Timers)
 	number("captured in part", r.Truncated)
+	number("padded with zeros", r.Padded)
 	number("VLAN tags taken out", r.VLAN)
 	number("older than a packet before them", r.ClockBack)
 	printCounts(w, "of", r.Links)
