@@ -18,8 +18,10 @@ func (o *Options) checkSees() error {
 		set  bool
 		raw  bool // it has a meaning for bytes as they are
 	}{
+		{"packets that are not Ethernet", o.Convert == ConvertNone, false},
 		{"packets without a link layer", o.L2 != L2Fake, false},
 		{"VLAN tags that a device takes out", o.RxVLAN, false},
+		{"VLAN tags that are kept", o.KeepVLAN && o.Target.Engine == nil, true},
 		{"receive queues", o.Queues != 0, false},
 		{"other addresses in each pass", o.LoopAddresses, false},
 		{"packets that were captured in part", o.Truncated != TruncShort, true},

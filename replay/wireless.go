@@ -1,6 +1,10 @@
 package replay
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/skepvm/skep/linktype"
+)
 
 // IEEE 802.11 frames as a driver hands them on: data frames become Ethernet (Linux: ieee80211_data_to_8023), what else there is in the air no
 // program sees. Nothing can be made of a frame that is encrypted, or a part of one, or several in one: those are counted, not guessed at.
@@ -79,15 +83,22 @@ func radiotapFlags(b []byte) (flags byte, ok bool) {
 	return b[at], true
 }
 
-// fromPPI does it behind a header of per-packet information: version 0, flags, length, link type, and fields of a type and a length each.
+// fromPPI does it behind a header of per-packet information: version 0, flags, length, link type, and fields of a type and a length each. The
+// frame may be Ethernet already.
 func fromPPI(chunk []byte, p *packet) skip {
-	const dlt80211, common, commonFlags = 105, 2, 8
+	const common, commonFlags = 2, 8
 	b := chunk[p.off : p.off+p.n]
-	if len(b) < 8 || b[0] != 0 || binary.LittleEndian.Uint32(b[4:]) != dlt80211 {
+	if len(b) < 8 || b[0] != 0 {
 		return skipLink
 	}
-	size := int(binary.LittleEndian.Uint16(b[2:]))
-	if size < 8 || size > len(b) {
+	link, size := linktype.Type(binary.LittleEndian.Uint32(b[4:])), int(binary.LittleEndian.Uint16(b[2:]))
+	switch {
+	case size < 8 || size > len(b):
+		return skipLink
+	case link == linktype.Ethernet:
+		p.move(size)
+		return skipNot
+	case link != linktype.IEEE80211:
 		return skipLink
 	}
 	var info wirelessInfo

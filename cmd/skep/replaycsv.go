@@ -56,7 +56,7 @@ func printReplayCSV(w io.Writer, r *replay.Report) error {
 	for _, n := range []struct {
 		what    string
 		packets uint64
-	}{{"changed", r.Changed}, {"truncated", r.Truncated}, {"vlan_taken", r.VLAN}, {"clock_backs", r.ClockBack}, {"timers", r.Timers},
+	}{{"changed", r.Changed}, {"truncated", r.Truncated}, {"padded", r.Padded}, {"vlan_taken", r.VLAN}, {"clock_backs", r.ClockBack}, {"timers", r.Timers},
 		{"differences", r.Differences}, {"faults", r.Faults}, {"packets_per_second", uint64(r.PerSecond())}} {
 		c.row(n.what, "", n.packets)
 	}

@@ -40,12 +40,18 @@ func loadKernel(t *testing.T, file string) *ebpf.Collection {
 	return c
 }
 
+// deviceBound is the example that a kernel takes for one device only.
+const deviceBound = "../../examples/hooks/receive.bpf.o"
+
 // TestHooksLoad: the live kernel accepts every example of a hook, as the verifier does.
 func TestHooksLoad(t *testing.T) {
 	files, err := filepath.Glob("../../examples/hooks/*.bpf.o")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
+		if file == deviceBound {
+			continue
+		}
 		c := loadKernel(t, file)
 		v, err := skep.Open(file, skep.Options{Engine: skep.EngineInterp})
 		require.NoError(t, err)
