@@ -92,6 +92,9 @@ zstd, "-" for standard input. Several captures, or all of a directory, are repla
 capture that is still being written. Ctrl-C prints the report of what was done so far (exit code 130).
 Time is the capture's, random numbers come from --seed: the same input gives the same result.
 
+A program sees what its hook would get: other link layers are made Ethernet, TC finds the VLAN tag in the ctx, packets have a hash and a queue. --l2, --no-convert, --trunc, --rxvlan,
+--keep-vlan, --queues and --ifindex say otherwise. With --loop, --loop-addresses makes the flows of each pass new, and --reset-maps the maps.
+
 --filter takes an expression of tcpdump: only packets that match one reach the program. Without OBJECT the filters are counted, -w
 writes the packets that match any of them, as they were captured, and --split one file for each filter. A filter is compiled for the link type of
 each packet's interface and sees what was captured. OBJECT may also be a filter in text, as "skep filter" and tcpdump -d, -dd, -ddd print.
