@@ -27,12 +27,13 @@ var unfit = func() (all [replayModes]map[string]string) {
 		"prog":      "the programs of a chain are named with their files",
 		"diff-prog": "the programs of a chain have the names of --xdp, --tc and --egress in both versions",
 	}
-	none := map[string]string{
-		"keep-vlan": "without a program packets are as they were captured",
-		"raw-bytes": "without a program packets are as they were captured",
+	none := map[string]string{}
+	for _, name := range []string{"raw-bytes", "no-convert", "l2", "trunc", "keep-vlan", "rxvlan", "queues", "ifindex", "loop-addresses"} {
+		none[name] = "without a program packets are as they were captured"
 	}
 	for _, name := range []string{"prog", "set", "seed", "unverified", "clock", "cpus", "map-in", "map-out", "fib", "sockets", "btf", "cover", "diff", "diff-prog",
-		"diff-limit", "trace", "stop-on-fault", "time-after", "changed", "detail", "rx-capture"} {
+		"diff-limit", "trace", "stop-on-fault", "time-after", "changed", "detail", "rx-capture",
+		"reset-maps"} {
 		none[name] = "it is about a program, and none is given"
 	}
 	all[replayFilters] = none
@@ -44,7 +45,7 @@ var unfit = func() (all [replayModes]map[string]string) {
 
 // needs are the flags of which others need one.
 var needs = map[string][]string{"diff-prog": {"diff"}, "diff-limit": {"diff"}, "services": {"filter"}, "format": {"write", "split"},
-	"rx-capture": {"write", "split"}}
+	"rx-capture": {"write", "split"}, "loop-addresses": {"loop"}, "reset-maps": {"loop"}}
 
 // mode is what the flags and the first argument ask for.
 func (f *replayFlags) mode(args []string) (replayMode, error) {

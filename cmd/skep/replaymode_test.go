@@ -40,7 +40,7 @@ func flagRows(t *testing.T) (rows []flagRow) {
 // makeFlagFiles makes the files that the rows name, in the current directory.
 func makeFlagFiles(t *testing.T, source string) {
 	for name, file := range map[string]string{"chain.o": "object/testdata/chain.o", "timers.o": "conformance/kernel/testdata/timers.o",
-		"bounce.o": "examples/tx_bounce.bpf.o", "t.pcap": "traffic/sample.pcap"} {
+		"bounce.o": "examples/tx_bounce.bpf.o", "receive.o": "examples/hooks/receive.bpf.o", "ddos.o": "examples/ddos.bpf.o", "t.pcap": "traffic/sample.pcap"} {
 		data, err := os.ReadFile(filepath.Join(source, file))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(name, data, 0o644))
@@ -52,6 +52,8 @@ func makeFlagFiles(t *testing.T, source string) {
 		"drop.o":   "r0 = 1; exit",
 		"bad.o":    "r0 = *(u8 *)(r10 - 600); exit",
 		"random.o": "call 7; r0 &= 1; r0 += 1; exit",
+		"queue.o":  "r0 = *(u32 *)(r1 + 16); exit",
+		"device.o": "r0 = *(u32 *)(r1 + 12); exit",
 		// Passes the packets of the capture and drops those of now.
 		"late.o": "call 5; r1 = 1767300000000000000 ll; r2 = r0; r0 = 1; if r2 > r1 goto +1; r0 = 2; exit",
 	} {
@@ -60,8 +62,10 @@ func makeFlagFiles(t *testing.T, source string) {
 	}
 	code, out := runReplay("asm", "-o", "plain.bin", "--format", "raw", sourceFile(t, "src", "r0 = 2\nexit\n"))
 	require.Zero(t, code, out)
-	code, out = runReplay("generate", "-w", "cooked.pcap", "--packets", "50", "--link", "sll")
-	require.Zero(t, code, out)
+	for name, flags := range map[string][]string{"cooked.pcap": {"--link", "sll"}, "raw.pcap": {"--link", "raw"}, "snap.pcap": {"--snap", "60"}} {
+		code, out = runReplay(append([]string{"generate", "-w", name, "--packets", "50"}, flags...)...)
+		require.Zero(t, code, out)
+	}
 }
 
 func sourceFile(t *testing.T, name, text string) string {
