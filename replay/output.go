@@ -110,7 +110,7 @@ func (s *stream) start(link uint32, nano bool) error {
 		}
 		s.dst, s.file = f, f
 	}
-	o := pcap.WriterOptions{Nano: nano, Link: linktype.Type(link), App: "skep"}
+	o := pcap.WriterOptions{Nano: nano, Link: linktype.Type(link), App: "skep", Behind: s.file != nil}
 	if s.o.Format == FormatPcapng {
 		o.Format = pcap.PCAPNG
 	}
@@ -176,9 +176,11 @@ func (s *stream) exit(x *Exit) error {
 
 // packet sets what both copies have.
 func (s *stream) packet(x *Exit, data []byte, wire, flags uint32) {
-	s.p = pcap.Packet{Data: data, OrigLen: wire, TS: max(x.TS, 0)}
+	p := &s.p
+	p.Data, p.OrigLen, p.TS = data, wire, max(x.TS, 0)
+	p.Has, p.VerdictType, p.Comment = 0, 0, ""
 	if !s.o.Bare {
-		s.p.Has, s.p.Flags, s.p.ID, s.p.Queue = pcap.HasFlags|pcap.HasID|pcap.HasQueue, flags, x.Number, x.RxQueue
+		p.Has, p.Flags, p.ID, p.Queue = pcap.HasFlags|pcap.HasID|pcap.HasQueue, flags, x.Number, x.RxQueue
 	}
 }
 

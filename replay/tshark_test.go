@@ -290,7 +290,12 @@ func TestTshark(t *testing.T) {
 				capture, nano := writtenCapture(t, line)
 				out, exits := outputOf(t, w.options(t, 1), capture, Output{Copies: CopyBoth})
 				require.Greater(t, len(exits), 60)
-				sameRows(t, rowsOf(exits, Output{Copies: CopyBoth}, nano), tshark(t, out))
+				want := rowsOf(exits, Output{Copies: CopyBoth}, nano)
+				if n == 0 || strings.HasPrefix(line, "several") {
+					sameRows(t, want, tshark(t, out))
+				} else {
+					all.add(out, want)
+				}
 				if w.engine == "interp" {
 					again, _ := outputOf(t, w.options(t, 3), capture, Output{Copies: CopyBoth})
 					require.True(t, bytes.Equal(out, again), "another file from several CPUs")

@@ -104,8 +104,10 @@ func TestRoundtrip(t *testing.T) {
 		{Link: linktype.SLL2, BigEndian: true, Nano: true},
 		{Format: PCAPNG, App: "test"},
 		{Format: PCAPNG, BigEndian: true},
+		{Format: PCAPNG, Behind: true},
+		{Link: linktype.Ethernet, Nano: true, Behind: true},
 	} {
-		t.Run(fmt.Sprintf("%v,big=%v,nano=%v", o.Format, o.BigEndian, o.Nano), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%v,big=%v,nano=%v,behind=%v", o.Format, o.BigEndian, o.Nano, o.Behind), func(t *testing.T) {
 			ps := somePackets(500)
 			unit, ifaces := int64(1000), []Interface(nil)
 			if o.Nano || o.Format == PCAPNG {

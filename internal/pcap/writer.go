@@ -44,6 +44,8 @@ type WriterOptions struct {
 	SnapLen   uint32        // of the pcap header; 0 is 262144. Nothing is cut.
 	Link      linktype.Type // of a pcap file
 	App       string        // pcapng: who wrote the file
+	// Behind lets another goroutine hand full buffers to the file while packets go into a second one. A failure comes that much later.
+	Behind bool
 }
 
 // Writer writes one capture. It buffers: Flush at the end.
@@ -54,6 +56,10 @@ type Writer struct {
 	buf    []byte
 	ifaces int
 	err    error // first failure of dst
+
+	spare   []byte // with Behind: the other buffer
+	pending bool   // it is being written
+	done    chan error
 }
 
 const (
@@ -338,31 +344,56 @@ func (w *Writer) data(b []byte) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	w.hand(b)
+	w.err = w.hand(b)
 	return w.err
 }
 
 // hand gives bytes to the file.
-func (w *Writer) hand(b []byte) {
+func (w *Writer) hand(b []byte) error {
 	n, err := w.dst.Write(b)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite // a file that breaks io.Writer's rules
 	}
-	w.err = err
+	return err
 }
 
-// room flushes unless n more bytes fit the buffer.
+// room makes sure that n more bytes fit the buffer.
 func (w *Writer) room(n int) error {
-	if w.err != nil || cap(w.buf)-len(w.buf) >= n {
+	switch {
+	case w.err != nil || cap(w.buf)-len(w.buf) >= n:
 		return w.err
+	case w.o.Behind:
+		return w.behind()
 	}
 	return w.Flush()
 }
 
+// behind lets another goroutine write the buffer, and goes on with the one that was written before.
+func (w *Writer) behind() error {
+	if err := w.wait(); err != nil {
+		return err
+	}
+	if w.done == nil {
+		w.done, w.spare = make(chan error, 1), make([]byte, 0, writeBuffer)
+	}
+	w.pending = true
+	go func(b []byte) { w.done <- w.hand(b) }(w.buf)
+	w.buf, w.spare = w.spare[:0], w.buf
+	return nil
+}
+
+// wait waits until nothing is being written.
+func (w *Writer) wait() error {
+	if w.pending {
+		w.pending, w.err = false, <-w.done
+	}
+	return w.err
+}
+
 // Flush hands everything written so far to the file.
 func (w *Writer) Flush() error {
-	if w.err == nil && len(w.buf) > 0 {
-		w.hand(w.buf)
+	if err := w.wait(); err == nil && len(w.buf) > 0 {
+		w.err = w.hand(w.buf)
 		w.buf = w.buf[:0]
 	}
 	return w.err
