@@ -131,7 +131,7 @@ type placement struct {
 }
 
 // placements are those of types that see no packets as XDP and tc programs do.
-var placements = map[Type]*placement{
+var placements = [NumTypes]*placement{
 	CgroupSock:     {},
 	CgroupDevice:   {},
 	CgroupSockAddr: {begin: beginSockAddr},
@@ -143,6 +143,14 @@ var placements = map[Type]*placement{
 	SkReuseport:    {begin: beginReuseport, room: 1 << 16, whole: wholeReuseport},
 	Syscall:        {},
 	Netfilter:      {begin: beginNetfilter, room: 1 << 16, whole: wholeNetfilter},
+}
+
+// placement is that of a type, nil when it has none.
+func (t Type) placement() *placement {
+	if t < NumTypes {
+		return placements[t]
+	}
+	return nil
 }
 
 const inet, tcp, stream = 2, 6, 1 // AF_INET, IPPROTO_TCP, SOCK_STREAM

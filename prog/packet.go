@@ -354,11 +354,10 @@ type Redirect struct {
 // a packet, which an unverified program can bring about.
 func ReadFrame(s *mem.Space, ctx uint32, t Type, out *Output) bool {
 	at := func(field int32) uint32 { return ctx + uint32(field) }
-	*out = Output{
-		Time: s.Load64(at(FrameTime)), Number: s.Load64(at(FrameNumber)), WireLen: s.Load32(at(FrameWireLen)),
-		Redirect: Redirect{Kind: s.Load32(at(FrameRedirKind)), To: s.Load32(at(FrameRedirTo)),
-			Map: s.Load32(at(FrameRedirMap)), Key: s.Load32(at(FrameRedirKey))},
-	}
+	*out = Output{}
+	out.Time, out.Number, out.WireLen = s.Load64(at(FrameTime)), s.Load64(at(FrameNumber)), s.Load32(at(FrameWireLen))
+	out.Kind, out.To = s.Load32(at(FrameRedirKind)), s.Load32(at(FrameRedirTo))
+	out.Map, out.Key = s.Load32(at(FrameRedirMap)), s.Load32(at(FrameRedirKey))
 	if t.isSKB() {
 		out.Mark, out.Priority = s.Load32(ctx+SKBMark), s.Load32(ctx+SKBPriority)
 		out.TCClassid, out.QueueMapping = s.Load32(ctx+SKBTCClassid), s.Load32(ctx+SKBQueueMapping)
@@ -382,7 +381,7 @@ func ReadFrame(s *mem.Space, ctx uint32, t Type, out *Output) bool {
 
 // dataOf is where all of a ctx's data is: 0 three times when it has none.
 func dataOf(s *mem.Space, ctx uint32, t Type) (data, end, meta uint32) {
-	if p := placements[t]; p != nil {
+	if p := t.placement(); p != nil {
 		if p.whole == nil && !t.HasData() {
 			return 0, 0, 0
 		}
@@ -422,7 +421,7 @@ func NewBuffer(s *mem.Space, t Type, size uint32) (*Buffer, error) {
 	if !row.Supported {
 		return nil, fmt.Errorf("no context can be made for program type %s", t)
 	}
-	b := &Buffer{space: s, typ: t, place: placements[t], size: size}
+	b := &Buffer{space: s, typ: t, place: t.placement(), size: size}
 	head, tail := b.room()
 	if size == 0 {
 		b.size = b.defaultSize()

@@ -101,10 +101,9 @@ func (r *runner) deliver(i int, ctx uint32, p *packet, before []byte, ret uint32
 		ctx, typ = end.ctx, end.typ
 	}
 	x := &r.exit
-	*x = Exit{
-		Type: typ, Number: p.in.Number, TS: p.ts, Ifindex: p.in.Ifindex, IfName: p.iface.Name,
-		RxQueue: p.in.RxQueue, Ret: ret, Link: r.exitLink(p), Fault: fault,
-	}
+	*x = Exit{} // then field by field: a whole literal is made elsewhere and copied
+	x.Type, x.Number, x.TS, x.Ifindex, x.IfName = typ, p.in.Number, p.ts, p.in.Ifindex, p.iface.Name
+	x.RxQueue, x.Ret, x.Link, x.Fault = p.in.RxQueue, ret, r.exitLink(p), fault
 	if prog.ReadFrame(s, ctx, typ, &r.out) {
 		x.Data = r.out.Data
 	}
