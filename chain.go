@@ -18,6 +18,7 @@ type Link struct {
 	Priority *uint32
 	Continue uint32
 	Ifindex  uint32 // egress: of this interface only; 0 is every one
+	Classic  bool   // TC: a filter that classifies, see replay.ChainProgram
 }
 
 // AddObject makes the maps and programs of another object ready beside those of the VM, as New does. It returns the VM's names of the object's
@@ -49,13 +50,17 @@ func (v *VM) Chain(links []Link) ([]*replay.Chain, error) {
 		if typ := p.spec.Type; typ != l.Hook.Type() && (l.Hook.Type() == prog.XDP || typ != prog.SchedACT) {
 			return fmt.Errorf("program %s is of type %s: not for %s", name, typ, l.Hook)
 		}
+		if l.Classic && p.spec.Type == prog.SchedACT {
+			return fmt.Errorf("program %s is of type %s: an action classifies nothing", name, p.spec.Type)
+		}
 		engines, err := v.Engines(name)
 		if err != nil {
 			return err
 		}
 		p.chained = true
 		for cpu, e := range engines {
-			c := replay.ChainProgram{Name: name, Hook: l.Hook, Engine: e, Ifindex: l.Ifindex, TCX: strings.HasPrefix(p.spec.Section, "tcx/")}
+			c := replay.ChainProgram{Name: name, Hook: l.Hook, Engine: e, Ifindex: l.Ifindex, Classic: l.Classic,
+				TCX: strings.HasPrefix(p.spec.Section, "tcx/") && !l.Classic}
 			run := cmp.Or(p.spec.Run, &prog.RunConfig{Priority: prog.DefaultRunPriority, Continue: prog.DefaultRunContinue})
 			c.Priority, c.Continue = run.Priority, cmp.Or(l.Continue, run.Continue)
 			if l.Priority != nil {

@@ -64,6 +64,9 @@ type ChainProgram struct {
 	// TCX says that a TC program is attached by a tcx link, not as a direct-action filter (cls_bpf): those come first, and end
 	// with any verdict but TC_ACT_UNSPEC.
 	TCX bool
+	// Classic says that a TC program is a filter that classifies (cls_bpf without direct action): 0 is no match, and the next one
+	// runs; anything else is the packet's class, -1 the filter's own one, and ends the hook with TC_ACT_OK.
+	Classic bool
 	// Ifindex is the interface that a program of HookEgress is for; 0 is every one.
 	Ifindex uint32
 	// Element is what the second word of a devmap's or cpumap's value says when the program belongs to that element: the program's
@@ -149,6 +152,9 @@ func NewChain(programs []ChainProgram) (*Chain, error) {
 		}
 		if p.Element == 0 && (p.Hook == HookDevmap || p.Hook == HookCpumap) {
 			return nil, failure("program %q of a chain: not of any map's element", p.Name)
+		}
+		if p.Classic && (p.TCX || p.Hook.Type() != prog.SchedCLS) {
+			return nil, failure("program %q of a chain: only a TC filter can classify, no tcx link and no other hook", p.Name)
 		}
 		if p.Continue == 0 {
 			p.Continue = DefaultContinue
@@ -273,6 +279,24 @@ func (c *Chain) hooks(i int, e *chainEnd) (uint64, error) {
 		ret, err = c.tc(c.by[HookEgress], e)
 	}
 	return ret, err
+}
+
+// verdictName names what the program returned. Classes are as tc writes them.
+func (l *link) verdictName(ret uint32) string {
+	major, minor := ret>>16, ret&0xffff
+	switch {
+	case !l.Classic:
+		return l.Hook.Type().Verdict(ret)
+	case ret == 0:
+		return "no match"
+	case ret == tcUnspec:
+		return "match"
+	case major == 0:
+		return fmt.Sprintf("class :%x", minor)
+	case minor == 0:
+		return fmt.Sprintf("class %x:", major)
+	}
+	return fmt.Sprintf("class %x:%x", major, minor)
 }
 
 // run runs one program.
@@ -446,8 +470,8 @@ func (c *Chain) toTC(i int, e *chainEnd) error {
 	return nil
 }
 
-// tc runs the programs of a TC hook: those of tcx links, then direct-action filters (Linux: tcx_run, cls_bpf_classify). Nobody's verdict is
-// TC_ACT_UNSPEC, with which the packet goes on as with TC_ACT_OK.
+// tc runs the programs of a TC hook: those of tcx links, then filters, direct-action ones and such as classify (Linux: tcx_run,
+// cls_bpf_classify). Nobody's verdict is TC_ACT_UNSPEC, with which the packet goes on as with TC_ACT_OK.
 func (c *Chain) tc(list []*link, e *chainEnd) (uint64, error) {
 	done := false // with tcx
 	for _, l := range list {
@@ -463,6 +487,9 @@ func (c *Chain) tc(list []*link, e *chainEnd) (uint64, error) {
 		}
 		code := uint32(ret)
 		switch {
+		case l.Classic && code == 0:
+		case l.Classic:
+			return tcOK, nil
 		case code == tcOK || code == tcShot || code == tcRedirect || !l.TCX && (code == tcStolen || code == tcTrap):
 			return ret, nil
 		case l.TCX:
@@ -541,13 +568,13 @@ func (c *Chain) report(rep *Report) {
 	rep.VLAN += c.vlan
 	rep.Verdicts, rep.Programs = []Verdict{}, []ProgramReport{}
 	for _, l := range c.links {
-		typ, hook := l.Hook.Type(), l.Hook.String()
-		p := ProgramReport{Name: l.Name, Hook: hook, Packets: l.packets, Faults: l.faults, Verdicts: l.ran.list(typ)}
+		hook := l.Hook.String()
+		p := ProgramReport{Name: l.Name, Hook: hook, Packets: l.packets, Faults: l.faults, Verdicts: l.ran.list(l.verdictName)}
 		if l.measured != nil {
 			p.Measures = l.measured.report()
 		}
 		rep.Programs = append(rep.Programs, p)
-		for _, v := range l.decided.list(typ) {
+		for _, v := range l.decided.list(l.Hook.Type().Verdict) {
 			v.Program, v.Hook = l.Name, hook
 			rep.Verdicts = append(rep.Verdicts, v)
 		}

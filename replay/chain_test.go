@@ -21,7 +21,7 @@ import (
 	"github.com/skepvm/skep/vm"
 )
 
-// chainCase is a txtar file of testdata/chain: options, packets, a part "HOOK NAME [prio N] [on VERDICT…] [tcx] [if N]" for each program,
+// chainCase is a txtar file of testdata/chain: options, packets, a part "HOOK NAME [prio N] [mask N] [tcx] [classic] [if N]" for each program,
 // devices "MAP KEY VALUE [PROGRAM]", and what comes of it.
 type chainCase struct {
 	options  Options
@@ -76,8 +76,8 @@ func readChainProgram(t *testing.T, words []string, src string) chainSource {
 	require.GreaterOrEqual(t, hook, 0, words[0])
 	p := chainSource{ChainProgram{Hook: Hook(hook), Name: words[1], Priority: DefaultPriority}, src}
 	for rest := words[2:]; len(rest) > 0; rest = rest[1:] {
-		if rest[0] == "tcx" {
-			p.TCX = true
+		if flag := map[string]*bool{"tcx": &p.TCX, "classic": &p.Classic}[rest[0]]; flag != nil {
+			*flag = true
 			continue
 		}
 		n, err := strconv.ParseUint(rest[1], 0, 32)
@@ -295,6 +295,12 @@ func TestChainRefused(t *testing.T) {
 
 	_, err = NewChain([]ChainProgram{{Name: "x", Hook: HookDevmap, Engine: chain}})
 	require.ErrorContains(t, err, "not of any map's element")
+
+	for _, p := range []ChainProgram{{Hook: HookXDP}, {Hook: HookIngress, TCX: true}} {
+		p.Name, p.Engine, p.Classic = "x", chain, true
+		_, err = NewChain([]ChainProgram{p})
+		require.ErrorContains(t, err, "only a TC filter can classify")
+	}
 
 	o := Options{Type: prog.XDP, Target: good, Input: bytes.NewReader(c.capture)}
 	for _, change := range []func(*Options){

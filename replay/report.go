@@ -197,12 +197,12 @@ func (t *tally) redirect(to prog.Redirect) {
 	}
 }
 
-// list is the verdicts that were counted, the most frequent first.
-func (t *tally) list(typ prog.Type) []Verdict {
+// list is the verdicts that were counted, by the names that nameOf gives them, the most frequent first.
+func (t *tally) list(nameOf func(ret uint32) string) []Verdict {
 	list := []Verdict{}
 	add := func(ret uint32, c count) {
 		if c.packets > 0 {
-			list = append(list, Verdict{Name: typ.Verdict(ret), Value: int32(ret), Packets: c.packets, Bytes: c.bytes})
+			list = append(list, Verdict{Name: nameOf(ret), Value: int32(ret), Packets: c.packets, Bytes: c.bytes})
 		}
 	}
 	for ret, c := range t.small {
@@ -229,7 +229,7 @@ func (rep *Report) finish(r *runner) {
 	if c := r.chain(); c != nil {
 		c.report(rep)
 	} else {
-		rep.Verdicts = t.list(r.o.Type)
+		rep.Verdicts = t.list(r.o.Type.Verdict)
 	}
 	for to, n := range t.redirects {
 		red := Redirect{Packets: n}

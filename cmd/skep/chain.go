@@ -25,8 +25,8 @@ type chainFlags struct {
 
 func (f *chainFlags) add(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.xdp, "xdp", nil, "a program of a chain instead of OBJECT: FILE[:PROGRAM][@PRIORITY[,VERDICT…]] at the XDP hook, in libxdp's order; at the verdicts (pass, drop, …; none) the next one runs. May be repeated")
-	fl.StringArrayVar(&f.tc, "tc", nil, "FILE[:PROGRAM] at TC ingress, for packets that XDP passes; may be repeated")
-	fl.StringArrayVar(&f.egress, "egress", nil, "FILE[:PROGRAM][@IFINDEX] at TC egress of an interface that a TC program redirects to, or of every one; may be repeated")
+	fl.StringArrayVar(&f.tc, "tc", nil, "FILE[:PROGRAM][@classic] at TC ingress, for packets that XDP passes; classic: a filter that classifies, without direct action. May be repeated")
+	fl.StringArrayVar(&f.egress, "egress", nil, "FILE[:PROGRAM][@IFINDEX][@classic] at TC egress of an interface that a TC program redirects to, or of every one; may be repeated")
 }
 
 func (f *chainFlags) used() bool { return len(f.xdp)+len(f.tc)+len(f.egress) > 0 }
@@ -47,10 +47,10 @@ func (f *chainFlags) specs() ([]chainSpec, error) {
 		name   string
 		hook   replay.Hook
 		values []string
-		after  func(l *skep.Link, s string) error // reads what stands behind @; nil when nothing may
+		after  func(l *skep.Link, s string) error // reads what stands behind an @
 	}{
 		{"--xdp", replay.HookXDP, f.xdp, readRunConfig},
-		{"--tc", replay.HookIngress, f.tc, nil},
+		{"--tc", replay.HookIngress, f.tc, readClassic},
 		{"--egress", replay.HookEgress, f.egress, readIfindex},
 	} {
 		for _, value := range flag.values {
@@ -69,7 +69,11 @@ func (s *chainSpec) split(after func(*skep.Link, string) error) error {
 	if isFile(s.path) {
 		return nil
 	}
-	if at := strings.LastIndexByte(s.path, '@'); at >= 0 && after != nil {
+	for !isFile(s.path) {
+		at := strings.LastIndexByte(s.path, '@')
+		if at < 0 || strings.ContainsRune(s.path[at:], filepath.Separator) {
+			break
+		}
 		if err := after(&s.link, s.path[at+1:]); err != nil {
 			return err
 		}
@@ -136,7 +140,20 @@ func xdpVerdicts() []string {
 	return names
 }
 
+// readClassic reads the word "classic".
+func readClassic(l *skep.Link, s string) error {
+	if s != "classic" {
+		return fmt.Errorf("%q behind @: want classic", s)
+	}
+	l.Classic = true
+	return nil
+}
+
+// readIfindex reads an interface's number, or "classic".
 func readIfindex(l *skep.Link, s string) error {
+	if s == "classic" {
+		return readClassic(l, s)
+	}
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 0 {
 		return fmt.Errorf("interface %q: want a number above 0", s)
