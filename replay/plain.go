@@ -60,17 +60,33 @@ func (r *runner) countChanged(recs []pcap.Record) {
 	}
 }
 
+// notPlain says of a record that there is more to be done to make a packet of it, or none comes of it.
+func notPlain(rec *pcap.Record) bool { return rec.Link != linktype.Ethernet || rec.CapLen < etherLen }
+
+// areEthernet reports whether all records are plain, but for those that are skipped because they are short.
+func areEthernet(recs []pcap.Record) bool {
+	for i := range recs {
+		if recs[i].Link != linktype.Ethernet {
+			return false
+		}
+	}
+	return true
+}
+
 // plainFrames makes frames of the records before the first that isn't a whole Ethernet header or more.
 func (r *runner) plainFrames(s *side, recs []pcap.Record) int {
 	var in prog.Input
 	ctx := s.frames
 	for i := range recs {
 		rec := &recs[i]
-		if rec.Link != linktype.Ethernet || rec.CapLen < etherLen {
+		if notPlain(rec) {
 			return i
 		}
-		r.count()
-		in.Number, in.Time, in.WireLen, in.Ifindex = r.number, r.clock(rec.TS), rec.OrigLen, r.ifindex(rec.Iface)
+		if in.Number, in.Time = rec.ID, uint64(rec.TS); !r.dealt {
+			r.count()
+			in.Number, in.Time = r.number, r.clock(rec.TS)
+		}
+		in.WireLen, in.Ifindex = rec.OrigLen, r.ifindex(rec.Iface)
 		in.RxQueue = 0
 		if rec.Has&pcap.HasQueue != 0 {
 			in.RxQueue = rec.Queue

@@ -33,6 +33,7 @@ type runner struct {
 	typ     prog.Type
 	isSKB   bool
 	plain   bool // see isPlain
+	dealt   bool // a lane's: records come with the packet's time, and its number for an ID
 	chained bool // the engines are chains
 	keep    int  // bytes that are kept of a packet, from its first one on, to be compared or shown: those that programs may change
 	l3      bool // the program runs in the IP layer
@@ -226,7 +227,7 @@ func (r *runner) shard(move bool, slot uint32) (err error) {
 
 // newLane makes the runner of one of several CPUs of r.
 func (r *runner) newLane(o *Options, s *side) *runner {
-	w := &runner{o: o, typ: r.typ, isSKB: r.isSKB, l3: r.l3, meta: r.meta, keep: r.keep, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
+	w := &runner{o: o, dealt: true, typ: r.typ, isSKB: r.isSKB, l3: r.l3, meta: r.meta, keep: r.keep, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
 	w.tally, w.entries = newTally(), r.entries
 	if r.detail != nil {
 		w.detail = newDetail()

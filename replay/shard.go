@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/vm"
@@ -19,12 +20,13 @@ import (
 
 // share is what a load has for several CPUs.
 type share struct {
-	packets [][]packet // by lane
-	exits   [][]held   // by lane, when there are sinks
-	data    [][]byte   // what they hold
-	errs    []error    // by lane: what it stopped at, in this load or one before
-	first   int64      // time of the capture's first packet
-	left    []int      // lanes that have not run their packets yet
+	plain   [][]pcap.Record // by lane, when all packets of the load are plain; else packets
+	packets [][]packet
+	exits   [][]held // by lane, when there are sinks
+	data    [][]byte // what they hold
+	errs    []error  // by lane: what it stopped at, in this load or one before
+	first   int64    // time of the capture's first packet
+	left    []int    // lanes that have not run their packets yet
 }
 
 // held is an Exit that waits for its turn.
@@ -95,7 +97,7 @@ func newShards(r *runner, move bool, slot uint32) (sh *shards, err error) {
 	sh.loads, err = r.newLoads(sh.lanes[0].sides[0], loadsFor(len(engines)), move)
 	for _, l := range sh.loads {
 		l.share = &share{
-			packets: make([][]packet, len(engines)), exits: make([][]held, len(engines)),
+			plain: make([][]pcap.Record, len(engines)), packets: make([][]packet, len(engines)), exits: make([][]held, len(engines)),
 			data: make([][]byte, len(engines)), errs: make([]error, len(engines)),
 		}
 	}
@@ -139,13 +141,17 @@ func (sh *shards) pass(r *runner, c *crew) {
 func (sh *shards) deal(r *runner, l *load) error {
 	sr := l.share
 	for i := range sr.packets {
-		sr.packets[i] = sr.packets[i][:0]
+		sr.plain[i], sr.packets[i] = sr.plain[i][:0], sr.packets[i][:0]
 	}
 	if sh.dealt {
 		return nil
 	}
 	r.use(l)
-	err := r.deal(l)
+	give := r.give
+	if sh.lanes[0].isPlain() && areEthernet(l.Recs) {
+		give = r.givePlain
+	}
+	err := r.deal(l, give)
 	if err == nil && l.end != nil {
 		err = r.end(l.end)
 	}
@@ -154,8 +160,8 @@ func (sh *shards) deal(r *runner, l *load) error {
 	return err
 }
 
-// deal makes packets of records and gives each to the lane of its flow.
-func (r *runner) deal(l *load) (err error) {
+// deal gives each record of a load to the lane of its flow, in the way that is right for the load.
+func (r *runner) deal(l *load, give func(*load, *pcap.Record) error) (err error) {
 	for recs := l.Recs; len(recs) > 0; {
 		if r.stopped() {
 			return ErrStopped
@@ -171,24 +177,51 @@ func (r *runner) deal(l *load) (err error) {
 			if r.o.Limit > 0 && r.report.Packets == r.o.Limit {
 				return errLimit
 			}
-			p := &r.dealing
-			why, err := r.prepare(&group[i], p)
-			if err != nil {
+			if err := give(l, &group[i]); err != nil {
 				return err
 			}
-			if why != skipNot {
-				r.skipped[why]++
-				continue
-			}
-			n := int(r.flow(p) % uint32(len(l.share.packets)))
-			l.share.packets[n] = append(l.share.packets[n], *p)
-			r.report.Packets++
-			r.report.Bytes += uint64(p.n)
 		}
 		if r.o.Progress != nil {
 			r.progress()
 		}
 	}
+	return nil
+}
+
+// give makes a packet of a record.
+func (r *runner) give(l *load, rec *pcap.Record) error {
+	p := &r.dealing
+	why, err := r.prepare(rec, p)
+	if err != nil {
+		return err
+	}
+	if why != skipNot {
+		r.skipped[why]++
+		return nil
+	}
+	n := int(r.flow(p) % uint32(len(l.share.packets)))
+	l.share.packets[n] = append(l.share.packets[n], *p)
+	r.report.Packets++
+	r.report.Bytes += uint64(p.n)
+	return nil
+}
+
+// givePlain hands on a record of which no packet needs to be made: with its time, and its number for an ID.
+func (r *runner) givePlain(l *load, rec *pcap.Record) error {
+	r.count()
+	now := r.clock(rec.TS)
+	if notPlain(rec) {
+		r.skipped[skipShort]++
+		r.report.Truncated += uint64(btoi(rec.CapLen < rec.OrigLen))
+		return nil
+	}
+	dealt := *rec
+	dealt.TS, dealt.ID = int64(now), r.number
+	from := linkRoom + rec.Off
+	n := int(flowHash(r.chunk[from:from+rec.CapLen]) % uint32(len(l.share.plain)))
+	l.share.plain[n] = append(l.share.plain[n], dealt)
+	r.report.Packets++
+	r.report.Bytes += uint64(rec.CapLen)
 	return nil
 }
 
@@ -262,8 +295,14 @@ func (ln *lane) run(l *load) error {
 	if !r.copies() {
 		r.sides[0].chunk = l.addr
 	}
-	list := l.share.packets[ln.number]
-	for len(list) > 0 {
+	for list := l.share.plain[ln.number]; len(list) > 0; {
+		n := min(len(list), maxBatch)
+		if _, err := r.runPlain(list[:n]); err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	for list := l.share.packets[ln.number]; len(list) > 0; {
 		n := min(len(list), maxBatch)
 		for i := range n {
 			if r.isLarge(&list[i]) {
@@ -328,6 +367,7 @@ func (r *runner) collect() {
 		rep.Bytes += o.Bytes
 		rep.Insns += o.Insns
 		rep.Changed += o.Changed
+		rep.Truncated += o.Truncated
 		rep.Faults += o.Faults
 		rep.FaultExamples = append(rep.FaultExamples, o.FaultExamples...)
 		rep.AbortedExamples = append(rep.AbortedExamples, o.AbortedExamples...)
