@@ -202,9 +202,16 @@ func (s *stream) put(x *Exit, ifindex uint32, name string) error {
 	return s.w.Write(&s.p)
 }
 
+// maxTargets bounds the interfaces and comments that a program can bring about by redirects: what goes elsewhere shares one interface.
+const maxTargets = 1 << 12
+
 // setInterface makes another interface the one of packets.
 func (s *stream) setInterface(key ifaceKey, name string) error {
 	iface, ok := s.ifaces[key]
+	if !ok && len(s.ifaces) >= maxTargets {
+		key.ifindex, name = 0, otherVerdicts // Linux has no interface 0
+		iface, ok = s.ifaces[key]
+	}
 	if !ok {
 		if name == "" && !s.o.Bare {
 			name = fmt.Sprintf("if%d", key.ifindex)
@@ -242,7 +249,9 @@ func (s *stream) note(x *Exit) string {
 	text, ok := s.notes[key]
 	if !ok {
 		text = noteText(x)
-		s.notes[key] = text
+		if len(s.notes) < maxTargets {
+			s.notes[key] = text
+		}
 	}
 	return text
 }
@@ -325,26 +334,29 @@ func (s *splitSink) Write(x *Exit) error {
 	f := s.files[key]
 	if f == nil {
 		f = s.open(key)
-		s.files[key] = f
+		if len(s.files) < maxTargets {
+			s.files[key] = f
+		}
 	}
 	return f.Write(x)
 }
 
 // open makes the file of a verdict, or finds the one for the rest.
 func (s *splitSink) open(key splitKey) *stream {
-	base, ext, filter := splitName(key), ".pcapng", ""
+	base, suffix, ext, filter := splitName(key), "", ".pcapng", ""
 	if key.typ == prog.Classic {
 		filter = key.verdict
-	}
-	if len(s.names) >= maxFiles {
-		base, filter = otherVerdicts, ""
 	}
 	if s.o.Format == FormatPcap {
 		ext = ".pcap"
 		if key.link != uint32(linktype.Ethernet) {
-			base += fmt.Sprintf("-link%d", key.link)
+			suffix = fmt.Sprintf("-link%d", key.link)
 		}
 	}
+	if _, ok := s.names[base+suffix]; !ok && len(s.names) >= maxFiles {
+		base, filter = otherVerdicts, ""
+	}
+	base += suffix
 	name := base
 	for n := 2; s.names[name].filter != filter && s.names[name].stream != nil; n++ {
 		name = base + "-" + strconv.Itoa(n) // filters with names that are alike

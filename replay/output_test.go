@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
@@ -224,6 +225,42 @@ func mixed(m traffic.Mix) traffic.Mix {
 	d := traffic.DefaultMix
 	d.VLAN, d.QinQ, d.Cut = m.VLAN, m.QinQ, m.Cut
 	return d
+}
+
+// TestOutputTargets: a program that redirects every packet elsewhere gets a file that can be read, and not one file for each.
+func TestOutputTargets(t *testing.T) {
+	const packets = 3 * maxTargets
+	dir := t.TempDir()
+	var out bytes.Buffer
+	all, err := NewWriter(&out, Output{})
+	require.NoError(t, err)
+	split, err := NewSplit(dir, Output{Format: FormatPcap})
+	require.NoError(t, err)
+	x := Exit{Type: prog.XDP, Data: make([]byte, 60), Ret: 4, Verdict: "XDP_REDIRECT", Link: uint32(linktype.Ethernet), Ifindex: 1}
+	for n := range packets {
+		x.Number, x.Redirect = uint64(n+1), uint32(n+1)
+		require.NoError(t, all.Write(&x))
+		require.NoError(t, split.Write(&x))
+	}
+	require.NoError(t, errors.Join(all.Close(), split.Close()))
+	r, err := pcap.NewReader(&out, nil)
+	require.NoError(t, err)
+	last, read := pcap.Record{}, 0
+	for recs := make([]pcap.Record, 100); err == nil; {
+		var n int
+		if n, err = r.ReadBatch(recs); n > 0 {
+			last = recs[n-1]
+		}
+		read += n
+	}
+	require.Equal(t, io.EOF, err)
+	require.Equal(t, packets, read)
+	require.Len(t, r.Interfaces(), maxTargets+1)
+	require.Equal(t, "other", r.Interfaces()[last.Iface].Name)
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, files, maxFiles+1)
+	require.Equal(t, packets-maxFiles, packetsIn(t, filepath.Join(dir, "other.pcap")))
 }
 
 // TestOutputSteady: a longer replay with outputs of every form allocates no more than a shorter one, but for buffers that grow to what a piece needs.
