@@ -86,11 +86,12 @@ const followPause = 50 * time.Millisecond
 // Follow returns a source that waits for more where src ends, as tail -f does: for a file that a capture is still
 // being written to. It ends, as at the end of a file, when stop is closed. A file that ends in the middle of a record is then in
 // error only if the record never came to its end.
-func Follow(src io.Reader, stop <-chan struct{}) io.Reader { return &follower{src, stop} }
+func Follow(src io.Reader, stop <-chan struct{}) io.Reader { return &follower{src, stop, followPause} }
 
 type follower struct {
-	src  io.Reader
-	stop <-chan struct{}
+	src   io.Reader
+	stop  <-chan struct{}
+	pause time.Duration
 }
 
 // Name is the followed file's, for messages.
@@ -107,13 +108,16 @@ func nameOf(src io.Reader) string {
 func (f *follower) Read(b []byte) (int, error) {
 	for {
 		n, err := f.src.Read(b)
-		if n > 0 || err != nil && err != io.EOF {
+		switch {
+		case err != nil && err != io.EOF:
 			return n, err
+		case n > 0:
+			return n, nil // an end that came with them is none yet
 		}
 		select {
 		case <-f.stop:
 			return 0, io.EOF
-		case <-time.After(followPause):
+		case <-time.After(f.pause):
 		}
 	}
 }
