@@ -70,7 +70,7 @@ var allowed = map[string]string{
 }
 
 // testOnly packages hold what tests share: only tests may import them, and they may import anything but cmd.
-var testOnly = map[string]bool{"internal/vmtest": true, "internal/browsertest": true, "internal/dagtest": true}
+var testOnly = map[string]bool{"internal/vmtest": true, "internal/pcaptest": true, "internal/browsertest": true, "internal/dagtest": true}
 
 // external says which packages may import a module from outside; "test" is any test file.
 var external = map[string]string{

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/skepvm/skep/internal/pcaptest"
 )
 
 // split parts what describe says into the packets and the end.
@@ -27,34 +29,34 @@ var atOffset = regexp.MustCompile(`offset (\d+)`)
 
 // TestCutAnywhere cuts every file at every byte: what is whole is read, and the error says where the rest begins.
 func TestCutAnywhere(t *testing.T) {
-	cases, _ := oddCases(t)
+	cases := pcaptest.Odd(t)
 	buf, piece := make([]byte, 64<<10), make([]byte, PieceBuffer)
 	for _, c := range cases {
-		packed := strings.HasPrefix(c.name, "gzip") || strings.HasPrefix(c.name, "zstd")
-		whole, wholeEnd := split(c.want)
+		packed := strings.HasPrefix(c.Name, "gzip") || strings.HasPrefix(c.Name, "zstd")
+		whole, wholeEnd := split(c.Want)
 		had := len(whole)
 		begins := map[string]bool{} // offsets at which something was said to begin that was not all there
 		if m := atOffset.FindStringSubmatch(wholeEnd); m != nil {
 			begins[m[1]] = true
 		}
-		for n := len(c.file) - 1; n >= 0; n-- {
-			text := describe(bytes.NewReader(c.file[:n]), buf, 10)
+		for n := len(c.File) - 1; n >= 0; n-- {
+			text := describe(bytes.NewReader(c.File[:n]), buf, 10)
 			got, end := split(text)
-			require.LessOrEqual(t, len(got), had, "%s cut to %d", c.name, n)
-			require.Equal(t, whole[:len(got)], got, "%s cut to %d", c.name, n)
-			require.Equal(t, text, describePieces(bytes.NewReader(c.file[:n]), piece), "%s cut to %d, in pieces", c.name, n)
+			require.LessOrEqual(t, len(got), had, "%s cut to %d", c.Name, n)
+			require.Equal(t, whole[:len(got)], got, "%s cut to %d", c.Name, n)
+			require.Equal(t, text, describePieces(bytes.NewReader(c.File[:n]), piece), "%s cut to %d, in pieces", c.Name, n)
 			had = len(got)
 			m := atOffset.FindStringSubmatch(end)
 			switch {
 			case end == wholeEnd: // the damage is before the cut; or, of an end, behind it is nothing that counts
 			case end == "end":
-				require.True(t, packed || begins[fmt.Sprint(n)], "%s cut to %d: nothing is missed", c.name, n)
+				require.True(t, packed || begins[fmt.Sprint(n)], "%s cut to %d: nothing is missed", c.Name, n)
 			default:
-				require.NotNil(t, m, "%s cut to %d: %s", c.name, n, end)
+				require.NotNil(t, m, "%s cut to %d: %s", c.Name, n, end)
 				begins[m[1]] = true
 			}
 		}
-		require.Zero(t, had, "%s: packets of nothing", c.name)
+		require.Zero(t, had, "%s: packets of nothing", c.Name)
 	}
 }
 
@@ -105,15 +107,15 @@ func TestDamagedTcpdump(t *testing.T) {
 	if err != nil {
 		t.Skip("no tcpdump here")
 	}
-	cases, _ := oddCases(t)
+	cases := pcaptest.Odd(t)
 	name := filepath.Join(t.TempDir(), "damaged")
 	for seed := *damageSeed; seed < *damageSeed+*damageCount; seed++ {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		c := cases[rng.IntN(len(cases))]
-		if c.libpcap != "" || len(c.file) < 24 {
+		if c.Libpcap != "" || len(c.File) < 24 {
 			continue
 		}
-		file := damage(rng, c.file)
+		file := damage(rng, c.File)
 		require.NoError(t, os.WriteFile(name, file, 0o644))
 		var stderr strings.Builder
 		cmd := exec.Command(tcpdump, "-r", name, "--nano", "-w", "-")
@@ -124,10 +126,10 @@ func TestDamagedTcpdump(t *testing.T) {
 		switch {
 		case weRefuse.MatchString(end):
 		case !beginsWith(ours, theirs):
-			t.Errorf("-damageseed %d, of %s: libpcap reads\n%sthe reader\n%s%s\n%x", seed, c.name, theirs, ours, end, file)
+			t.Errorf("-damageseed %d, of %s: libpcap reads\n%sthe reader\n%s%s\n%x", seed, c.Name, theirs, ours, end, file)
 		case libpcapRefuses.MatchString(stderr.String()):
 		case len(theirs) != len(ours) || (err == nil) != (end == "end"):
-			t.Errorf("-damageseed %d, of %s: libpcap ends after %d packets with\n%sthe reader after %d with %s\n%x", seed, c.name, len(theirs),
+			t.Errorf("-damageseed %d, of %s: libpcap ends after %d packets with\n%sthe reader after %d with %s\n%x", seed, c.Name, len(theirs),
 				stderr.String(), len(ours), end, file)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/skepvm/skep/internal/pcaptest"
 )
 
 // script gives the choices of a fuzz target, from its input. It never ends: after the input come zeros.
@@ -174,9 +176,9 @@ func (g *growing) Read(b []byte) (int, error) {
 
 // FuzzFollow follows a file that grows in pieces, and compares with the whole file.
 func FuzzFollow(f *testing.F) {
-	cases, _ := oddCases(f)
+	cases := pcaptest.Odd(f)
 	for i, c := range cases {
-		f.Add(c.file, []byte{byte(i), 1, 1, 5, 0, 7, 1, 1, 0, byte(i)}, i%2 == 0)
+		f.Add(c.File, []byte{byte(i), 1, 1, 5, 0, 7, 1, 1, 0, byte(i)}, i%2 == 0)
 	}
 	buf := make([]byte, 600)
 	f.Fuzz(func(t *testing.T, file, pieces []byte, interruptible bool) {
@@ -286,17 +288,17 @@ func inPiecesAtOnce(t *testing.T, name string, flying int) string {
 
 // FuzzPacked damages a packed capture: it is read the same whatever reads it, to where the damage shows.
 func FuzzPacked(f *testing.F) {
-	cases, _ := oddCases(f)
+	cases := pcaptest.Odd(f)
 	for i, c := range cases {
 		if i%5 == 0 {
-			f.Add(c.file, uint16(i), uint8(i), i%2 == 0)
+			f.Add(c.File, uint16(i), uint8(i), i%2 == 0)
 		}
 	}
 	buf, piece := make([]byte, pieceRoom), make([]byte, PieceBuffer)
 	f.Fuzz(func(t *testing.T, file []byte, at uint16, flip uint8, zstd bool) {
-		pack := packers["gzip"]
+		pack := pcaptest.Pack["gzip"]
 		if zstd {
-			pack = packers["zstd"]
+			pack = pcaptest.Pack["zstd"]
 		}
 		packed := pack(file[:min(len(file), 1000)]) // nothing that is this short can stand for much
 		if i := int(at) % (len(packed) + 1); flip == 0 {

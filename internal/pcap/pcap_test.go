@@ -21,6 +21,7 @@ import (
 	"github.com/google/gopacket/pcapgo"
 	"github.com/stretchr/testify/require"
 
+	"github.com/skepvm/skep/internal/pcaptest"
 	"github.com/skepvm/skep/linktype"
 )
 
@@ -426,9 +427,9 @@ func readSums(r *Reader, err error) string {
 // FuzzReader reads anything: no panic, no endless loop, every record within the buffer, and the same answer however
 // the source cuts the file.
 func FuzzReader(f *testing.F) {
-	cases, _ := oddCases(f)
+	cases := pcaptest.Odd(f)
 	for _, c := range cases {
-		f.Add(c.file, uint8(1))
+		f.Add(c.File, uint8(1))
 	}
 	f.Fuzz(func(t *testing.T, file []byte, step uint8) {
 		if len(file) > 1 && file[0] == 0x1f && file[1] == 0x8b {
