@@ -188,7 +188,7 @@ func (r *runner) runLoad(l *load) error {
 		if r.stopped() {
 			return ErrStopped
 		}
-		if r.pacer != nil && !r.pacer.wait(recs[0].TS+r.shift) {
+		if r.pacer != nil && !r.pacer.wait(r.shifted(recs[0].TS)) {
 			return ErrStopped
 		}
 		if err := r.records(recs[:n]); err != nil {

@@ -232,11 +232,11 @@ func (d *detail) fault(start, ts int64) { d.at(start, ts, columnFault) }
 // at adds a packet to the series, which begins at start.
 func (d *detail) at(start, ts int64, column int) {
 	d.start = start
-	at := (ts - d.start) / d.width
-	for at >= maxSeries {
+	since := uint64(ts - start) // which may be more than an int64 holds
+	for since/uint64(d.width) >= maxSeries {
 		d.halve()
-		at = (ts - d.start) / d.width
 	}
+	at := since / uint64(d.width)
 	d.columns[at][column]++
 	d.used = max(d.used, int(at)+1)
 }

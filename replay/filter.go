@@ -178,7 +178,7 @@ func (r *runner) deliverRaw(sink Sink, rec *pcap.Record, number uint64, verdict 
 	iface := &r.ifaces[rec.Iface]
 	x := &r.exit
 	off := int(rec.Off) + linkRoom
-	*x = Exit{Type: prog.Classic, Number: number, TS: rec.TS + r.shift, Data: r.chunk[off : off+int(rec.CapLen)], OrigLen: rec.OrigLen,
+	*x = Exit{Type: prog.Classic, Number: number, TS: r.shifted(rec.TS), Data: r.chunk[off : off+int(rec.CapLen)], OrigLen: rec.OrigLen,
 		Link: uint32(rec.Link), Ifindex: r.ifindex(rec.Iface), IfName: iface.Name, Ret: 1, Verdict: verdict}
 	if rec.Has&pcap.HasQueue != 0 {
 		x.RxQueue = rec.Queue

@@ -154,10 +154,13 @@ func (s *Series) chart(hue map[string]int) *chart {
 	}
 	for _, part := range []float64{0, 0.25, 0.5, 0.75, 1} {
 		at := chartLeft + part*(chartWidth-chartLeft)
-		c.Ticks = append(c.Ticks, tick{at, time.Duration(part * float64(s.WidthNS) * float64(n)).Round(time.Microsecond).String()})
+		c.Ticks = append(c.Ticks, tick{at, time.Duration(min(part*float64(s.WidthNS)*float64(n), longest)).Round(time.Microsecond).String()})
 	}
 	return c
 }
+
+// longest is about the longest time.Duration, 292 years: a capture's clock may lie.
+const longest = 9e18
 
 // reversed is a step of the lower edge of an area, to be read from right to left; steps end with a semicolon.
 func reversed(left, right, y float64) string {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -346,13 +347,25 @@ func (r *runner) rewind() error {
 		}
 	}
 	if r.started {
-		r.shift = r.last - r.passFirst + 1000
+		r.shift = r.last - r.passFirst
+		if r.shift < 0 || r.shift > math.MaxInt64-1000 {
+			r.shift = math.MaxInt64 - 1000
+		}
+		r.shift += 1000
 	}
 	if r.o.LoopAddresses {
 		r.addBy++
 	}
 	r.resetMaps()
 	return nil
+}
+
+// shifted is the time of a packet in this pass. The last time that there is, in 2262, stays.
+func (r *runner) shifted(ts int64) int64 {
+	if ts > math.MaxInt64-r.shift {
+		return math.MaxInt64
+	}
+	return ts + r.shift
 }
 
 // end says what the end of a source means: nothing, damage that is to be tolerated, or an error.
@@ -450,7 +463,7 @@ func (r *runner) copies() bool { return r.sides[0].slots != 0 }
 func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 	r.count()
 	p.off, p.n, p.wire, p.pad, p.ip = int(rec.Off)+linkRoom, int(rec.CapLen), rec.OrigLen, 0, false
-	p.link, p.ts = rec.Link, rec.TS+r.shift
+	p.link, p.ts = rec.Link, r.shifted(rec.TS)
 	if len(r.o.Sinks) > 0 {
 		p.iface = &r.ifaces[rec.Iface]
 	}
@@ -536,7 +549,7 @@ func (r *runner) setLink(t linktype.Type) error {
 
 // clock is the packet's time: never before that of the packet before it.
 func (r *runner) clock(ts int64) uint64 {
-	ts += r.shift
+	ts = r.shifted(ts)
 	if !r.started {
 		r.started, r.passFirst, r.last = true, ts, ts
 		r.report.FirstNS = ts

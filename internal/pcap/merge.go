@@ -20,7 +20,7 @@ const (
 // the files. A file is open only between the time of its first packet and its end: a directory of a thousand files
 // that followed each other costs the memory of one. Within a file the order is the file's, whatever its times say.
 //
-// A damaged file ends there, and the others go on: its error is what ReadBatch gives at the end.
+// A damaged file ends there, and the others go on: its error is what ReadBatch gives at the end. So is that of a file which is no capture.
 type Merger struct {
 	buf    []byte
 	lanes  []*lane // those that have packets to come, by the time of the next one, then by number
@@ -45,7 +45,7 @@ type lane struct {
 }
 
 // OpenAll opens several captures to be read as one. A directory stands for the regular files in it. buf is as in NewReader, but for its
-// minimum, which is the largest record. A file that cannot be read at all, or is no capture, is an error here.
+// minimum, which is the largest record. A file that cannot be opened is an error here.
 func OpenAll(names []string, buf []byte) (*Merger, error) {
 	if buf == nil {
 		buf = make([]byte, defaultBufferSize)
@@ -63,14 +63,15 @@ func OpenAll(names []string, buf []byte) (*Merger, error) {
 		if info, err := os.Stat(name); err == nil {
 			m.total += info.Size()
 		}
-		err := m.peek(l)
-		if errors.Is(err, io.EOF) {
-			continue // a capture without packets
-		}
-		if err != nil {
+		switch err := m.peek(l); {
+		case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 			return nil, err
+		case err == io.EOF: // a capture without packets
+		case err != nil:
+			m.errs = append(m.errs, err)
+		default:
+			m.lanes = append(m.lanes, l)
 		}
-		m.lanes = append(m.lanes, l)
 	}
 	slices.SortStableFunc(m.lanes, func(a, b *lane) int { return a.compare(b) })
 	return m, nil

@@ -153,9 +153,15 @@ func TestMergeDamaged(t *testing.T) {
 
 	_, err = OpenAll([]string{names[1], filepath.Join(dir, "missing")}, nil)
 	require.ErrorIs(t, err, os.ErrNotExist)
-	require.NoError(t, os.WriteFile(names[0], []byte("not a capture"), 0o644))
-	_, err = OpenAll(names, nil)
-	require.ErrorAs(t, err, &e)
+	for _, none := range [][]byte{[]byte("not a capture"), bad[:41], nil} {
+		require.NoError(t, os.WriteFile(names[0], none, 0o644))
+		m, err = OpenAll(names, nil)
+		require.NoError(t, err)
+		got, err = drain(t, m, 10)
+		require.Equal(t, []stamped{{1, "g1"}, {9, "g9"}}, got, "a file without a packet keeps the others from nothing")
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, names[0], e.File)
+	}
 	_, err = OpenAll(names, make([]byte, MinBuffer))
 	require.ErrorContains(t, err, "below the minimum")
 }
