@@ -181,6 +181,7 @@ func writtenCapture(t *testing.T, line string) (capture []byte, nano bool) {
 type written struct {
 	typ      prog.Type
 	engine   string
+	sees     Options // what the program sees of packets
 	program  string
 	captures []string
 }
@@ -201,6 +202,10 @@ func readWritten(t *testing.T, file string) *written {
 					require.True(t, ok, value)
 				case "engine":
 					w.engine = value
+				case "rxvlan":
+					w.sees.RxVLAN = true
+				case "pad":
+					w.sees.Truncated = TruncPad
 				default:
 					t.Fatalf("unknown option %q", key)
 				}
@@ -219,8 +224,11 @@ func readWritten(t *testing.T, file string) *written {
 // options are those of a replay on so many CPUs.
 func (w *written) options(t *testing.T, cpus int) Options {
 	p := assemble(t, w.typ, w.program)
+	o := w.sees
+	o.Type = w.typ
 	if cpus == 1 {
-		return Options{Type: w.typ, Target: target(t, p, w.engine)}
+		o.Target = target(t, p, w.engine)
+		return o
 	}
 	m, err := vm.NewMachine(vm.Config{CPUs: cpus, Space: mem.Options{Shadow: w.engine == "checked"}})
 	require.NoError(t, err)
@@ -232,7 +240,8 @@ func (w *written) options(t *testing.T, cpus int) Options {
 		engines[i], err = vm.NewInterpreter(m.CPU(i), l, vm.InterpOptions{})
 		require.NoError(t, err)
 	}
-	return Options{Type: w.typ, Target: Target{Machine: m, Engine: engines[0]}, Others: engines[1:]}
+	o.Target, o.Others = Target{Machine: m, Engine: engines[0]}, engines[1:]
+	return o
 }
 
 // outputOf replays a capture into an output and returns what was written and the packets that left.

@@ -220,6 +220,42 @@ func TestTshark(t *testing.T) {
 	}
 }
 
+// FuzzWriter writes packets of any kind, and reads back what was not refused.
+func FuzzWriter(f *testing.F) {
+	f.Add(uint8(0), uint8(15), int64(1e18), uint64(7), "note", []byte("packet"), uint32(9))
+	f.Add(uint8(3), uint8(9), int64(-1), uint64(1)<<63, strings.Repeat("z", 70_000), make([]byte, directWrite+1), uint32(0))
+	f.Add(uint8(6), uint8(2), int64(1)<<62, uint64(0), "", []byte{}, uint32(1)<<31)
+	f.Fuzz(func(t *testing.T, kind, has uint8, ts int64, id uint64, note string, data []byte, wire uint32) {
+		o := WriterOptions{Format: Format(kind & 1), BigEndian: kind&2 != 0, Nano: kind&4 != 0, Behind: kind&8 != 0, Link: linktype.Ethernet, App: note}
+		var out bytes.Buffer
+		w, err := NewWriter(&out, o)
+		require.NoError(t, err)
+		if o.Format == PCAPNG {
+			_, err = w.AddInterface(Interface{Name: note, Link: linktype.Ethernet})
+			require.NoError(t, err)
+		}
+		p := Packet{Data: data[:min(len(data), maxCaptureLen)], OrigLen: wire, TS: ts, Has: Fields(has % 16), Flags: uint32(id), Queue: uint32(id >> 32), ID: id,
+			VerdictType: VerdictTC, Verdict: id, Comment: note}
+		var ps []Packet
+		for range 3 {
+			if err := w.Write(&p); err == nil {
+				ps = append(ps, p)
+			}
+		}
+		require.NoError(t, w.Flush())
+		unit := int64(1000)
+		if o.Nano || o.Format == PCAPNG {
+			unit = 1
+		}
+		if o.Format == PCAP {
+			for i := range ps {
+				ps[i].Has = 0
+			}
+		}
+		checkRead(t, &out, nil, ps, unit)
+	})
+}
+
 func TestWriterRefuses(t *testing.T) {
 	w, err := NewWriter(io.Discard, WriterOptions{Link: linktype.Ethernet})
 	require.NoError(t, err)
