@@ -41,7 +41,9 @@ func (r *runner) compare(i int, p *packet) error {
 	if r.o.Difference == nil || !errors.As(err, &m) {
 		return err
 	}
-	r.report.Differences++
+	if r.report.Differences++; len(r.report.DifferenceExamples) < r.o.Differences {
+		r.report.DifferenceExamples = append(r.report.DifferenceExamples, Difference{m.Packet, m.What, m.Value[0], m.Value[1]})
+	}
 	return r.o.Difference(m)
 }
 

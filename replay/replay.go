@@ -73,6 +73,8 @@ type Options struct {
 	// Difference makes Against another version of the program: it is called with the first difference of each packet on which the two leave
 	// another verdict, packet or ctx, and the replay goes on. Instruction counts and maps may differ. Its error ends the replay.
 	Difference func(*Mismatch) error
+	// Differences is how many of the first differences of two versions the report keeps.
+	Differences int
 
 	// Files are captures, read as one in the order of time; a directory stands for the files in it, "-" alone for standard
 	// input. Gzip and zstd are recognised.

@@ -46,6 +46,8 @@ type Report struct {
 	Against   string `json:"against,omitempty"`
 	// Differences are packets on which two versions of the program differ.
 	Differences uint64 `json:"differences,omitempty"`
+	// DifferenceExamples are the first of them, where Options.Differences asks for some.
+	DifferenceExamples []Difference `json:"difference_examples,omitempty"`
 
 	CPUs int `json:"cpus,omitempty"` // that packets were dealt out to, when there were several
 	// Shared are the maps through which packets of different flows can have an influence on each other: on several CPUs, when they do so is
@@ -112,6 +114,14 @@ type AbortedExample struct {
 	Packet  uint64 `json:"packet"`            // number, from 1
 	Program string `json:"program,omitempty"` // of a Chain: whose verdict it is
 	Hook    string `json:"hook,omitempty"`    // where it ran
+}
+
+// Difference says what two versions of a program do differently on a packet.
+type Difference struct {
+	Packet uint64 `json:"packet"` // number, from 1
+	What   string `json:"what"`   // verdict, packet from byte 7 on, mark…
+	Here   string `json:"here"`   // what the first version says
+	There  string `json:"there"`  // … and the other one
 }
 
 // PerSecond is the number of packets a second, 0 when no time went by.

@@ -17,7 +17,8 @@ type diffFlags struct {
 	limit   int
 	shown   int
 
-	in string // what the other version is called
+	print bool   // as differences come
+	in    string // what the other version is called
 }
 
 func (f *diffFlags) add(fl *pflag.FlagSet) {
@@ -69,10 +70,10 @@ func (f *diffFlags) versions(specs []chainSpec) (map[string]string, error) {
 	return out, nil
 }
 
-// difference is replay.Options.Difference.
+// difference is replay.Options.Difference: it prints what comes ahead of a report in text, others have it in them.
 func (f *diffFlags) difference(a *app) func(*replay.Mismatch) error {
 	return func(m *replay.Mismatch) error {
-		if f.shown++; f.shown > f.limit {
+		if f.shown++; f.shown > f.limit || !f.print {
 			return nil
 		}
 		_, err := fmt.Fprintf(a.out, "packet %d: %s: %s here, %s in %s\n", m.Packet, m.What, m.Value[0], m.Value[1], f.in)

@@ -147,14 +147,21 @@ func (a *app) replay(path string, captures []string, f *replayFlags) (err error)
 	if err != nil {
 		return err
 	}
+	if f.output != "text" && f.out.write != "-" && (f.cover.to == "text" || f.cover.to == "lcov") {
+		return fmt.Errorf("-o %s and --cover %s would both be on standard output: give --cover a file's name", f.output, f.cover.to)
+	}
 	o := replay.Options{StopOnFault: f.stopOnFault, CountChanged: f.changed, Detail: f.detail || f.output == "html", After: uint64(max(f.after, 0))}
 	out, err := f.out.open(a, captures, false)
 	if err != nil {
 		return err
 	}
 	o.Sinks, a = out.sinks(), f.out.report(a)
+	f.diff.print = f.output == "text"
 	if f.trace != 0 {
 		f.steps = &stepPrinter{w: a.out, only: f.trace}
+		if f.output != "text" { // which the report has for itself
+			f.steps.w = a.err
+		}
 	}
 	var report *replay.Report
 	title, err := f.title(path)
@@ -262,6 +269,7 @@ func (a *app) replayOn(v *skep.VM, in *file, f *sessionFlags, o replay.Options) 
 			return nil, err
 		}
 		f.diff.in = quiet.diff.in
+		o.Differences = max(f.diff.limit, 0)
 		engine, program, o.Difference = f.engine, cmp.Or(f.diff.program, f.program), f.diff.difference(a)
 	}
 	w, err := a.open(other, engine, &quiet)

@@ -48,7 +48,7 @@ func printReplayCSV(w io.Writer, r *replay.Report) error {
 	for _, counts := range []struct {
 		what string
 		replay.Counts
-	}{{"converted", r.Converted}, {"skipped", r.Skipped}} {
+	}{{"link", r.Links}, {"converted", r.Converted}, {"skipped", r.Skipped}} {
 		for _, name := range sortedNames(counts.Counts) {
 			c.row(counts.what, name, counts.Counts[name])
 		}
@@ -70,6 +70,9 @@ func printReplayCSV(w io.Writer, r *replay.Report) error {
 func (c replayCSV) examples(r *replay.Report) {
 	for _, x := range r.FaultExamples {
 		c.row("fault_example", fmt.Sprintf("packet %d: %s", x.Packet, x.Error), 1)
+	}
+	for _, x := range r.DifferenceExamples {
+		c.row("difference_example", fmt.Sprintf("packet %d: %s: %s here, %s there", x.Packet, x.What, x.Here, x.There), 1)
 	}
 	for _, x := range r.AbortedExamples {
 		c.row("aborted_example", fmt.Sprintf("packet %d: %s", x.Packet, strings.TrimSpace(x.Hook+" "+x.Program+" XDP_ABORTED")), 1)

@@ -145,6 +145,9 @@ func (a *app) replayFilters(captures []string, f *replayFlags) (err error) {
 	err = out.close(report, err)
 	if report != nil {
 		page := &replay.Page{Title: "filters", Capture: strings.Join(captures, ", ")}
+		if len(o.Filters) == 0 {
+			page.Title = "captures"
+		}
 		if perr := output.print(a, report, page); err == nil {
 			err = perr
 		}
