@@ -208,7 +208,15 @@ func bareNull(chunk []byte, p *packet) skip {
 
 // takeVLAN moves the outer VLAN tag to the ctx, as the kernel does before TC (skb_vlan_untag).
 func takeVLAN(chunk []byte, p *packet) bool {
-	b := chunk[p.off : p.off+p.n]
+	if !untag(chunk[p.off:p.off+p.n], &p.in) {
+		return false
+	}
+	p.move(vlanLen)
+	return true
+}
+
+// untag moves the outer VLAN tag of b to in, if there is one: the packet then begins vlanLen bytes further on.
+func untag(b []byte, in *prog.Input) bool {
 	if len(b) < etherLen+vlanLen {
 		return false
 	}
@@ -216,9 +224,8 @@ func takeVLAN(chunk []byte, p *packet) bool {
 	if proto != etherVLAN && proto != etherSVLAN {
 		return false
 	}
-	p.in.VlanPresent, p.in.VlanProto, p.in.VlanTCI = true, proto, binary.BigEndian.Uint16(b[14:])
+	in.VlanPresent, in.VlanProto, in.VlanTCI = true, proto, binary.BigEndian.Uint16(b[14:])
 	copy(b[vlanLen:], b[:12])
-	p.move(vlanLen)
 	return true
 }
 

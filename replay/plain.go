@@ -8,12 +8,12 @@ import (
 	"github.com/skepvm/skep/prog"
 )
 
-// isPlain reports whether XDP packets may go to the program as they lie in the chunk, with verdicts counted and nothing
+// isPlain reports whether XDP and TC packets may go to the program as they lie in the chunk, with verdicts counted and nothing
 // else asked: then they need no packet of their own between the record and the frame. It takes two fifths off the time that
 // a replay spends outside the kernel.
 func (r *runner) isPlain() bool {
 	o := r.o
-	return r.typ == prog.XDP && len(r.sides) == 1 && r.chain() == nil && !r.copies() && len(o.Sinks) == 0 && !o.Detail && o.Truncated == TruncShort && !o.LoopAddresses && !r.meta && !r.timers
+	return (r.typ == prog.XDP || r.typ == prog.SchedCLS || r.typ == prog.SchedACT) && o.Convert != ConvertRaw && len(r.sides) == 1 && r.chain() == nil && !r.copies() && len(o.Sinks) == 0 && !o.Detail && o.Truncated == TruncShort && !o.LoopAddresses && !r.meta && !r.timers
 }
 
 // runPlain runs the records before the first that isn't plain and returns how many those are.
@@ -86,19 +86,35 @@ func (r *runner) plainFrames(s *side, recs []pcap.Record) int {
 			r.count()
 			in.Number, in.Time = r.number, r.clock(rec.TS)
 		}
-		in.WireLen, in.Ifindex = rec.OrigLen, r.ifindex(rec.Iface)
-		in.RxQueue = 0
+		in.Ifindex, in.RxQueue, in.QueueMapping = r.ifindex(rec.Iface), 0, 0
 		if rec.Has&pcap.HasQueue != 0 {
-			in.RxQueue = rec.Queue
+			in.RxQueue, in.QueueMapping = rec.Queue, rec.Queue+1
 		}
 		if rec.CapLen < rec.OrigLen {
 			r.report.Truncated++
 		}
+		if r.isSKB {
+			r.receive(rec, &in)
+		}
+		in.WireLen = rec.OrigLen
 		data := s.chunk + linkRoom + rec.Off
-		prog.SetFrame(s.space, ctx, prog.XDP, data, data, data+rec.CapLen, data+rec.CapLen, &in)
+		prog.SetFrame(s.space, ctx, r.typ, data, data, data+rec.CapLen, data+rec.CapLen, &in)
 		ctx += s.stride
 	}
 	return len(recs)
+}
+
+// receive finds out what an sk_buff says of a packet; a tag that the kernel would take out is no part of the record any more.
+func (r *runner) receive(rec *pcap.Record, in *prog.Input) {
+	from := linkRoom + rec.Off
+	b := r.chunk[from : from+rec.CapLen]
+	in.PktType, in.VlanPresent = pktType(b), false
+	if r.untag && untag(b, in) {
+		rec.Off += vlanLen
+		rec.CapLen -= vlanLen
+		rec.OrigLen = max(rec.OrigLen, vlanLen) - vlanLen
+		r.report.VLAN++
+	}
 }
 
 // accountPlain counts what the frames of records that ran say.

@@ -228,7 +228,7 @@ func (r *runner) shard(move bool, slot uint32) (err error) {
 
 // newLane makes the runner of one of several CPUs of r.
 func (r *runner) newLane(o *Options, s *side) *runner {
-	w := &runner{o: o, dealt: true, typ: r.typ, isSKB: r.isSKB, l3: r.l3, meta: r.meta, keep: r.keep, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
+	w := &runner{o: o, dealt: true, typ: r.typ, isSKB: r.isSKB, l3: r.l3, meta: r.meta, untag: r.untag, keep: r.keep, redir: r.redir, sides: []*side{s}, names: map[nameKey]string{}}
 	w.tally, w.entries = newTally(), r.entries
 	if r.detail != nil {
 		w.detail = newDetail()

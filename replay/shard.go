@@ -368,6 +368,7 @@ func (r *runner) collect() {
 		rep.Insns += o.Insns
 		rep.Changed += o.Changed
 		rep.Truncated += o.Truncated
+		rep.VLAN += o.VLAN
 		rep.Faults += o.Faults
 		rep.FaultExamples = append(rep.FaultExamples, o.FaultExamples...)
 		rep.AbortedExamples = append(rep.AbortedExamples, o.AbortedExamples...)
