@@ -205,9 +205,10 @@ func (j *judge) compare(t testing.TB, r *rand.Rand, known []*difference, sum *ta
 			kind, text = compareFilter(l, f, want, j.packets[i], &tally{})
 		}
 	}
-	if kind == "accepted" && want.err == libpcapNever { // it isn't always right; its plain code is
+	if kind == "accepted" && want.err == libpcapNever { // its optimiser isn't always right: its own plain code selects a packet then
 		if plain, refused := ask(t, j.command, j.capture[i], f, "-O"); refused == "" {
-			if k, _ := compareFilter(l, f, outcome{code: plain}, j.packets[i], &tally{}); k == "" {
+			k, _ := compareFilter(l, f, outcome{code: plain}, j.packets[i], &tally{})
+			if k == "" && !selectsNone(j.packets[i], func(p refPacket) uint32 { return refRun(plain, p.data, p.wire) }) {
 				kind = "never"
 			}
 		}
@@ -222,7 +223,7 @@ func (j *judge) compare(t testing.TB, r *rand.Rand, known []*difference, sum *ta
 	}
 	switch kind {
 	case "":
-	case "never": // how much an optimiser finds out is no question of right and wrong, if it is not much more or less
+	case "never": // how much an optimiser finds out is no question of right and wrong: that nothing matches is proven
 		sum.never++
 	default:
 		t.Errorf("%s: %s\n%s: %s", l.name, f, kind, text)
@@ -239,9 +240,8 @@ func TestRandomFilters(t *testing.T) {
 	for i := range n {
 		j.compare(t, rand.New(rand.NewPCG(*seed+uint64(i), 62)), known, &sum)
 	}
-	t.Logf("%d filters, %d accepted by both, %d refused by both, %d found by one only to match nothing, %d select some packets, instructions %.3f of libpcap's",
+	t.Logf("%d filters, %d accepted by both, %d refused by both, %d proven to match nothing that one only refuses, %d select some packets, instructions %.3f of libpcap's",
 		sum.filters, sum.both, sum.refused, sum.never, sum.selects, math.Exp(sum.logRatio/float64(max(sum.both, 1))))
-	require.LessOrEqual(t, sum.never, sum.filters/50+1)
 }
 
 // FuzzFilter is the same without end. Without tcpdump it checks that nothing panics and that every program is valid.
