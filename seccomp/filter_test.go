@@ -143,6 +143,8 @@ func TestTable(t *testing.T) {
 	require.Equal(t, Return(Log), rows[1].Answers[0].Return)
 	require.Len(t, rows[2].Answers, 1)
 	require.True(t, rows[2].Always)
+	require.True(t, rows[1].Certain && rows[2].Certain)
+	require.False(t, rows[0].Certain)
 	require.False(t, rows[0].Always || rows[1].Always)
 }
 

@@ -6,8 +6,11 @@ import "github.com/skepvm/skep/cbpf"
 type Row struct {
 	NR   int32
 	Name string // "" of a number that is no call
-	// Answers are the different verdicts that were found: one where no argument is looked at.
+	// Answers are the different verdicts that were found, at least one.
 	Answers []Answer
+	// Certain says that no filter looks at more than number and architecture: the one answer is that of every such call. Else there
+	// may be answers that were not found.
+	Certain bool
 	// Always says that the kernel remembers the call as allowed and runs no filter for it.
 	Always bool
 }
@@ -22,8 +25,8 @@ type Answer struct {
 
 // Table judges every call of an architecture, those without a name too. The arguments are 0 first; then each comparison of
 // an argument that a filter made is tried both ways, until nothing new is found, so that actions that only some arguments
-// get show. Every answer comes with arguments that get it. It is a search and no proof: what filters compute of arguments,
-// other than by masks, may hide one.
+// get show. Every answer comes with arguments that get it. Where filters look at arguments, or at the instruction pointer, that is a
+// search and no proof: what they compute of arguments, other than by masks, may hide an answer. See Row.Certain.
 func (s Stack) Table(a *Arch) []Row {
 	always := s.AlwaysAllow(a)
 	out := make([]Row, 0, a.Count())
@@ -41,6 +44,7 @@ const maxTried = 4096
 
 // explore judges a call with the arguments of d and with those that its comparisons lead to.
 func (s Stack) explore(row *Row, d Data) {
+	row.Certain = s.byNumber(s.Run(&d))
 	seen := map[[6]uint64]bool{d.Args: true}
 	todo := [][6]uint64{d.Args}
 	for len(todo) > 0 {
@@ -59,6 +63,19 @@ func (s Stack) explore(row *Row, d Data) {
 			}
 		}
 	}
+}
+
+// byNumber reports whether a verdict was found without a look at more than number and architecture, so that every call with those goes the same
+// way.
+func (s Stack) byNumber(v Verdict) bool {
+	for _, step := range v.Steps {
+		for _, pc := range step.Path {
+			if in := s[step.Filter].Program[pc]; in.Op == opLoad && in.K != offNR && in.K != offArch {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // compare is a comparison of masked bits of a half of an argument with a constant.

@@ -317,8 +317,9 @@ func (a *app) seccompTableCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "table FILTER…",
 		Short: "Say what becomes of every system call of an architecture",
-		Long: `Table judges every system call of an architecture by the filters. Where a filter looks at arguments, each comparison that it makes
-is tried both ways, and what was found is printed with arguments that get it.
+		Long: `Table judges every system call of an architecture by the filters. Where they look at nothing but its number, the answer holds for
+every such call. Where a filter looks at arguments, each comparison that it makes is tried both ways, and what was found is printed with
+arguments that get it; "tried" marks calls for which that was the same answer every time. There may be others: it is a search and no proof.
 
 "always" marks calls that the kernel remembers as allowed whatever their arguments, and does not run the filters for (its action
 cache).`,
@@ -339,6 +340,7 @@ type tableReport struct {
 	NR      int32          `json:"nr"`
 	Syscall string         `json:"syscall,omitempty"`
 	Always  bool           `json:"always_allowed"`
+	Certain bool           `json:"certain"` // the answer holds whatever the arguments; else there may be others
 	Answers []answerReport `json:"answers"`
 }
 
@@ -370,7 +372,7 @@ func (a *app) seccompTable(paths []string, f *seccompTableFlags) error {
 		if row.Name == "" && !f.all || len(f.only) > 0 && !slices.Contains(f.only, row.Name) {
 			continue
 		}
-		r := tableReport{NR: row.NR, Syscall: row.Name, Always: row.Always}
+		r := tableReport{NR: row.NR, Syscall: row.Name, Always: row.Always, Certain: row.Certain}
 		for _, answer := range row.Answers {
 			r.Answers = append(r.Answers, reportAnswer(s, answer, len(row.Answers) > 1))
 		}
@@ -397,22 +399,26 @@ func reportAnswer(s seccomp.Stack, answer seccomp.Answer, depends bool) answerRe
 }
 
 func (a *app) printTable(rows []tableReport, arch *seccomp.Arch) {
-	counts := map[string]int{}
+	counts, tried := map[string]int{}, 0
 	for _, r := range rows {
 		kind := r.Answers[0].Return
 		if len(r.Answers) > 1 {
 			kind = "by arguments"
 		}
 		counts[kind]++
-		always := ""
-		if r.Always {
-			always = "  always"
+		note := ""
+		switch {
+		case r.Always:
+			note = "  always"
+		case len(r.Answers) == 1 && !r.Certain:
+			note = "  tried"
+			tried++
 		}
 		name := r.Syscall
 		if name == "" {
 			name = "-"
 		}
-		fmt.Fprintf(a.out, "%6d  %-28s %s%s\n", r.NR, name, answerText(r.Answers[0]), always)
+		fmt.Fprintf(a.out, "%6d  %-28s %s%s\n", r.NR, name, answerText(r.Answers[0]), note)
 		for _, answer := range r.Answers[1:] {
 			fmt.Fprintf(a.out, "%6s  %-28s %s\n", "", "", answerText(answer))
 		}
@@ -420,6 +426,9 @@ func (a *app) printTable(rows []tableReport, arch *seccomp.Arch) {
 	fmt.Fprintf(a.out, "%s, %d calls\n", arch.Name, len(rows))
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
 		fmt.Fprintf(a.out, "  %-20s%8d\n", kind, counts[kind])
+	}
+	if tried > 0 {
+		fmt.Fprintf(a.out, "  tried, not proven: %8d\n", tried)
 	}
 }
 
