@@ -52,13 +52,16 @@ var engineHelpers = map[string]engineHelper{
 }
 
 // EngineHelper does the helpers that engines have a part in: those that call back into the program, now or later. R1 to R5 in, R0
-// out. The error is the *Fault of a callback, or says why the helper failed.
+// out. The error is the *Fault of a callback, or says why the helper failed. The row has Engine set, and is not the tail call.
 func (c *CPU) EngineHelper(row *helpers.Row, args [5]uint64, e Callbacks) (uint64, error) {
 	if do := engineHelpers[row.Name]; do != nil {
 		return do(c, args, e)
 	}
-	return 0, errors.New("not implemented")
+	return 0, errNoPart
 }
+
+// errNoPart is for rows without Engine, which engines call themselves.
+var errNoPart = errors.New("engines have no part in this helper")
 
 // throw is bpf_throw(cookie): whatever functions are running end, and so does the program, with the cookie as its result.
 func throw(_ *CPU, args [5]uint64, _ Callbacks) (uint64, error) {
