@@ -92,6 +92,17 @@ func TestCPUs(t *testing.T) {
 	}
 }
 
+// TestPlain: a replay that is asked for verdicts only takes a shorter way, and says the same.
+func TestPlain(t *testing.T) {
+	for _, object := range examples.Names() {
+		long := runSharded(t, object, EngineAuto, 1, false)
+		long.report.Detail, long.written = nil, nil
+		short := runSharded(t, object, EngineAuto, 1, true)
+		short.written = nil
+		require.Equal(t, long, short, object)
+	}
+}
+
 // TestSharedMaps: the report says which maps flows can meet in.
 func TestSharedMaps(t *testing.T) {
 	for object, want := range map[string][]string{"tx_bounce": nil, "drop_all": {".bss"}, "maglev": {"vips", "table", "backends", "connections"}} {

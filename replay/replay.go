@@ -1,7 +1,8 @@
 // Package replay runs a program over the packets of a capture and counts the verdicts.
 //
-// The capture is read a chunk at a time straight into guest memory, and frames point into the chunk; only programs
+// The capture is read a piece at a time straight into guest memory, and frames point into the piece; only programs
 // that move or resize packets get each packet copied to a place with room around it. Nothing is allocated for a packet.
+// Several goroutines read pieces; packets are run, and what Options name is called, one at a time and in the capture's order.
 //
 // Time is the capture's: bpf_ktime_get_ns gives the packet's timestamp, in ns since 1970, and never goes back.
 // Timers that programs set fire between the packets, each at its time.
