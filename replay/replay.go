@@ -2,7 +2,7 @@
 //
 // The capture is read a piece at a time straight into guest memory, and frames point into the piece; only programs
 // that move or resize packets get each packet copied to a place with room around it. Nothing is allocated for a packet.
-// Several goroutines read pieces; packets are run, and what Options name is called, one at a time and in the capture's order.
+// Several goroutines read pieces; packets are run in the capture's order.
 //
 // Time is the capture's: bpf_ktime_get_ns gives the packet's timestamp, in ns since 1970, and never goes back.
 // Timers that programs set fire between the packets, each at its time.
@@ -62,6 +62,8 @@ const (
 
 // Options of Run. One of Files, Input and Source must be set, and Type and Target for there to be a program. Filters alone need Target.Machine only; without
 // them, packets are counted and go to the Sinks.
+//
+// What it names (Source, Sinks, Difference, Progress) is each called by one goroutine at a time, which is not the caller's.
 type Options struct {
 	Type   prog.Type // of the program
 	Target Target
