@@ -8,7 +8,6 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -124,14 +123,8 @@ func workload(name, engine, call string) string {
 }
 
 func readTargets(file string) (list []target, err error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
+	if err := kept.ReadJSON(file, &list); err != nil {
 		return nil, err
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&list); err != nil {
-		return nil, fmt.Errorf("%s: near byte %d: %w", file, dec.InputOffset(), err)
 	}
 	for i := range list {
 		t := &list[i]

@@ -68,16 +68,22 @@ type ReplayTarget struct {
 
 // ReadReplayTargets reads bench/replay.json.
 func ReadReplayTargets(file string) (list []ReplayTarget, err error) {
+	err = ReadJSON(file, &list)
+	return list, err
+}
+
+// ReadJSON reads a file of targets, which has no fields but those of the value.
+func ReadJSON(file string, value any) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&list); err != nil {
-		return nil, fmt.Errorf("%s: near byte %d: %w", file, dec.InputOffset(), err)
+	if err := dec.Decode(value); err != nil {
+		return fmt.Errorf("%s: near byte %d: %w", file, dec.InputOffset(), err)
 	}
-	return list, nil
+	return nil
 }
 
 // measured returns the figure of a target in a unit, of the best rounds and of the middle ones.
