@@ -264,13 +264,17 @@ func wholeReuseport(s *mem.Space, ctx uint32) (data, end uint32) {
 }
 
 // beginFlow is what bpf_flow_dissect of the kernel does before a flow dissector runs.
-func beginFlow(s *mem.Space, ctx uint32) {
+func beginFlow(s *mem.Space, ctx uint32, noMAC bool) {
 	keys, _ := s.Bytes(ctx+FlowKeysOff, SizeofFlowKeys)
 	clear(keys)
 	s.Store64(ctx+SKBFlowKeys, uint64(ctx+FlowKeysOff))
+	proto := uint16(s.Load32(ctx + SKBProtocol))
+	if noMAC {
+		s.Store16(ctx+flowProto, proto)
+		return
+	}
 	s.Store16(ctx+flowNhoff, ethHLen)
 	s.Store16(ctx+flowThoff, ethHLen)
-	proto := uint16(s.Load32(ctx + SKBProtocol))
 	if data := s.Load32(ctx + SKBData); s.Load32(ctx+SKBDataEnd)-data >= ethHLen {
 		proto = s.Load16(data + ethHLen - 2) // a length as well
 	}

@@ -192,7 +192,7 @@ func SetFrame(s *mem.Space, ctx uint32, t Type, head, data, dataEnd, limit uint3
 	}
 	setSKB(s, ctx, t, data, dataEnd, wire, in)
 	if t == FlowDissector {
-		beginFlow(s, ctx)
+		beginFlow(s, ctx, in.NoMAC)
 	}
 }
 
@@ -291,11 +291,14 @@ func setSKB(s *mem.Space, ctx uint32, t Type, data, dataEnd, wire uint32, in *In
 	binary.LittleEndian.PutUint64(md[SKBHwtstamp:], in.Hwtstamp)
 }
 
+// maxQueue is the largest queue_mapping: 16 bits of struct sk_buff.
+const maxQueue = 1<<16 - 1
+
 func (in *Input) queueMapping() uint32 {
 	if in.QueueMapping == 0 && in.RxQueue != 0 {
-		return in.RxQueue + 1 // skb_record_rx_queue
+		return (in.RxQueue + 1) & maxQueue // skb_record_rx_queue
 	}
-	return in.QueueMapping
+	return in.QueueMapping & maxQueue
 }
 
 // protocol is skb->protocol as the ctx shows it: a network-order u16 in a u32 (kernel: eth_type_trans).

@@ -172,7 +172,7 @@ func (c *replayCase) option(t *testing.T, key, value string, link *linktype.Type
 	}
 }
 
-// captureOf makes a pcapng file of lines "time-ns/wire-length/interface/queue hex…": all but the time may be missing,
+// captureOf makes a pcapng file of lines "time-ns/wire-length/interface/queue/flags hex…": all but the time may be missing,
 // and "…*n" in the hex is n times that byte.
 func captureOf(t testing.TB, link linktype.Type, packets string) []byte {
 	var out bytes.Buffer
@@ -200,7 +200,9 @@ func captureOf(t testing.TB, link linktype.Type, packets string) []byte {
 			case 2:
 				p.Iface = int(n)
 			case 3:
-				p.Queue, p.Has = uint32(n), pcap.HasQueue
+				p.Queue, p.Has = uint32(n), p.Has|pcap.HasQueue
+			case 4:
+				p.Flags, p.Has = uint32(n), p.Has|pcap.HasFlags
 			}
 		}
 		for _, word := range words[1:] {

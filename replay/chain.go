@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
@@ -444,8 +443,8 @@ func (c *Chain) toTC(i int, e *chainEnd) error {
 	}
 	in.WireLen = uint32(max(int64(p.wire)+int64(len(out.Data))-int64(p.n), 0))
 	if len(out.Data) >= etherLen && !c.raw && !p.ip {
-		if p.link == linktype.Ethernet {
-			in.PktType = pktType(out.Data)
+		if p.mac && in.PktType <= 2 { // eth_type_trans, after XDP
+			in.PktType = addressType(out.Data)
 		}
 		var tagged packet
 		tagged.n = len(out.Data)

@@ -48,6 +48,7 @@ type packet struct {
 	off, n int  // bytes are chunk[off : off+n]
 	pad    int  // but for so many at the end, which are zeros
 	ip     bool // there is no link-layer header
+	mac    bool // the addresses of the Ethernet header are those of real interfaces
 	wire   uint32
 	ts     int64 // ns since 1970, as captured; in.Time never goes back
 	in     prog.Input
@@ -241,8 +242,32 @@ func toIP(chunk []byte, p *packet) skip {
 	return skipNot
 }
 
-// pktType is what eth_type_trans makes of the destination address; packets for others cannot be told.
-func pktType(b []byte) uint32 {
+// Bits of a record's flags (pcapng, epb_flags): the direction, and how it was received.
+const (
+	flagDirection = 3
+	flagSent      = 2
+	flagReception = 7 << 2
+)
+
+// receptions are the values of skb->pkt_type by kind of reception; 0 is not known.
+var receptions = map[uint32]uint32{1 << 2: 0, 2 << 2: 2, 3 << 2: 1, 4 << 2: 3} // unicast, multicast, broadcast, promiscuous
+
+// pktType is what the record says of the packet's way, or eth_type_trans makes of the destination address; packets for others cannot be told
+// by that.
+func pktType(rec *pcap.Record, b []byte) uint32 {
+	if rec.Has&pcap.HasFlags != 0 {
+		if rec.Flags&flagDirection == flagSent {
+			return 4 // PACKET_OUTGOING
+		}
+		if typ, known := receptions[rec.Flags&flagReception]; known {
+			return typ
+		}
+	}
+	return addressType(b)
+}
+
+// addressType is the type by the destination address.
+func addressType(b []byte) uint32 {
 	switch {
 	case b[0]&1 == 0:
 		return 0

@@ -516,13 +516,11 @@ func (r *runner) linkLayer(rec *pcap.Record, p *packet) (skip, error) {
 		proto, at := behindTags(p.captured(r.chunk))
 		r.metadata(rec, p, proto, at)
 	}
-	if r.isSKB {
-		if r.link.mac {
-			p.in.PktType = pktType(r.chunk[p.off:])
-		}
-		if r.l3 {
-			return toIP(r.chunk, p), nil
-		}
+	if p.mac = r.link.mac; p.mac && (r.isSKB || r.chained) {
+		p.in.PktType = pktType(rec, r.chunk[p.off:])
+	}
+	if r.isSKB && r.l3 {
+		return toIP(r.chunk, p), nil
 	}
 	if r.untag && takeVLAN(r.chunk, p) {
 		r.report.VLAN++

@@ -9,7 +9,7 @@ import (
 // What a program sees of a packet beside its bytes: hash and queue, as a network device gives them, and a VLAN tag that it takes out.
 
 // MaxQueues is how many receive queues an interface has at most.
-const MaxQueues = 1 << 16
+const MaxQueues = 1<<16 - 1
 
 // checkSees refuses options about what a program sees where they say nothing.
 func (o *Options) checkSees() error {
