@@ -53,6 +53,7 @@ type runner struct {
 	convert func(chunk []byte, p *packet) skip // of the link; nil when there is nothing to do
 	meta    bool                               // see metadata
 	hashed  bool                               // packets have a hash
+	facts   bool                               // a classic filter asks for more than bytes
 	untag   bool                               // the outer VLAN tag goes to the ctx
 	saved   []savedMaps                        // when each pass begins with them
 	addBy   uint32                             // added to IP addresses: the number of the pass, from 0, when each has its own
@@ -462,13 +463,13 @@ func (r *runner) copies() bool { return r.sides[0].slots != 0 }
 // prepare makes of a record what the program's hook would get.
 func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 	r.count()
-	p.off, p.n, p.wire, p.pad, p.ip = int(rec.Off)+linkRoom, int(rec.CapLen), rec.OrigLen, 0, false
+	p.off, p.n, p.wire, p.pad, p.ip, p.mac = int(rec.Off)+linkRoom, int(rec.CapLen), rec.OrigLen, 0, false, false
 	p.link, p.ts = rec.Link, r.shifted(rec.TS)
 	if len(r.o.Sinks) > 0 {
 		p.iface = &r.ifaces[rec.Iface]
 	}
 	in := &p.in
-	if r.isSKB || r.chained || r.meta { // XDP alone sees no more than what is set here
+	if r.isSKB || r.chained || r.meta || r.facts { // XDP alone sees no more than what is set here
 		*in = prog.Input{}
 	}
 	in.Number, in.Time, in.Ifindex, in.RxQueue = r.number, r.clock(rec.TS), r.ifindex(rec.Iface), 0
@@ -485,6 +486,8 @@ func (r *runner) prepare(rec *pcap.Record, p *packet) (skip, error) {
 		if why, err := r.linkLayer(rec, p); why != skipNot || err != nil {
 			return why, err
 		}
+	} else if r.facts {
+		r.classic(rec, p)
 	}
 	if r.o.Truncated == TruncPad {
 		return r.padOut(p), nil

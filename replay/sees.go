@@ -48,13 +48,17 @@ func (o *Options) checkSees() error {
 // looksAt finds out what programs may look at beside the packets' bytes: only that is made.
 func (r *runner) looksAt(targets []Target) {
 	o := r.o
-	if o.Target.Engine == nil || o.Convert == ConvertRaw {
+	if o.Target.Engine == nil {
 		return
 	}
-	r.hashed = o.Queues > 1
 	for _, t := range targets {
 		r.hashed = r.hashed || t.Machine.ReadsHash()
+		r.facts = r.facts || r.typ == prog.Classic && t.Machine.LoadsCtx(prog.ClassicNetOff, prog.Classic.Row().CtxSize)
 	}
+	if o.Convert == ConvertRaw {
+		return
+	}
+	r.hashed = r.hashed || o.Queues > 1
 	switch {
 	case r.typ == prog.XDP, r.typ == prog.SocketFilter:
 		r.untag = o.RxVLAN

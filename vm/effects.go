@@ -59,23 +59,30 @@ func (m *Machine) calls(l *Linked, meant func(*helpers.Row) bool) bool {
 var readsHash = map[string]bool{"bpf_get_hash_recalc": true, "bpf_xdp_metadata_rx_hash": true}
 
 // ReadsHash reports whether a program linked so far may look at the hash that a device made of a packet. All programs count, as any may be
-// tail-called. Where the ctx has it, one counts that loads from so far behind any pointer, or that nobody verified.
+// tail-called.
 func (m *Machine) ReadsHash() bool {
 	return slices.ContainsFunc(m.Programs(), func(l *Linked) bool {
-		return l.loadsHash() || m.calls(l, func(row *helpers.Row) bool { return readsHash[row.Name] })
+		f, ok := l.prog.Type.Row().Field("hash")
+		return ok && l.loadsCtx(f.Off, f.Off+f.Size) || m.calls(l, func(row *helpers.Row) bool { return readsHash[row.Name] })
 	})
 }
 
-// loadsHash is the part of ReadsHash about the ctx. A verified program has its ctx's address as it was given to it.
-func (l *Linked) loadsHash() bool {
-	f, ok := l.prog.Type.Row().Field("hash")
-	if !ok || !l.verified {
-		return ok
+// LoadsCtx reports whether a program linked so far may load bytes of its ctx from offset from up to, not including, to.
+func (m *Machine) LoadsCtx(from, to int) bool {
+	return slices.ContainsFunc(m.Programs(), func(l *Linked) bool { return l.loadsCtx(from, to) })
+}
+
+// loadsCtx looks at loads through registers that hold the ctx anywhere in the program. A verified program has its ctx's address as it was
+// given to it, and whoever was not verified may do anything.
+func (l *Linked) loadsCtx(from, to int) bool {
+	if !l.verified {
+		return true
 	}
+	ctx := l.ctxRegisters()
 	for pc := 0; pc < len(l.insns); pc++ {
 		in := l.insns[pc]
 		info := asm.KindOf(in).Info()
-		if off := int(in.Off); info.Class == asm.ClassLoad && off < f.Off+f.Size && f.Off < off+int(info.Size) {
+		if off := int(in.Off); info.Class == asm.ClassLoad && ctx[in.Src] && off < to && from < off+int(info.Size) {
 			return true
 		}
 		if asm.KindOf(in) == asm.LdImm64 {
@@ -83,4 +90,30 @@ func (l *Linked) loadsHash() bool {
 		}
 	}
 	return false
+}
+
+// ctxRegisters are the registers that hold the ctx at some place: R1, what it is copied to, and what is filled from the stack when it is ever
+// spilled.
+func (l *Linked) ctxRegisters() (ctx [16]bool) {
+	ctx[asm.R1] = true
+	for more, spilled := true, false; more; {
+		more = false
+		for pc := 0; pc < len(l.insns); pc++ {
+			in := l.insns[pc]
+			to := in.Dst
+			switch kind := asm.KindOf(in); {
+			case kind == asm.LdImm64:
+				pc++
+				continue
+			case kind == asm.Stx64 && ctx[in.Src]:
+				more, spilled = more || !spilled, true
+				continue
+			case kind == asm.Mov64X && ctx[in.Src], kind == asm.Ldx64 && in.Src == asm.R10 && spilled:
+			default:
+				continue
+			}
+			more, ctx[to] = more || !ctx[to], true
+		}
+	}
+	return ctx
 }
