@@ -77,7 +77,7 @@ func TestSeesRefused(t *testing.T) {
 		"replay: other addresses in each pass: not when a program runs on the bytes as they are":                                  {Type: prog.XDP, Target: good, Convert: ConvertRaw, LoopAddresses: true, Loop: 2},
 		"replay: packets without a link layer: not when a program runs on the bytes as they are":                                  {Type: prog.XDP, Target: good, Convert: ConvertRaw, L2: L2None},
 		"replay: VLAN tags that are kept, and that a device takes out":                                                            {Type: prog.SchedCLS, Target: good, RxVLAN: true, KeepVLAN: true},
-		"replay: 65537 receive queues: at most 65536":                                                                             {Type: prog.XDP, Target: good, Queues: 65537},
+		"replay: 65537 receive queues: at most 65535":                                                                             {Type: prog.XDP, Target: good, Queues: 65537},
 		"replay: other addresses in each pass, or maps that begin anew, of one pass":                                              {Type: prog.XDP, Target: good, ResetMaps: true},
 	} {
 		if len(o.Filters) > 0 {
