@@ -108,7 +108,7 @@ func (r *runner) plainFrames(s *side, recs []pcap.Record) int {
 func (r *runner) receive(rec *pcap.Record, in *prog.Input) {
 	from := linkRoom + rec.Off
 	b := r.chunk[from : from+rec.CapLen]
-	in.PktType, in.VlanPresent = pktType(b), false
+	in.PktType, in.VlanPresent = pktType(rec, b), false
 	if r.untag && untag(b, in) {
 		rec.Off += vlanLen
 		rec.CapLen -= vlanLen
