@@ -264,8 +264,16 @@ func TestChainOnCPUs(t *testing.T) {
 	}
 	sink := &noteSink{stream: stream{notes: map[noteKey]string{}}}
 	rep, err := Run(Options{Type: prog.SchedCLS, Target: Target{Machine: m, Engine: chains[0]}, Others: []vm.Engine{chains[1]},
-		Input: bytes.NewReader(one.capture), Sinks: []Sink{sink}})
+		Input: bytes.NewReader(one.capture), Sinks: []Sink{sink}, Detail: true})
 	require.NoError(t, err)
+	insns := uint64(0)
+	for _, p := range rep.Programs {
+		require.Equal(t, p.Packets, p.Instructions.Count, p.Name)
+		require.Equal(t, p.Packets, p.Nanoseconds.Count, p.Name)
+		insns += p.Instructions.Sum
+	}
+	require.Equal(t, rep.Insns, insns)
+	require.Equal(t, rep.Packets, rep.Detail.Instructions.Count)
 	require.Equal(t, 2, rep.CPUs)
 	require.True(t, strings.HasSuffix(want, sink.b.String()), "sinks get other packets")
 	for _, p := range rep.Programs {

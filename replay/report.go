@@ -57,6 +57,9 @@ type Report struct {
 	Detail *Detail  `json:"detail,omitempty"` // when asked for
 	Damage []string `json:"damage,omitempty"` // where captures end early, when that was tolerated
 
+	// Maps are what maps hold afterwards, as maps.DumpJSON writes it. A replay leaves it to its caller to put them here.
+	Maps []json.RawMessage `json:"maps,omitempty"`
+
 	Elapsed time.Duration `json:"elapsed_ns"`
 }
 

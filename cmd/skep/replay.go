@@ -171,8 +171,8 @@ func (a *app) replay(path string, captures []string, f *replayFlags) (err error)
 	page := &replay.Page{Title: title, Capture: strings.Join(captures, ", ")}
 	err = a.session(path, captures, &f.sessionFlags, o, func(v *skep.VM, r *replay.Report) (err error) {
 		report = r
-		if f.output == "html" {
-			page.Maps, err = pageMaps(v)
+		if f.output == "json" || f.output == "html" {
+			err = addMaps(v, r, page)
 		}
 		return err
 	})

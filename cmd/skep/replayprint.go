@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skepvm/skep"
-	"github.com/skepvm/skep/maps"
 	"github.com/skepvm/skep/replay"
 )
 
@@ -33,29 +31,6 @@ func findReplayOutput(name string) (*replayOutput, error) {
 		}
 	}
 	return nil, fmt.Errorf("-o %s: want text, json, csv or html", name)
-}
-
-// maxPageMap is how much of a map a page shows, in bytes of text.
-const maxPageMap = 64 << 10
-
-// pageMaps are the maps that are no data sections, as JSON lines.
-func pageMaps(v *skep.VM) ([]replay.PageMap, error) {
-	var out []replay.PageMap
-	for _, m := range v.Machine().Maps().All() {
-		if m.Spec().DataSection {
-			continue
-		}
-		var text strings.Builder
-		if err := maps.DumpJSON(&text, m); err != nil {
-			return nil, err
-		}
-		s := text.String()
-		if len(s) > maxPageMap {
-			s = s[:maxPageMap] + "\n… (skep maps prints all)"
-		}
-		out = append(out, replay.PageMap{Name: m.Spec().Name, Text: s})
-	}
-	return out, nil
 }
 
 func printReplay(w io.Writer, r *replay.Report) {
