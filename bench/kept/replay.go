@@ -21,6 +21,8 @@ type Run struct {
 	CPUs  []int  // it is measured with so many
 	// Peer is the work of tcpdump that it is compared with, if any.
 	Peer string
+	// Dealt says that skep deals the packets out by flow to as many virtual CPUs (--cpus).
+	Dealt bool
 }
 
 // Expr is the filter that tcpdump and skep are compared with; the workload block_ssh_xdp is the same in C.
@@ -31,24 +33,31 @@ const None = "none"
 
 // Runs is what bench/replay measures. It is not to be written to.
 var Runs = []Run{
-	{"read", None, "read(2), 1 MiB at a time, nothing else", []int{1, 2}, ""},
-	{"gopacket", None, "gopacket, `ZeroCopyReadPacketData`", []int{1}, ""},
-	{"tcpdump", None, "`tcpdump -r FILE -w /dev/null`", []int{1}, ""},
-	{"tcpdump", "expr", "the same with '" + Expr + "'", []int{1}, ""},
-	{"skep", None, "no program", []int{1}, None},
-	{"skep", "expr", "`--filter '" + Expr + "'`", []int{1}, "expr"},
-	{"skep", "block_ssh_xdp", "filter as XDP program", []int{1, 2}, "expr"},
-	{"skep", "drop", "drop", []int{1, 2}, ""},
-	{"skep", "tx_bounce", "bounce", []int{1, 2}, ""},
-	{"skep", "udp_rewrite", "rewrite UDP", []int{1, 2}, ""},
-	{"skep", "hash_count", "count in a hash map", []int{1, 2}, ""},
+	{Tool: "read", Work: None, Label: "read(2), 1 MiB at a time, nothing else", CPUs: []int{1, 2}},
+	{Tool: "gopacket", Work: None, Label: "gopacket, `ZeroCopyReadPacketData`", CPUs: []int{1}},
+	{Tool: "tcpdump", Work: None, Label: "`tcpdump -r FILE -w /dev/null`", CPUs: []int{1}},
+	{Tool: "tcpdump", Work: "expr", Label: "the same with '" + Expr + "'", CPUs: []int{1, 2}},
+	{Tool: "skep", Work: None, Label: "no program", CPUs: []int{1, 2}, Peer: None},
+	{Tool: "skep", Work: "expr", Label: "`--filter '" + Expr + "'`", CPUs: []int{1, 2}, Peer: "expr"},
+	{Tool: "skep", Work: "block_ssh_xdp", Label: "filter as XDP program", CPUs: []int{1, 2}, Peer: "expr"},
+	{Tool: "skep", Work: "drop", Label: "drop", CPUs: []int{1, 2}},
+	{Tool: "skep", Work: "tx_bounce", Label: "bounce", CPUs: []int{1, 2}},
+	{Tool: "skep", Work: "udp_rewrite", Label: "rewrite UDP", CPUs: []int{1, 2}},
+	{Tool: "skep", Work: "hash_count", Label: "count in a hash map", CPUs: []int{1, 2}},
+	{Tool: "skep", Work: "hash_count", Label: "the same, `--cpus 2`", CPUs: []int{2}, Dealt: true},
 }
 
 // engines of skep in the table, with their labels; the empty name is that of other tools and of runs without a program.
 var engines = []struct{ name, label string }{{None, ""}, {"jit", ", machine code"}, {"interp", ", interpreter"}}
 
 // Name is that of a run's benchmark.
-func (r *Run) Name(engine string, cpus int) string { return replayName(r.Tool, r.Work, engine, cpus) }
+func (r *Run) Name(engine string, cpus int) string {
+	name := replayName(r.Tool, r.Work, engine, cpus)
+	if r.Dealt {
+		name += "/dealt"
+	}
+	return name
+}
 
 func replayName(tool, work, engine string, cpus int) string {
 	return fmt.Sprintf("BenchmarkReplay/tool=%s/work=%s/engine=%s/cpus=%d", tool, work, engine, cpus)
@@ -160,11 +169,15 @@ func (r *Results) line(run *Run, engine, label string) string {
 	if one == 0 {
 		return ""
 	}
-	cpu, _, _ := r.best(run.Name(engine, 1) + " s-cpu")
-	peak, _, _ := r.figure(run.Name(engine, 1)+"*", "MB-peak")
-	packets, _ := strconv.ParseFloat(r.Config["packets"], 64)
-	two, peer := wall(run.Tool, run.Work, engine, 2), wall("tcpdump", cmp.Or(run.Peer, "-"), None, 1)
-	cells := []string{Number(one), Number(cpu), Number(packets / one / 1e6), ratio(one, wall("read", None, None, 1)), ratio(peer, one), Number(peak), "", ""}
+	two, _, _ := r.best(run.Name(engine, 2) + " s-wall")
+	cells := make([]string, 8)
+	if !run.Dealt {
+		cpu, _, _ := r.best(run.Name(engine, 1) + " s-cpu")
+		peak, _, _ := r.figure(run.Name(engine, 1)+"*", "MB-peak")
+		packets, _ := strconv.ParseFloat(r.Config["packets"], 64)
+		peer := wall("tcpdump", cmp.Or(run.Peer, "-"), None, 1)
+		cells = []string{Number(one), Number(cpu), Number(packets / one / 1e6), ratio(one, wall("read", None, None, 1)), ratio(peer, one), Number(peak), "", ""}
+	}
 	if two > 0 {
 		cells[6], cells[7] = Number(two), ratio(one, two)
 	}

@@ -101,21 +101,24 @@ func (b *bench) tool(r *kept.Run, engine string, cpus int) *exec.Cmd {
 		}
 		return b.command("tcpdump", args...)
 	case "skep":
-		return b.command(filepath.Join(b.bin, "skep"), b.skepArgs(r.Work, engine, cpus)...)
+		return b.command(filepath.Join(b.bin, "skep"), b.skepArgs(r, engine, cpus)...)
 	case "gopacket":
 		return b.command(filepath.Join(b.bin, "gopacketread"), b.capture.file)
 	}
 	return b.command(filepath.Join(b.bin, "plainread"), b.capture.file, strconv.Itoa(cpus))
 }
 
-func (b *bench) skepArgs(work, engine string, cpus int) []string {
+func (b *bench) skepArgs(r *kept.Run, engine string, cpus int) []string {
 	args := []string{"replay", "-o", "json"}
-	switch work {
+	if r.Dealt {
+		args = append(args, "--cpus", strconv.Itoa(cpus))
+	}
+	switch r.Work {
 	case kept.None:
 	case "expr":
 		args = append(args, "--engine", engine, "--filter", kept.Expr)
 	default:
-		args = append(args, "--engine", engine, "--cpus", strconv.Itoa(cpus), b.objects[work])
+		args = append(args, "--engine", engine, b.objects[r.Work])
 	}
 	return append(args, b.capture.file)
 }
