@@ -122,7 +122,7 @@ func packetText(rec *Record, ifaces []Interface, data []byte) string {
 
 // single reads one file of several.
 func single(name string) (all []merged, err error) {
-	r, err := Open(name, make([]byte, laneBuffer))
+	r, err := Open(name, make([]byte, pieceRoom))
 	if err != nil {
 		return nil, err
 	}

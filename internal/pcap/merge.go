@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	laneBuffer  = 512 << 10 // above any record
+	laneBuffer  = 512 << 10 // above any record; a block with long options may need more, up to what a single file's may have
 	laneRecords = 64
 )
 
@@ -125,7 +125,7 @@ func (l *lane) compare(o *lane) int {
 func (m *Merger) peek(l *lane) error {
 	buf := m.buffer()
 	defer func() { m.spare = append(m.spare, buf) }()
-	r, err := Open(l.name, buf)
+	r, err := open(l.name, buf, pieceRoom)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (m *Merger) ReadBatch(recs []Record) (int, error) {
 // more gets the next records of a file, which it opens when it has to.
 func (m *Merger) more(l *lane) (err error) {
 	if l.r == nil {
-		if l.r, err = Open(l.name, m.buffer()); err != nil {
+		if l.r, err = open(l.name, m.buffer(), pieceRoom); err != nil {
 			return err
 		}
 		l.recs = make([]Record, laneRecords)

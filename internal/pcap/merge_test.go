@@ -3,6 +3,7 @@ package pcap
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -164,6 +165,30 @@ func TestMergeDamaged(t *testing.T) {
 	}
 	_, err = OpenAll(names, make([]byte, MinBuffer))
 	require.ErrorContains(t, err, "below the minimum")
+}
+
+// TestMergeLongBlock: a block is as long in one of several files as it may be in a single one.
+func TestMergeLongBlock(t *testing.T) {
+	dir := t.TempDir()
+	var options []byte // 13 comments
+	for range 13 {
+		options = append(append(options, 1, 0, 0xfc, 0xff), make([]byte, 0xfffc)...)
+	}
+	size := uint32(36 + len(options) + 4) // a block with 4 bytes of data, options and their end
+	file := write(t, WriterOptions{Format: PCAPNG}, []Interface{{Link: linktype.Ethernet}}, []Packet{{TS: 1, Data: []byte("abcd")}})
+	long := binary.LittleEndian.AppendUint32(append(append(bytes.Clone(file[:len(file)-4]), options...), 0, 0, 0, 0), size)
+	at := len(file) - 36
+	binary.LittleEndian.PutUint32(long[at+4:], size)
+	binary.LittleEndian.PutUint32(long[len(long)-4:], size)
+	require.EqualValues(t, len(long)-at, size)
+	names := []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}
+	require.NoError(t, os.WriteFile(names[0], long, 0o644))
+	require.NoError(t, os.WriteFile(names[1], file, 0o644))
+	m, err := OpenAll(names, nil)
+	require.NoError(t, err)
+	got, err := drain(t, m, 3)
+	require.NoError(t, err)
+	require.Equal(t, []stamped{{1, "abcd"}, {1, "abcd"}}, got)
 }
 
 func TestCompressed(t *testing.T) {

@@ -189,6 +189,9 @@ func (r *Reader) refill() {
 		r.err = r.noMore()
 		return
 	}
+	if r.pos == 0 && r.end == len(r.buf) && len(r.buf) < r.limit {
+		r.buf = append(make([]byte, 0, r.limit), r.buf...)[:r.limit]
+	}
 	if r.pos == 0 && r.end == len(r.buf) {
 		r.err = r.fail(r.offset(), fmt.Sprintf("record does not fit the buffer of %d bytes", len(r.buf)))
 		return
