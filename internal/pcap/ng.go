@@ -256,6 +256,9 @@ func (i *Interface) time(units uint64) int64 {
 func (r *Reader) options(b []byte, f func(code uint16, v []byte) string) string {
 	for len(b) >= 4 {
 		code, n := r.u16(b), int(r.u16(b[2:]))
+		if code == optEnd && n != 0 {
+			return fmt.Sprintf("end of options with a length of %d", n)
+		}
 		if code == optEnd {
 			return ""
 		}
