@@ -77,7 +77,7 @@ func tcpdumpWrites(t *testing.T, name string) (got []seen) {
 	if file[0] == 0xa1 {
 		order = binary.BigEndian
 	}
-	require.EqualValues(t, 0xa1b23c4d, order.Uint32(file))
+	require.Equal(t, uint32(0xa1b23c4d), order.Uint32(file))
 	for rest := file[24:]; len(rest) > 0; {
 		n := int(order.Uint32(rest[8:]))
 		got = append(got, seen{

@@ -57,6 +57,9 @@ type Writer struct {
 	ifaces int
 	err    error // first failure of dst
 
+	lastKey optionsKey // of the packet before
+	opts    []byte     // its options
+
 	spare   []byte // with Behind: the other buffer
 	pending bool   // it is being written
 	done    chan error
@@ -207,8 +210,8 @@ func (w *Writer) enhanced(p *Packet) error {
 	if p.TS < 0 {
 		return fmt.Errorf("pcap: time of %d ns does not fit a pcapng file", p.TS)
 	}
-	opts := optionsSize(p)
-	size := uint32(32 + pad4(len(p.Data)) + opts)
+	opts := w.options(p)
+	size := uint32(32 + pad4(len(p.Data)) + len(opts))
 	h := w.grow(28)
 	w.put32(h, blockEnhanced)
 	w.put32(h[4:], size)
@@ -221,77 +224,67 @@ func (w *Writer) enhanced(p *Packet) error {
 		return err
 	}
 	w.pad(len(p.Data))
-	if opts != 0 {
-		w.packetOptions(p, opts)
-	}
+	w.buf = append(w.buf, opts...)
 	w.put32(w.grow(4), size)
 	return nil
 }
 
-// optionsSize is the length in bytes of a packet's options with the end mark, 0 when it has none.
-func optionsSize(p *Packet) int {
-	n := 0
-	if p.Has&HasFlags != 0 {
-		n += 8
-	}
-	if p.Has&HasID != 0 {
-		n += 12
-	}
-	if p.Has&HasQueue != 0 {
-		n += 8
-	}
-	if p.Has&HasVerdict != 0 {
-		n += 16
-	}
-	if p.Comment != "" {
-		n += 4 + pad4(min(len(p.Comment), maxComment))
-	}
-	if n != 0 {
-		n += 4
-	}
-	return n
+// optionsKey is all that decides on a packet's options but its id.
+type optionsKey struct {
+	has          Fields
+	verdictType  VerdictType
+	flags, queue uint32
+	verdict      uint64
+	comment      string
 }
 
-// packetOptions writes the options of an enhanced packet block, size bytes with the end mark.
-func (w *Writer) packetOptions(p *Packet, size int) {
-	o := w.grow(size)
-	if p.Has&HasFlags != 0 {
-		w.optionHead(o, optFlags, 4)
-		w.put32(o[4:], p.Flags)
-		o = o[8:]
+// options are a packet's with the end mark, nothing when it has none. Mostly they are those of the packet before with another id.
+func (w *Writer) options(p *Packet) []byte {
+	if key := (optionsKey{p.Has, p.VerdictType, p.Flags, p.Queue, p.Verdict, p.Comment}); key != w.lastKey {
+		w.lastKey, w.opts = key, w.makeOptions(w.opts[:0], p)
 	}
 	if p.Has&HasID != 0 {
-		w.optionHead(o, optPacketID, 8)
-		w.put64(o[4:], p.ID)
-		o = o[12:]
+		w.put64(w.opts[4:], p.ID) // it is the first
 	}
-	if p.Has&HasQueue != 0 {
-		w.optionHead(o, optQueue, 4)
-		w.put32(o[4:], p.Queue)
-		o = o[8:]
-	}
-	if p.Has&HasVerdict != 0 {
-		w.optionHead(o, optVerdict, 9)
-		w.put32(o[12:], 0) // its last byte and the padding
-		o[4] = byte(p.VerdictType)
-		w.put64(o[5:], p.Verdict) // in the section's byte order: Wireshark reads it so
-		o = o[16:]
-	}
-	if p.Comment != "" {
-		n := min(len(p.Comment), maxComment)
-		w.optionHead(o, optComment, n)
-		o = o[4:]
-		w.put32(o[pad4(n)-4:], 0)
-		copy(o, p.Comment[:n])
-		o = o[pad4(n):]
-	}
-	w.put32(o, optEnd)
+	return w.opts
 }
 
-// optionHead writes an option's code and length.
-func (w *Writer) optionHead(b []byte, code, n int) {
-	w.put16(b, uint16(code))
-	w.put16(b[2:], uint16(n))
+func (w *Writer) makeOptions(b []byte, p *Packet) []byte {
+	order := binary.AppendByteOrder(binary.LittleEndian)
+	if w.swap {
+		order = binary.BigEndian
+	}
+	head := func(code, n int) {
+		b = order.AppendUint16(b, uint16(code))
+		b = order.AppendUint16(b, uint16(n))
+	}
+	if p.Has&HasID != 0 {
+		head(optPacketID, 8)
+		b = order.AppendUint64(b, p.ID)
+	}
+	if p.Has&HasFlags != 0 {
+		head(optFlags, 4)
+		b = order.AppendUint32(b, p.Flags)
+	}
+	if p.Has&HasQueue != 0 {
+		head(optQueue, 4)
+		b = order.AppendUint32(b, p.Queue)
+	}
+	if p.Has&HasVerdict != 0 {
+		head(optVerdict, 9)
+		b = append(b, byte(p.VerdictType))
+		b = order.AppendUint64(b, p.Verdict) // in the section's byte order: Wireshark reads it so
+		b = append(b, 0, 0, 0)
+	}
+	if n := min(len(p.Comment), maxComment); n > 0 {
+		head(optComment, n)
+		b = append(b, p.Comment[:n]...)
+		b = append(b, zeros[:pad4(n)-n]...)
+	}
+	if len(b) > 0 {
+		head(optEnd, 0)
+	}
+	return b
 }
 
 // put16, put32 and put64 write a number in the file's byte order.
