@@ -15,6 +15,8 @@ import (
 	"github.com/skepvm/skep/internal/browsertest"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/prog"
+	"github.com/skepvm/skep/traffic"
+	"github.com/skepvm/skep/vm"
 )
 
 // TestChainDetail: for every chain case, on every engine, the series adds up to the verdicts and faults, each program's histograms to its
@@ -165,4 +167,52 @@ func TestChainPageInBrowser(t *testing.T) {
 	require.Equal(t, "7 charts, 4 tables, fits: true", browsertest.Ask(t, page, `[...document.querySelectorAll("svg")].
 		filter(s => s.getBoundingClientRect().width > 300 && s.getBoundingClientRect().height > 100 && s.querySelector("path, rect").getBoundingClientRect().height > 0).
 		length + " charts, " + document.querySelectorAll("table").length + " tables, fits: " + (document.documentElement.scrollWidth <= innerWidth)`))
+}
+
+// TestAbortedExamples: whichever way packets take through a replay, its report has the same first aborted ones.
+func TestAbortedExamples(t *testing.T) {
+	p := assemble(t, prog.XDP, `
+		r2 = *(u32 *)(r1 + 0)
+		r3 = *(u32 *)(r1 + 4)
+		r4 = r2
+		r4 += 24
+		r0 = 1
+		if r4 > r3 goto out
+		r0 = *(u8 *)(r2 + 23)
+		r0 &= 1
+		r0 <<= 1
+	out:
+		exit`)
+	file := filepath.Join(t.TempDir(), "sample.pcap")
+	require.NoError(t, os.WriteFile(file, traffic.Sample(), 0o644))
+	want := []AbortedExample(nil)
+	for _, change := range []func(*Options){
+		func(*Options) {},
+		func(o *Options) { o.Files, o.Input = []string{file}, nil },
+		func(o *Options) { o.Sinks = []Sink{&textSink{}} },
+		func(o *Options) { o.Detail = true },
+		func(o *Options) { o.CountChanged = true },
+	} {
+		for _, cpus := range []int{1, 3} {
+			m, err := vm.NewMachine(vm.Config{CPUs: cpus})
+			require.NoError(t, err)
+			l, err := m.Link(p)
+			require.NoError(t, err)
+			engines := make([]vm.Engine, cpus)
+			for i := range engines {
+				engines[i], err = vm.NewInterpreter(m.CPU(i), l, vm.InterpOptions{})
+				require.NoError(t, err)
+			}
+			o := Options{Type: prog.XDP, Target: Target{Machine: m, Engine: engines[0]}, Others: engines[1:], Input: bytes.NewReader(traffic.Sample())}
+			change(&o)
+			rep, err := Run(o)
+			require.NoError(t, err)
+			require.NoError(t, m.Close())
+			require.Len(t, rep.AbortedExamples, maxExamples)
+			if want == nil {
+				want = rep.AbortedExamples
+			}
+			require.Equal(t, want, rep.AbortedExamples)
+		}
+	}
 }

@@ -352,7 +352,7 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 		return nil, err
 	}
 	for _, s := range f.set {
-		if err := setElement(v, s); err != nil {
+		if err := setElement(v, s, f.chain.used()); err != nil {
 			v.Close()
 			return nil, fmt.Errorf("--set %s: %w", s, err)
 		}
@@ -361,7 +361,7 @@ func (a *app) open(in *file, engine string, f *sessionFlags) (*skep.VM, error) {
 }
 
 // setElement does one --set MAP:KEY=VALUE.
-func setElement(v *skep.VM, s string) error {
+func setElement(v *skep.VM, s string, isChain bool) error {
 	name, rest, ok1 := strings.Cut(s, ":")
 	k, val, ok2 := strings.Cut(rest, "=")
 	if !ok1 || !ok2 {
@@ -379,6 +379,9 @@ func setElement(v *skep.VM, s string) error {
 	value, err := hex.DecodeString(val)
 	if err != nil {
 		return fmt.Errorf("value: %w", err)
+	}
+	if named && !isChain && m.Spec().Type.Row().ByRedirect {
+		return fmt.Errorf("programs of a %s run in chains alone: skep replay --xdp FILE:PROGRAM", m.Spec().Type)
 	}
 	if named {
 		handle, err := v.ProgramHandle(program)
