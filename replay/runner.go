@@ -235,6 +235,7 @@ func (r *runner) newLane(o *Options, s *side) *runner {
 		w.detail = newDetail()
 		s.timed = w.detail
 	}
+	w.plain = w.isPlain() // found out now: a lane that runs a long packet is not to be looked at
 	return w
 }
 

@@ -148,7 +148,7 @@ func (sh *shards) deal(r *runner, l *load) error {
 	}
 	r.use(l)
 	give := r.give
-	if sh.lanes[0].isPlain() && areEthernet(l.Recs) {
+	if sh.lanes[0].plain && areEthernet(l.Recs) {
 		give = r.givePlain
 	}
 	err := r.deal(l, give)
