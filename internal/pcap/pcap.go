@@ -2,7 +2,7 @@
 //
 // The reader puts the file, a chunk at a time, into a buffer that the caller may supply, and its records are places
 // in that buffer: a packet that comes from read(2) straight into guest memory is never copied again. Odd files are
-// treated as libpcap treats them: a record longer than the snapshot length is cut to it, a captured length above the
+// treated as libpcap treats them: a pcap record longer than the snapshot length is cut to it, a captured length above the
 // original length is accepted, version and block lengths are checked.
 package pcap
 
