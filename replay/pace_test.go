@@ -20,9 +20,12 @@ func TestPace(t *testing.T) {
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, rep.Elapsed, 39*time.Millisecond, name)
 	}
+	rep, err := Run(Options{Input: bytes.NewReader(capture), Pace: 1})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, rep.Elapsed, 39*time.Millisecond, "captures alone")
 	stop := make(chan struct{})
 	first := &stub{ret: 2, fail: func(uint64) error { close(stop); return nil }}
-	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, first), Input: bytes.NewReader(capture), Pace: 1e-9, Stop: stop})
+	rep, err = Run(Options{Type: prog.XDP, Target: stubTarget(t, first), Input: bytes.NewReader(capture), Pace: 1e-9, Stop: stop})
 	require.ErrorIs(t, err, ErrStopped)
 	require.EqualValues(t, 1, rep.Packets)
 }

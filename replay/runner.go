@@ -117,6 +117,9 @@ func newRunner(o *Options) (*runner, error) {
 	r.entries = wantEntries(o.Sinks)
 	if o.counts() {
 		r.links, r.most = map[linktype.Type]uint64{}, countBatch
+		if r.pacer = newPacer(o); r.pacer != nil {
+			r.most = 1
+		}
 		r.loads, _ = r.newLoads(nil, loadsFor(1), true) // outside of guest memory
 		return r, nil
 	}
