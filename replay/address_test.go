@@ -177,11 +177,11 @@ func FuzzWireless(f *testing.F) {
 	f.Add(0, frame, uint32(len(frame)))
 	f.Add(1, append([]byte{0, 0, 17, 0, 3, 0, 0, 0, 8: 0, 15: 0, 16: 0x10}, frame...), uint32(100))
 	f.Add(2, append([]byte{0, 1, 32, 0, 105, 0, 0, 0, 2, 0, 20, 0, 20: 1, 31: 0}, frame...), uint32(60))
-	convert := []func([]byte, *packet) skip{from80211, fromRadiotap, fromPPI}
+	convert := []func([]byte, *packet) skip{from80211, fromRadiotap, fromPPI, fromPrism, fromAVS}
 	f.Fuzz(func(t *testing.T, which int, b []byte, wire uint32) {
 		chunk := append(make([]byte, linkRoom), b...)
 		p := packet{off: linkRoom, n: len(b), wire: wire}
-		if convert[uint(which)%3](chunk, &p) != skipNot {
+		if convert[uint(which)%uint(len(convert))](chunk, &p) != skipNot {
 			return
 		}
 		require.GreaterOrEqual(t, p.off, 0)

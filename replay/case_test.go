@@ -90,7 +90,7 @@ func engineNames() []string {
 
 var linkByName = map[string]linktype.Type{
 	"ether": linktype.Ethernet, "sll": linktype.SLL, "sll2": linktype.SLL2, "raw": linktype.RawIP, "null": linktype.Null,
-	"loop": linktype.Loop, "wifi": linktype.IEEE80211, "ppp": 9, "radiotap": linktype.Radiotap, "ppi": linktype.PPI, "ipv6": linktype.IPv6,
+	"loop": linktype.Loop, "wifi": linktype.IEEE80211, "ppp": 9, "radiotap": linktype.Radiotap, "ppi": linktype.PPI, "prism": linktype.Prism, "ipv6": linktype.IPv6,
 }
 
 // replayCase is a txtar file of testdata.

@@ -85,6 +85,8 @@ var linkRows = []linkRow{
 	{from80211, linktype.IEEE80211, nil, true},
 	{fromRadiotap, linktype.Radiotap, nil, true},
 	{fromPPI, linktype.PPI, nil, true},
+	{fromPrism, linktype.Prism, nil, true},
+	{fromAVS, linktype.IEEE80211AVS, nil, true},
 }
 
 // linkOf finds the row of a link type.

@@ -119,6 +119,38 @@ func fromPPI(chunk []byte, p *packet) skip {
 	return fromWireless(chunk, p, info)
 }
 
+// fromPrism does it behind a Prism monitor header: a message code and the header's length, in the byte order of the machine. Some drivers put
+// AVS's header there.
+func fromPrism(chunk []byte, p *packet) skip {
+	const prismLen = 144
+	b := p.captured(chunk)
+	if len(b) >= 8 && isAVS(b) {
+		return fromAVS(chunk, p)
+	}
+	if len(b) < prismLen || binary.LittleEndian.Uint32(b[4:]) != prismLen && binary.BigEndian.Uint32(b[4:]) != prismLen {
+		return skipLink
+	}
+	p.move(prismLen)
+	return fromWireless(chunk, p, wirelessInfo{})
+}
+
+// fromAVS does it behind an AVS header: a magic number with the version, and the header's length, big-endian.
+func fromAVS(chunk []byte, p *packet) skip {
+	b := p.captured(chunk)
+	if len(b) < 8 || !isAVS(b) {
+		return skipLink
+	}
+	size := binary.BigEndian.Uint32(b[4:])
+	if size < 8 || int64(size) > int64(len(b)) {
+		return skipLink
+	}
+	p.move(int(size))
+	return fromWireless(chunk, p, wirelessInfo{})
+}
+
+func isAVS(b []byte) bool { return binary.BigEndian.Uint32(b)>>12 == 0x80211 }
+
+// fromWireless makes Ethernet of the frame that is left.
 func fromWireless(chunk []byte, p *packet, info wirelessInfo) skip {
 	switch {
 	case info.bad:

@@ -32,7 +32,7 @@ func TestWirelessAgainstTshark(t *testing.T) {
 	if err != nil {
 		t.Skip("no tshark to compare with")
 	}
-	for _, link := range []string{"wlan", "radiotap", "ppi"} {
+	for _, link := range []string{"wlan", "radiotap", "ppi", "prism", "avs"} {
 		var file bytes.Buffer
 		_, err := traffic.Generate(&file, traffic.Spec{Packets: 1000, Seed: 5, Link: link})
 		require.NoError(t, err)
