@@ -326,7 +326,7 @@ func (v *verifier) checkMem(a memArg) *Error {
 		if a.write && r.flags&readOnly != 0 {
 			return v.fail(ReadOnlyMem, "R%d cannot write into %s", a.n, r.typeString())
 		}
-		return v.checkRegion(a.n, r, off, a.size, int64(r.aux), a.zeroOK)
+		return v.checkRegion(a.n, r, off, a.size, int64(uint32(r.aux)), a.zeroOK)
 	case ptrStack:
 		return v.checkStackMem(a, r)
 	case ptrCtx:

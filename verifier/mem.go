@@ -197,7 +197,7 @@ func (v *verifier) accessType(a *access, r *reg) *Error {
 			v.noteKernel()
 			break
 		}
-		if err := v.checkRegion(a.n, r, off, int64(a.size), int64(r.aux), false); err != nil {
+		if err := v.checkRegion(a.n, r, off, int64(a.size), int64(uint32(r.aux)), false); err != nil {
 			return err
 		}
 	case ptrPacket, ptrPacketMeta:

@@ -21,7 +21,7 @@ const (
 	ptrXDPSock
 	ptrTPBuffer
 	ptrBTF // object of type reg.aux: one of the kernel's, or ^reg.aux is one of the program's own
-	ptrMem // reg.aux bytes
+	ptrMem // reg.aux bytes, unsigned
 	ptrBuf
 	ptrFunc   // function reg.aux
 	ptrDynptr // const struct bpf_dynptr, and on the stack a dynptr
