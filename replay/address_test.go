@@ -116,6 +116,44 @@ func TestReaddressQuoted(t *testing.T) {
 	}
 }
 
+// TestReaddressFragments: of a packet in two parts the first has the checksum of all of it, and that is right when they are put together.
+func TestReaddressFragments(t *testing.T) {
+	src6, dst6 := append(make([]byte, 15), 9), append(make([]byte, 15), 255)
+	src6[0], dst6[0] = 0x20, 0x20
+	udp := append([]byte{0, 1, 0, 2, 0, 24, 0, 0}, "sixteen bytes.16"...)
+	whole := ip4(protoUDP, []byte{10, 0, 0, 1}, []byte{10, 255, 255, 255}, udp)
+	first, second := bytes.Clone(whole[:36]), append(bytes.Clone(whole[:20]), whole[36:]...)
+	for at, part := range map[byte][]byte{0x20: first, 0: second} {
+		part[3], part[6], part[7] = byte(len(part)), at, 2*(1-at>>5)
+		part[10], part[11] = 0, 0
+		binary.BigEndian.PutUint16(part[10:], ^uint16(sum16(part[:20], 0)))
+		readdress(etherIPv4, part, 3)
+		header, _ := rightSums(etherIPv4, part)
+		require.True(t, header)
+	}
+	readdress(etherIPv4, whole, 3)
+	require.Equal(t, whole[20:], append(bytes.Clone(first[20:]), second[20:]...))
+	require.Equal(t, whole[12:20], first[12:20])
+	require.Equal(t, whole[12:20], second[12:20])
+	_, upperSum := rightSums(etherIPv4, whole)
+	require.True(t, upperSum)
+
+	whole = ip6(protoUDP, src6, dst6, udp)
+	fragment := func(offset byte, payload []byte) []byte {
+		b := append(bytes.Clone(whole[:40]), protoUDP, 0, 0, offset, 0, 0, 0, 1)
+		b[5], b[6] = byte(8+len(payload)), extFragment
+		return append(b, payload...)
+	}
+	first, second = fragment(1, whole[40:56]), fragment(16, whole[56:])
+	for _, b := range [][]byte{whole, first, second} {
+		readdress(etherIPv6, b, 3)
+		require.Equal(t, whole[8:40], b[8:40])
+	}
+	require.Equal(t, whole[40:], append(bytes.Clone(first[48:]), second[48:]...))
+	_, upperSum = rightSums(etherIPv6, whole)
+	require.True(t, upperSum)
+}
+
 // ip4 and ip6 make packets with right checksums.
 func ip4(proto byte, src, dst, payload []byte) []byte {
 	payload = bytes.Clone(payload)
