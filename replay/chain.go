@@ -399,9 +399,8 @@ func (c *Chain) element(h Hook, m maps.Map, key uint32) *link {
 	if m.Spec().ValueSize < 8 {
 		return nil
 	}
-	var k [4]byte
-	binary.LittleEndian.PutUint32(k[:], key)
-	addr := m.LookupAddr(0, k[:])
+	binary.LittleEndian.PutUint32(c.all.key[:], key)
+	addr := m.LookupAddr(0, c.all.key[:])
 	if addr == 0 {
 		return nil
 	}

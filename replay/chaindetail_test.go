@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -214,5 +215,29 @@ func TestAbortedExamples(t *testing.T) {
 			}
 			require.Equal(t, want, rep.AbortedExamples)
 		}
+	}
+}
+
+// TestChainAllocations: chains, their elements' programs and broadcasts to an array allocate nothing for a packet.
+func TestChainAllocations(t *testing.T) {
+	for _, name := range []string{"devmap", "cpumap", "broadcast", "egress", "xdp_tc", "classic"} {
+		c := chainFile(t, name)
+		var packets strings.Builder
+		for i := range 6000 {
+			fmt.Fprintf(&packets, "%d 020000000001020000000002 0800 %02x*46\n", i, []int{0, 1, 2, 3, 8, 24}[i%6])
+		}
+		c.capture = captureOf(t, linktype.Ethernet, packets.String())
+		target, err := c.target(t, "interp")
+		require.NoError(t, err)
+		run := func(limit uint64, detail bool) uint64 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := Run(Options{Type: target.Engine.(*Chain).Type(), Target: target, Input: bytes.NewReader(c.capture), Limit: limit, CountChanged: true, Detail: detail})
+			runtime.ReadMemStats(&after)
+			require.NoError(t, err)
+			return after.Mallocs - before.Mallocs
+		}
+		require.Less(t, run(0, false), run(600, false)+300, "%s: 6,000 packets against 600", name)
+		require.Less(t, run(0, true), run(600, true)+300, "%s: 6,000 packets against 600, measured", name)
 	}
 }
