@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -270,7 +271,7 @@ func TestOutputSteady(t *testing.T) {
 		run := func(loop int) uint64 {
 			var sinks []Sink
 			for _, o := range []Output{{}, {Copies: CopyBoth}, {Format: FormatPcap}} {
-				o.Create = func(string) (io.WriteCloser, error) { return &fullFile{left: 1 << 40}, nil }
+				o.Create = func(string) (io.WriteCloser, error) { return &fullFile{left: math.MaxInt}, nil }
 				sink, err := NewFile("", o)
 				require.NoError(t, err)
 				sinks = append(sinks, sink)
@@ -296,7 +297,7 @@ func TestOutputSteady(t *testing.T) {
 // TestOutputAllocations: no form of output allocates for a packet once it has seen a verdict.
 func TestOutputAllocations(t *testing.T) {
 	data := make([]byte, 300)
-	discard := func(string) (io.WriteCloser, error) { return &fullFile{left: 1 << 60}, nil }
+	discard := func(string) (io.WriteCloser, error) { return &fullFile{left: math.MaxInt}, nil }
 	for _, o := range []Output{{}, {Copies: CopyBoth}, {Copies: CopyEntry}, {Bare: true}, {Format: FormatPcap}} {
 		o.Create = discard
 		file, err := NewFile("x", o)
