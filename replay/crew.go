@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/skepvm/skep/internal/pcap"
 )
@@ -35,31 +36,47 @@ func loadsFor(cpus int) int { return min(runtime.GOMAXPROCS(0), maxLoads*cpus) }
 
 // station is what pieces come by in their order.
 type station struct {
+	next atomic.Uint64 // the piece whose turn it is; changed under mu
 	mu   sync.Mutex
 	free sync.Cond
-	next uint64 // the piece whose turn it is
 }
+
+// spin is how long a goroutine looks for its turn before it gives up its core. The turn mostly comes within that time, and waking a core up that
+// has been given up may take as long.
+const spin = 50 * time.Microsecond
 
 // enter waits for a piece's turn.
 func (s *station) enter(seq uint64) {
+	isNext := func() bool { return s.next.Load() == seq }
+	if spinUntil(isNext) {
+		return
+	}
 	s.mu.Lock()
-	for s.next != seq {
+	for !isNext() {
 		s.free.Wait()
 	}
 	s.mu.Unlock()
 }
 
-// isNext reports whether it is a piece's turn.
-func (s *station) isNext(seq uint64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.next == seq
+// spinUntil looks until it is so, for a while, and reports whether it is.
+func spinUntil(so func() bool) bool {
+	if so() {
+		return true
+	}
+	for start := time.Now(); time.Since(start) < spin; {
+		for range 64 {
+			if so() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // leave gives the next piece its turn.
 func (s *station) leave() {
 	s.mu.Lock()
-	s.next++
+	s.next.Add(1)
 	s.mu.Unlock()
 	s.free.Broadcast()
 }

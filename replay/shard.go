@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
@@ -22,6 +23,7 @@ import (
 type share struct {
 	plain   [][]pcap.Record // by lane, when all packets of the load are plain; else packets
 	packets [][]packet
+	frames  []uint32 // by lane: ctx of the first
 	exits   [][]held // by lane, when there are sinks
 	data    [][]byte // what they hold
 	errs    []error  // by lane: what it stopped at, in this load or one before
@@ -39,7 +41,7 @@ type held struct {
 type lane struct {
 	*runner
 	number int
-	turn   uint64 // the load that it runs next; under shards.mu
+	turn   atomic.Uint64 // the load that it runs next; changed under shards.mu
 	failed error
 	hold   holder
 }
@@ -115,7 +117,7 @@ func (sh *shards) pass(r *runner, c *crew) {
 	sh.dealing, sh.dealt = station{}, false
 	sh.dealing.free.L = &sh.dealing.mu
 	for _, l := range sh.lanes {
-		l.turn = 0
+		l.turn.Store(0)
 	}
 	c.run(sh.loads, func(l *load) {
 		sh.dealing.enter(l.seq)
@@ -254,7 +256,7 @@ func (sh *shards) runAll(l *load) {
 		left = slices.Delete(left, at, at+1)
 		ln.take(l)
 		sh.mu.Lock()
-		ln.turn++
+		ln.turn.Add(1)
 		sh.mu.Unlock()
 		sh.moved.Broadcast()
 	}
@@ -262,16 +264,20 @@ func (sh *shards) runAll(l *load) {
 
 // ready waits until one of the lanes has its turn for a load, and returns which.
 func (sh *shards) ready(lanes []int, seq uint64) int {
+	at := -1
+	found := func() bool {
+		at = slices.IndexFunc(lanes, func(n int) bool { return sh.lanes[n].turn.Load() == seq })
+		return at >= 0
+	}
+	if spinUntil(found) {
+		return at
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for {
-		for at, n := range lanes {
-			if sh.lanes[n].turn == seq {
-				return at
-			}
-		}
+	for !found() {
 		sh.moved.Wait()
 	}
+	return at
 }
 
 // take runs the lane's packets of a load, unless it has failed.
