@@ -90,24 +90,6 @@ type runner struct {
 	nextProgress uint64
 }
 
-// side is one engine and the guest memory that a replay has on its machine.
-type side struct {
-	engine vm.Engine
-	space  *mem.Space
-	maps   *maps.Table
-	cpu    *vm.CPU // nil when no program sets timers
-	chunk  uint32  // guest address of the chunk; 0 when packets are copied
-	frames uint32  // ctx of the first frame
-	stride uint32
-	slots  uint32 // guest address of the slots; 0 when packets are in the chunk
-	slot   uint32 // size of each
-	large  uint32 // slot for a packet that is too long for the others, 0 until there is one
-	owned  []uint32
-	failed []error // by frame of the batch
-	chain  *Chain  // the engine, when it is one
-	timed  *detail // nil when nobody asks how long packets take
-}
-
 func newRunner(o *Options) (*runner, error) {
 	typ := o.Type
 	r := &runner{o: o, typ: typ, isSKB: typ.Row().CtxName == "__sk_buff", l3: typ.MACLen() == 0, redir: redirectVerdict(typ)}
@@ -116,11 +98,7 @@ func newRunner(o *Options) (*runner, error) {
 	r.chained = r.chain() != nil
 	r.entries = wantEntries(o.Sinks)
 	if o.counts() {
-		r.links, r.most = map[linktype.Type]uint64{}, countBatch
-		if r.pacer = newPacer(o); r.pacer != nil {
-			r.most = 1
-		}
-		r.loads, _ = r.newLoads(nil, loadsFor(1), true) // outside of guest memory
+		r.onlyCounts()
 		return r, nil
 	}
 	targets := []Target{o.Target}
@@ -143,12 +121,7 @@ func newRunner(o *Options) (*runner, error) {
 	if r.pacer = newPacer(o); r.timers || r.pacer != nil {
 		n = 1 // any packet may set one that fires before the next
 	}
-	slot := uint32(prog.XDPBuffer)
-	for _, t := range targets {
-		if c, ok := t.Engine.(*Chain); typ != prog.XDP || ok && len(c.by[HookIngress]) > 0 {
-			slot = prog.SKBBuffer + tailroom
-		}
-	}
+	slot := slotFor(typ, targets)
 	if move {
 		n = min(n, slotsSize/int(slot))
 	}
@@ -180,6 +153,25 @@ func newRunner(o *Options) (*runner, error) {
 	}
 	r.plain = r.isPlain()
 	return r, nil
+}
+
+// onlyCounts makes what a replay without programs and filters needs: nothing in guest memory.
+func (r *runner) onlyCounts() {
+	r.links, r.most = map[linktype.Type]uint64{}, countBatch
+	if r.pacer = newPacer(r.o); r.pacer != nil {
+		r.most = 1
+	}
+	r.loads, _ = r.newLoads(nil, loadsFor(1), true) // it is guest memory that could fail
+}
+
+// slotFor is the size of a slot for packets of programs of a type.
+func slotFor(typ prog.Type, targets []Target) uint32 {
+	for _, t := range targets {
+		if c, ok := t.Engine.(*Chain); typ != prog.XDP || ok && len(c.by[HookIngress]) > 0 {
+			return prog.SKBBuffer + tailroom
+		}
+	}
+	return prog.XDPBuffer
 }
 
 // keepFor is how many bytes of a packet are to be kept for the programs of a machine.
@@ -259,48 +251,6 @@ func redirectVerdict(t prog.Type) uint32 {
 		return 7 // TC_ACT_REDIRECT, BPF_REDIRECT
 	}
 	return 0
-}
-
-func newSide(t Target, o *Options, frames int, move bool, slot uint32) (s *side, err error) {
-	typ := o.Type
-	s = &side{engine: t.Engine, space: t.Machine.Space(), maps: t.Machine.Maps(), stride: prog.FrameStride(typ.Row().FrameSize())}
-	s.failed = make([]error, frames)
-	defer func() {
-		if err != nil {
-			s.free()
-		}
-	}()
-	if s.frames, err = s.alloc(s.stride * uint32(frames)); err != nil {
-		return nil, err
-	}
-	s.frames += prog.FrameHeader
-	if s.chain, _ = t.Engine.(*Chain); s.chain != nil {
-		if err = s.chain.begin(s, frames, o); err != nil {
-			return nil, err
-		}
-	}
-	if move {
-		s.slot = slot
-		s.slots, err = s.alloc(slot * uint32(frames))
-	}
-	return s, err
-}
-
-func (s *side) alloc(n uint32) (uint32, error) {
-	addr, err := s.space.Alloc(n, 64)
-	if err == nil {
-		s.owned = append(s.owned, addr)
-	}
-	return addr, err
-}
-
-func (s *side) free() {
-	if s.chain != nil {
-		s.chain.side = nil
-	}
-	for _, addr := range s.owned {
-		s.space.Free(addr)
-	}
 }
 
 func (r *runner) free() {
@@ -704,40 +654,6 @@ func (r *runner) frames(s *side) {
 		}
 		ctx += s.stride
 	}
-}
-
-// run runs the engine over n frames and returns how many it ran. A fault counts for its frame only, unless stop is set.
-func (s *side) run(n int, stop bool) (int, error) {
-	clear(s.failed[:n])
-	for at := 0; at < n; {
-		done, err := s.batch(at, n)
-		at += done
-		if err == nil {
-			continue
-		}
-		s.failed[at] = err
-		at++
-		if stop {
-			return at, err
-		}
-	}
-	return n, nil
-}
-
-// batch runs frames from at on, one of them when its time is wanted.
-func (s *side) batch(at, n int) (int, error) {
-	first := s.frames + uint32(at)*s.stride
-	if s.timed == nil {
-		return s.engine.RunBatch(first, s.stride, n-at)
-	}
-	start := time.Now()
-	done, err := s.engine.RunBatch(first, s.stride, 1)
-	took := time.Since(start)
-	if s.chain != nil {
-		took -= s.chain.looked()
-	}
-	s.timed.took(took)
-	return done, err
 }
 
 // account counts what the batch's frames say, and delivers the packets. What a sink fails with comes at the end, so that all is counted.

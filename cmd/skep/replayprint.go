@@ -34,46 +34,8 @@ func findReplayOutput(name string) (*replayOutput, error) {
 }
 
 func printReplay(w io.Writer, r *replay.Report) {
-	engine := r.Engine
-	if r.Against != "" {
-		engine += " and " + r.Against + ", " + r.Agreement()
-	}
-	if r.CPUs > 0 {
-		engine += fmt.Sprintf(" on %d CPUs", r.CPUs)
-	}
-	seconds := r.Elapsed.Seconds()
-	fmt.Fprintf(w, "%d packets, %d bytes in %.3f s, %.2f million packets/s", r.Packets, r.Bytes, seconds, float64(r.Packets)/1e6/max(seconds, 1e-9))
-	if engine != "" {
-		fmt.Fprintf(w, " (%s)", engine)
-	}
-	fmt.Fprintln(w)
-	if len(r.Links) > 0 {
-		fmt.Fprintf(w, "  from %s to %s\n", captureTime(r.FirstNS), captureTime(r.LastNS))
-	}
-	for _, f := range r.Filters {
-		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes\n", f.Name, f.Packets, 100*float64(f.Packets)/float64(max(r.Seen, 1)), f.Bytes)
-	}
-	for _, v := range r.Verdicts {
-		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes", v.Name, v.Packets,
-			100*float64(v.Packets)/float64(max(r.Packets, 1)), v.Bytes)
-		if v.Program != "" {
-			fmt.Fprintf(w, "  by %s (%s)", v.Program, v.Hook)
-		}
-		fmt.Fprintln(w)
-	}
-	for _, p := range r.Programs {
-		fmt.Fprintf(w, "  %-11s %-20s%12d packets", p.Hook, p.Name, p.Packets)
-		for _, v := range p.Verdicts {
-			fmt.Fprintf(w, "  %s %d", v.Name, v.Packets)
-		}
-		if p.Faults > 0 {
-			fmt.Fprintf(w, "  faults %d", p.Faults)
-		}
-		fmt.Fprintln(w)
-	}
-	for _, to := range r.Redirects {
-		fmt.Fprintf(w, "  redirected %-20s%12d packets\n", redirectName(to), to.Packets)
-	}
+	printRun(w, r)
+	printVerdicts(w, r)
 	number := func(what string, n uint64) {
 		if n > 0 {
 			fmt.Fprintf(w, "  %s: %d\n", what, n)
@@ -109,6 +71,54 @@ func printReplay(w io.Writer, r *replay.Report) {
 	printMeasures(w, "a packet", &r.Detail.Measures)
 	for i := range r.Programs {
 		printMeasures(w, fmt.Sprintf("%s (%s)", r.Programs[i].Name, r.Programs[i].Hook), r.Programs[i].Measures)
+	}
+}
+
+// printRun prints what was replayed, how fast, and on what.
+func printRun(w io.Writer, r *replay.Report) {
+	engine := r.Engine
+	if r.Against != "" {
+		engine += " and " + r.Against + ", " + r.Agreement()
+	}
+	if r.CPUs > 0 {
+		engine += fmt.Sprintf(" on %d CPUs", r.CPUs)
+	}
+	seconds := r.Elapsed.Seconds()
+	fmt.Fprintf(w, "%d packets, %d bytes in %.3f s, %.2f million packets/s", r.Packets, r.Bytes, seconds, float64(r.Packets)/1e6/max(seconds, 1e-9))
+	if engine != "" {
+		fmt.Fprintf(w, " (%s)", engine)
+	}
+	fmt.Fprintln(w)
+	if len(r.Links) > 0 {
+		fmt.Fprintf(w, "  from %s to %s\n", captureTime(r.FirstNS), captureTime(r.LastNS))
+	}
+}
+
+// printVerdicts prints what filters and programs said of the packets, and where they went.
+func printVerdicts(w io.Writer, r *replay.Report) {
+	for _, f := range r.Filters {
+		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes\n", f.Name, f.Packets, 100*float64(f.Packets)/float64(max(r.Seen, 1)), f.Bytes)
+	}
+	for _, v := range r.Verdicts {
+		fmt.Fprintf(w, "  %-16s%12d packets  %5.1f %%  %14d bytes", v.Name, v.Packets,
+			100*float64(v.Packets)/float64(max(r.Packets, 1)), v.Bytes)
+		if v.Program != "" {
+			fmt.Fprintf(w, "  by %s (%s)", v.Program, v.Hook)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, p := range r.Programs {
+		fmt.Fprintf(w, "  %-11s %-20s%12d packets", p.Hook, p.Name, p.Packets)
+		for _, v := range p.Verdicts {
+			fmt.Fprintf(w, "  %s %d", v.Name, v.Packets)
+		}
+		if p.Faults > 0 {
+			fmt.Fprintf(w, "  faults %d", p.Faults)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, to := range r.Redirects {
+		fmt.Fprintf(w, "  redirected %-20s%12d packets\n", redirectName(to), to.Packets)
 	}
 }
 
