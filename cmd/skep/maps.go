@@ -57,7 +57,7 @@ func dumpMaps(w io.Writer, v *skep.VM, name string) error {
 type stateFlags struct{ in, out string }
 
 func (f *stateFlags) add(fl *pflag.FlagSet) {
-	fl.StringVar(&f.in, "map-in", "", "file with elements to set before the run, as --map-out and `skep maps` write them")
+	fl.StringVar(&f.in, "map-in", "", "file with elements to set before the run, as --map-out and \"skep maps\" write them")
 	fl.StringVar(&f.out, "map-out", "", "file for the maps after the run, as JSON")
 }
 

@@ -18,7 +18,7 @@ type networkFlags struct {
 
 func (f *networkFlags) add(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.fib, "fib", nil,
-		"file with interfaces, routes or neighbours for bpf_fib_lookup, as `ip -json link`, addr, route, rule and neigh print them; may be repeated, interfaces first")
+		"file with interfaces, routes or neighbours for bpf_fib_lookup, as ip -json link, addr, route, rule and neigh print them; may be repeated, interfaces first")
 	fl.StringVar(&f.sockets, "sockets", "",
 		`file with the sockets that lookups find: [{"proto": "tcp", "local": "0.0.0.0:80", "remote": …, "state": …}, …]`)
 }
