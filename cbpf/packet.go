@@ -13,7 +13,7 @@ type Meta struct {
 	PktType     uint32
 	IfIndex     uint32
 	Mark        uint32
-	Queue       uint32
+	Queue       uint32 // of which there are 16 bits (struct sk_buff, queue_mapping)
 	HaType      uint32
 	RxHash      uint32
 	CPU         uint32
@@ -50,7 +50,7 @@ var ancFields = [16]func(*Meta) uint32{
 	AncPktType / 4:     func(m *Meta) uint32 { return m.PktType },
 	AncIfIndex / 4:     func(m *Meta) uint32 { return m.IfIndex },
 	AncMark / 4:        func(m *Meta) uint32 { return m.Mark },
-	AncQueue / 4:       func(m *Meta) uint32 { return m.Queue },
+	AncQueue / 4:       func(m *Meta) uint32 { return m.Queue & 0xffff },
 	AncHaType / 4:      func(m *Meta) uint32 { return m.HaType },
 	AncRxHash / 4:      func(m *Meta) uint32 { return m.RxHash },
 	AncCPU / 4:         func(m *Meta) uint32 { return m.CPU },
