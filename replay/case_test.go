@@ -23,7 +23,6 @@ import (
 	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/maps"
-	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/vm"
 )
@@ -61,7 +60,7 @@ func parse(t testing.TB, p *prog.Program, src string) {
 
 // target makes a machine and an engine: interp, checked, or what engines has.
 func target(t testing.TB, p *prog.Program, engine string) Target {
-	m, err := vm.NewMachine(vm.Config{Space: mem.Options{Shadow: engine == "checked"}, Budget: 100_000})
+	m, err := vm.NewMachine(vm.Config{Space: smallSpace(engine == "checked"), Budget: 100_000})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	if build := engines[engine]; build != nil {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/skepvm/skep/linktype"
 	"github.com/skepvm/skep/maps"
-	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/vm"
 )
@@ -99,7 +98,7 @@ func readChainProgram(t *testing.T, words []string, src string) chainSource {
 
 // target makes a machine and a chain of engines on it.
 func (c *chainCase) target(t *testing.T, engine string) (Target, error) {
-	m, err := vm.NewMachine(vm.Config{Space: mem.Options{Shadow: engine == "checked"}, Budget: 100_000})
+	m, err := vm.NewMachine(vm.Config{Space: smallSpace(engine == "checked"), Budget: 100_000})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	specs := chainMaps()
@@ -244,7 +243,7 @@ func TestChainOnCPUs(t *testing.T) {
 	want := one.outcome(t, lastEngine(), "")
 	require.Contains(t, want, `tc/ingress router: 3000 packets`)
 
-	m, err := vm.NewMachine(vm.Config{CPUs: 2})
+	m, err := vm.NewMachine(vm.Config{CPUs: 2, Space: smallSpace(false)})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
 	chains := [2]*Chain{}

@@ -195,7 +195,7 @@ func TestAbortedExamples(t *testing.T) {
 		func(o *Options) { o.CountChanged = true },
 	} {
 		for _, cpus := range []int{1, 3} {
-			m, err := vm.NewMachine(vm.Config{CPUs: cpus})
+			m, err := vm.NewMachine(vm.Config{CPUs: cpus, Space: smallSpace(false)})
 			require.NoError(t, err)
 			l, err := m.Link(p)
 			require.NoError(t, err)

@@ -13,7 +13,6 @@ import (
 	"github.com/skepvm/skep/cbpf"
 	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
-	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/traffic"
 	"github.com/skepvm/skep/vm"
@@ -114,7 +113,7 @@ func TestFilters(t *testing.T) {
 			want, matched := captured(t, file.Bytes(), s.BigEndian, filterExpressions)
 			require.Len(t, want, s.Packets)
 			for name, make := range filterEngines() {
-				m, err := vm.NewMachine(vm.Config{Space: mem.Options{Shadow: name == "checked"}})
+				m, err := vm.NewMachine(vm.Config{Space: smallSpace(name == "checked")})
 				require.NoError(t, err)
 				sink, one := &collect{}, &collect{}
 				list := filterExpressions[:len(filterExpressions)-1]
@@ -221,7 +220,7 @@ func TestFilterLinks(t *testing.T) {
 		require.NoError(t, w.Write(&pcap.Packet{Data: frame, Iface: raw})) // no IP there
 	}
 	require.NoError(t, w.Flush())
-	m, err := vm.NewMachine(vm.Config{})
+	m, err := vm.NewMachine(vm.Config{Space: smallSpace(false)})
 	require.NoError(t, err)
 	defer m.Close()
 	var ng, classic bytes.Buffer
@@ -248,7 +247,7 @@ func TestCopy(t *testing.T) {
 		var file, out bytes.Buffer
 		_, err := traffic.Generate(&file, traffic.Spec{Packets: 200, Nano: nano, Link: "sll"})
 		require.NoError(t, err)
-		m, err := vm.NewMachine(vm.Config{})
+		m, err := vm.NewMachine(vm.Config{Space: smallSpace(false)})
 		require.NoError(t, err)
 		sink, err := NewWriter(&out, Output{Format: FormatPcap})
 		require.NoError(t, err)
@@ -266,7 +265,7 @@ func TestCopy(t *testing.T) {
 }
 
 func TestFilterErrors(t *testing.T) {
-	m, err := vm.NewMachine(vm.Config{})
+	m, err := vm.NewMachine(vm.Config{Space: smallSpace(false)})
 	require.NoError(t, err)
 	defer m.Close()
 	in := bytes.NewReader(traffic.Sample())
@@ -290,7 +289,7 @@ func TestFilterErrors(t *testing.T) {
 
 // TestFilterLimit stops after so many packets that the program ran on, or that the filters saw where there is none.
 func TestFilterLimit(t *testing.T) {
-	m, err := vm.NewMachine(vm.Config{})
+	m, err := vm.NewMachine(vm.Config{Space: smallSpace(false)})
 	require.NoError(t, err)
 	defer m.Close()
 	rep, err := Run(Options{Target: Target{Machine: m}, Limit: 70, Filters: expressionFilters(m, filterEngines()["interp"], "tcp"), Input: bytes.NewReader(traffic.Sample())})
@@ -323,7 +322,7 @@ func TestClassicProgram(t *testing.T) {
 		spec, err := p.EBPF(cbpf.EBPFOptions{})
 		require.NoError(t, err)
 		for name, build := range filterEngines() {
-			m, err := vm.NewMachine(vm.Config{Space: mem.Options{Shadow: name == "checked"}})
+			m, err := vm.NewMachine(vm.Config{Space: smallSpace(name == "checked")})
 			require.NoError(t, err)
 			engine, err := build(m, spec)
 			require.NoError(t, err)

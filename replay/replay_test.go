@@ -52,8 +52,11 @@ func (s *stub) RunBatch(first, stride uint32, n int) (int, error) {
 	return n, nil
 }
 
+// smallSpace is a guest address space for tests that make many: a user-mode emulator keeps 24 MB for each of the usual size, also when it is closed.
+func smallSpace(shadow bool) mem.Options { return mem.Options{Size: 64 << 20, Shadow: shadow} }
+
 func stubTarget(t testing.TB, s *stub) Target {
-	m, err := vm.NewMachine(vm.Config{})
+	m, err := vm.NewMachine(vm.Config{Space: smallSpace(false)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	s.space = m.Space()

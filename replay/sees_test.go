@@ -31,7 +31,7 @@ func TestCasesOnCPUs(t *testing.T) {
 		require.NoError(t, err)
 		c := readCase(t, ar)
 		run := func(cpus int) (*Report, string, error) {
-			m, err := vm.NewMachine(vm.Config{CPUs: cpus, Budget: 100_000})
+			m, err := vm.NewMachine(vm.Config{CPUs: cpus, Budget: 100_000, Space: smallSpace(false)})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, m.Close()) }()
 			l, err := m.Link(assemble(t, c.typ, c.program))

@@ -18,7 +18,6 @@ import (
 
 	"github.com/skepvm/skep/internal/pcap"
 	"github.com/skepvm/skep/linktype"
-	"github.com/skepvm/skep/mem"
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/traffic"
 	"github.com/skepvm/skep/vm"
@@ -230,7 +229,7 @@ func (w *written) options(t *testing.T, cpus int) Options {
 		o.Target = target(t, p, w.engine)
 		return o
 	}
-	m, err := vm.NewMachine(vm.Config{CPUs: cpus, Space: mem.Options{Shadow: w.engine == "checked"}})
+	m, err := vm.NewMachine(vm.Config{CPUs: cpus, Space: smallSpace(w.engine == "checked")})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	l, err := m.Link(p)
@@ -346,7 +345,7 @@ func TestTsharkChains(t *testing.T) {
 
 // TestTsharkCopies: what a filter lets through is read as the capture is, in both formats; and so is what a program gets at entry.
 func TestTsharkCopies(t *testing.T) {
-	m, err := vm.NewMachine(vm.Config{})
+	m, err := vm.NewMachine(vm.Config{Space: smallSpace(false)})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
 	all := Options{Target: Target{Machine: m}, Filters: expressionFilters(m, filterEngines()["interp"], "")}
