@@ -19,7 +19,20 @@ type shardRun struct {
 	maps    string
 }
 
-// runSharded replays the sample three times on so many CPUs; a plain run asks for nothing but the verdicts.
+// capture is one of whole packets, of some in part, and of some that are too short for any program.
+func capture(t *testing.T) []byte {
+	const header = 24
+	all := bytes.Clone(traffic.Sample())
+	for _, snap := range []int{90, 12} {
+		var file bytes.Buffer
+		_, err := traffic.Generate(&file, traffic.Spec{Packets: 200, Seed: 7, Snap: snap})
+		require.NoError(t, err)
+		all = append(all, file.Bytes()[header:]...)
+	}
+	return all
+}
+
+// runSharded replays it three times on so many CPUs; a plain run asks for nothing but the verdicts.
 func runSharded(t *testing.T, object, engine string, cpus int, plain bool) shardRun {
 	elf, err := examples.Open(object)
 	require.NoError(t, err)
@@ -33,7 +46,7 @@ func runSharded(t *testing.T, object, engine string, cpus int, plain bool) shard
 	var out bytes.Buffer
 	sink, err := replay.NewWriter(&out, replay.Output{})
 	require.NoError(t, err)
-	o := replay.Options{Input: bytes.NewReader(traffic.Sample()), Loop: 3, CountChanged: true, Others: engines[1:]}
+	o := replay.Options{Input: bytes.NewReader(capture(t)), Loop: 3, CountChanged: true, Others: engines[1:]}
 	if !plain {
 		o.Detail, o.Sinks = true, []replay.Sink{sink}
 	}

@@ -121,9 +121,7 @@ func (c *crew) read(l *load) bool {
 	}
 	c.source.Load(&l.Piece)
 	c.parsing.enter(l.seq)
-	if l.end = c.source.Parse(&l.Piece); l.end != nil {
-		c.closed.Store(true)
-	}
+	l.end = c.source.Parse(&l.Piece)
 	c.parsing.leave()
 	return true
 }

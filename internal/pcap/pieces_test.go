@@ -114,7 +114,7 @@ func TestPieces(t *testing.T) {
 					got := inPieces(t, func() (*Reader, error) { return OpenPieces(file) }, flying)
 					require.Equal(t, want[:len(want)-1], got[:len(got)-1], "capture %d.%d of %s, %d at once", i, kind, format, flying)
 				}
-				got := inPieces(t, func() (*Reader, error) { return NewPieces(&dribble{b, r}) }, 1)
+				got := inPieces(t, func() (*Reader, error) { return NewPieces(&dribble{left: b, r: r}) }, 2)
 				require.Len(t, got, len(want))
 				require.Equal(t, want[:len(want)-2], got[:len(got)-2], "capture %d.%d of %s, read by and by", i, kind, format)
 			}
@@ -126,10 +126,16 @@ func TestPieces(t *testing.T) {
 type dribble struct {
 	left []byte
 	r    *rand.Rand
+
+	ended bool
 }
 
 func (d *dribble) Read(b []byte) (int, error) {
 	if len(d.left) == 0 {
+		if d.ended {
+			panic("read once more after the end")
+		}
+		d.ended = true
 		return 0, io.EOF
 	}
 	n := copy(b[:min(len(b), 1+d.r.IntN(100_000))], d.left)
