@@ -7,12 +7,26 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/skepvm/skep/prog"
 	"github.com/skepvm/skep/traffic"
 )
+
+// slowSink leaves time, at its first packet, for what goes on beside it.
+type slowSink struct{ begun bool }
+
+func (s *slowSink) Write(*Exit) error {
+	if !s.begun {
+		s.begun = true
+		time.Sleep(20 * time.Millisecond)
+	}
+	return nil
+}
+
+func (*slowSink) Close() error { return nil }
 
 // TestPipeIsNotReadAhead: a replay that has what it wants does not wait for the next packet of a pipe.
 func TestPipeIsNotReadAhead(t *testing.T) {
@@ -21,7 +35,7 @@ func TestPipeIsNotReadAhead(t *testing.T) {
 	go func() {
 		_, _ = in.Write(file[:len(file)/2]) // nothing comes behind it, and nobody closes the pipe
 	}()
-	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, &stub{ret: 2}), Input: out, Limit: 100})
+	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, &stub{ret: 2}), Input: out, Limit: 100, Sinks: []Sink{&slowSink{}}})
 	require.NoError(t, err)
 	require.EqualValues(t, 100, rep.Packets)
 }

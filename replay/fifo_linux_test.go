@@ -22,7 +22,7 @@ func TestNamedPipe(t *testing.T) {
 	file := traffic.Sample()
 	_, err = pipe.Write(file[:40_000])
 	require.NoError(t, err)
-	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, &stub{ret: 2}), Files: []string{name}, Limit: 20})
+	rep, err := Run(Options{Type: prog.XDP, Target: stubTarget(t, &stub{ret: 2}), Files: []string{name}, Limit: 20, Sinks: []Sink{&slowSink{}}})
 	require.NoError(t, err)
 	require.EqualValues(t, 20, rep.Packets)
 }
